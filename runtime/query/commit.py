@@ -40,8 +40,8 @@ class Begun:
 
     Attributes:
         account: the query's account after the commit.
-        nothing: the transaction is empty.
-        committing: for `StepCommitter.begin_alone` its commit under way; that of the step before, if this one is empty.
+        nothing: whether the transaction is empty.
+        committing: for `StepCommitter.begin_alone`, its commit under way.  If this step is empty, that of the step before.
     """
 
     transaction: Transaction
@@ -77,7 +77,7 @@ class StepCommitter:
     ) -> None:
         self.account = RowCounts()
         self._ahead: RowCounts | None = None
-        """What it will be once the steps that are begun have happened."""
+        """The account as it will be when all steps that were begun are committed; None if none is under way."""
         self._query_id = query_id
         self._dataflow = dataflow
         self._log = log
@@ -176,7 +176,7 @@ class StepCommitter:
             item.input.committed = item.next_offset
 
     def _write(self, transaction: Transaction, computed: ComputedStep) -> RowCounts:
-        """Hand the rows of all sinks to the transaction: how many were written, and how many could not be."""
+        """Add the rows of all sinks to the transaction.  Returns how many were written, and how many could not be."""
         written = bad = 0
         for number, writer in self._writers.items():
             before = writer.rows_out
@@ -213,8 +213,8 @@ class StepCommitter:
     def commit_start(self) -> None:
         """Commit the positions at which the inputs start, and the account, before the first step.
 
-        It need not be durable at once.  If it is lost, the query starts at its inputs' ends again; and whatever was
-        written behind these ends is on disk only if this commit is.
+        It need not be durable at once.  If it is lost, the query starts at the ends of its inputs again.  These are then the
+        same ends: records that were written later can be on disk only if this commit is.
         """
         transaction = self._log.transaction()
         self._note(transaction, [], self.account)
@@ -233,7 +233,7 @@ class StepCommitter:
             entry.committed = entry.offset
 
     def _note(self, transaction: Transaction, slices: list[InputSlice], account: RowCounts) -> None:
-        """Positions of what was taken (without any: of all inputs), and the account."""
+        """Add the account, and the positions behind the slices; without slices, those of all inputs."""
         moved = {id(item.input): item.next_offset for item in slices}
         by_source: dict[str, dict[TopicPartition, int]] = {}
         for entry in (item.input for item in slices) if slices else self._inputs:

@@ -95,9 +95,9 @@ class DurableStore:
         base: the changelog offset of the checkpoint that a delta may refer to; None if the next one must be whole.
         pending: the checkpoint being written.
         end: the changelog offset up to which it was restored.
-        columns: of the changelog, once it is known that it can hold the store's changes.
-        compacted: the changelog is, once ``columns`` are known.
-        expiring: what of a shared changelog has expired, if its rows do.
+        columns: those of the changelog; None until it was checked that they can hold the store's changes.
+        compacted: whether the changelog is compacted; valid when ``columns`` is set.
+        expiring: knows which rows of a shared changelog have expired; None if rows do not expire.
     """
 
     query_id: str
@@ -127,7 +127,7 @@ class StateKeeper:
     stores: list[DurableStore] = field(default_factory=list)
     executor: Executor | None = None
     standby: Callable[[str, int], DurableStore | None] = lambda name, partition: None
-    """Gives the copy of a store that was kept up while another process had it."""
+    """Gives the standby copy of a store: this process kept it up to date while another process had the partition."""
 
     def recover(self, done: Callable[[int], None] = lambda rows: None) -> None:
         """Restore every store as of the newest commit, several at the same time.
@@ -154,7 +154,7 @@ class StateKeeper:
         self._recover(durable, lambda rows: None)
 
     def _take_over(self, durable: DurableStore, standby: DurableStore, done: Callable[[int], None]) -> None:
-        """Go on from a copy of a store."""
+        """Go on from a standby copy of a store."""
         self.log.settle([(durable.topic, durable.partition)])
         table = standby.store.checkpoint()
         done(table.num_rows)
@@ -208,11 +208,11 @@ class StateKeeper:
 
     @property
     def _shared(self) -> bool:
-        """The changelog holds everything, for other processes too; a checkpoint is a copy of what it held at some moment."""
+        """Whether the changelog has the whole state, for other processes too.  A checkpoint is then only a copy."""
         return self.log.capabilities.shared
 
     def _within_reach(self, durable: DurableStore, saved: SavedState | None) -> SavedState | None:
-        """A checkpoint, if the changelog has been as far; else the changelog alone tells the state."""
+        """The checkpoint, if the changelog can bring it up to date; else None, and the changelog alone has the state."""
         if self.log.config(durable.topic) is None:
             durable.end = 0
             return None
@@ -337,8 +337,7 @@ class StateKeeper:
             transaction.append(durable.topic, Records(None, values, stamps), durable.partition)
 
     def committed(self, commit: Commit, drained: list[tuple[DurableStore, pa.RecordBatch]]) -> None:
-        """Let stores that keep rows as they came use them where they are in the log, if that is mapped and the step was
-        large.
+        """After a large step, give stores the rows that they keep as they lie in the mapped log, in place of copies.
 
         The operating system can then reclaim that memory.
         """
@@ -390,7 +389,7 @@ class StateKeeper:
         return pa.schema(have)
 
     def expired(self) -> dict[TopicPartition, int]:
-        """Up to where changelogs hold nothing but rows that have expired, where that has grown since it was last asked."""
+        """The offsets before which changelogs hold only expired rows; only those that have grown since the last call."""
         return {
             (durable.topic, durable.partition): end
             for durable in self.stores
@@ -416,7 +415,7 @@ class StateKeeper:
 
     @staticmethod
     def _delta_rows(durable: DurableStore) -> int | None:
-        """The rows that a delta would have; None if a whole checkpoint is better: a delta would have most of the store."""
+        """How many rows a delta would have; None if that is most of the store, so that a whole checkpoint is better."""
         rows = None if durable.base is None else durable.store.delta_rows
         return None if rows is None or 2 * rows > len(durable.store) else rows
 
@@ -481,7 +480,7 @@ class StateKeeper:
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same batches; another thread is at the next one."""
+    """Yield the same batches, while another thread prepares the next one."""
     with ThreadPoolExecutor(1, thread_name_prefix="penstock-read-ahead") as pool:
         coming = pool.submit(next, batches, None)
         while (batch := coming.result()) is not None:
@@ -515,7 +514,7 @@ def as_schema(rows: Any, schema: pa.Schema) -> Any:
 
 
 def _means_the_same(kept: Any, wanted: Any) -> bool:
-    """Whether values of one Arrow type can be taken for those of another: not a DECIMAL for its digits as an integer."""
+    """Whether a cast between two Arrow types keeps the meaning of values.  A DECIMAL is not the integer of its digits."""
     if pa.types.is_nested(wanted) or pa.types.is_nested(kept):
         parts = range(min(kept.num_fields, wanted.num_fields))
         return bool(kept.id == wanted.id) and all(_means_the_same(kept.field(i).type, wanted.field(i).type) for i in parts)

@@ -20,16 +20,16 @@ from .step_data import ComputedStep, InputSlice
 from .task import Task, account_of, input_nodes, stages
 
 PARALLEL_ROWS_MIN = 2_000
-"""Rows of a step from which handing tasks to the pool pays for itself."""
+"""From this number of rows in a step, running tasks in the pool is quicker than one after the other."""
 
 
 class StepComputer:
-    """The tasks of a query, and what runs them.  Used with the query's lock held.
+    """Runs the tasks of a query.  Use it with the query's lock held.
 
     Args:
         partitions: how many tasks there are.
         pool: runs the tasks of a stage side by side; None runs them one after the other.
-        tallies: what each node has done so far, added to.
+        tallies: what each node has done so far; each step is added.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class StepComputer:
 
     @property
     def touched(self) -> bool:
-        """An operator with state had begun to process its rows when the step broke off."""
+        """Whether an operator with state had begun to process its rows when the step broke off."""
         return any(task.touched for task in self.tasks)
 
     def clear(self) -> None:
@@ -85,7 +85,7 @@ class StepComputer:
             task.clear()
 
     def _batches(self, slices: list[InputSlice], reports: ProcessingLog) -> tuple[list[dict[int, Batch]], RowCounts]:
-        """Every task's source batches, by node number, and how many rows were read and bad."""
+        """The source batches of every task by node number, and the account: how many rows were read and bad."""
         batches: list[dict[int, Batch]] = [{} for _ in self.tasks]
         read = bad_rows = 0
         for item in slices:
@@ -129,7 +129,7 @@ class StepComputer:
                     self._tallies[number].rows += rows
 
     def take_seconds(self) -> None:
-        """Add to the tallies how long the operators of all partitions took; that is not done with every step."""
+        """Add the operators' times to the tallies.  This is not done with every step, as it takes time itself."""
         for task in self.tasks:
             for number, seconds in task.seconds.items():
                 self._tallies[number].seconds += seconds

@@ -39,9 +39,9 @@ class InputSlice:
     """The records of one input that a step processes: rows ``start`` to ``stop - 1`` of a chunk.
 
     Attributes:
-        chunk: None where a slice only moves the input to another offset.
+        chunk: the decoded records; None if the slice only moves the input to another offset.
         positions: int64[stop - start], ascending: the rank of each row among the rows of all inputs.
-        next_offset: where the input is read on after the step.
+        next_offset: where the input continues after the step.
     """
 
     input: Input

@@ -6,16 +6,16 @@ TARGET_S = 0.2
 """How long a step shall take where other queries wait for the same workers, in seconds."""
 
 OVERRUN_S = 2 * TARGET_S
-"""A step that has taken so long, in seconds, is taken back where that is possible, and done again with fewer rows."""
+"""A step that takes longer than this, in seconds, is taken back if possible, and done again with fewer rows."""
 
 _GROWTH = 4
-"""How many times as many rows a step may have as the one before it."""
+"""The largest factor by which a step may have more rows than the one before it."""
 
 _CAUTIOUS_ROWS = 16
 
 _COMMITTED_ROWS = 4096
-"""A commit of fewer rows takes no less time, for it waits for disks or brokers.  Where these are slow, steps of a row each
-would never catch up."""
+"""Steps do not get smaller than this because of slow commits.  A commit waits for disks or brokers, however few rows it has,
+and steps of one row would never catch up."""
 
 
 class StepSize:
@@ -33,7 +33,7 @@ class StepSize:
         self._rows_max = rows_max
         self._by_time = float(rows_max)
         self._suspect: int | None = None
-        """One of the next so many rows is at fault, at least; None: no fault is known."""
+        """At least one of so many next rows is at fault; None: no fault is known."""
         self._cautious: int | None = None
         """The step size while another fault is expected soon; None: none is expected."""
         self._since_fault = 0
@@ -93,7 +93,7 @@ class StepSize:
         self._by_time = max(1.0, min(fitting, rows / 2))
 
     def refused(self) -> None:
-        """A commit was refused by others than this process: it may have taken longer than they allow."""
+        """Note that Kafka refused a commit: the step may have taken longer than it allows."""
         self._by_time = max(1.0, self._by_time / 2)
 
     def failed(self, rows: int) -> None:

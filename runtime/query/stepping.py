@@ -27,7 +27,7 @@ __all__ = ["Steps", "as_ours"]
 
 
 def as_ours(query_id: str, error: BaseException) -> PenstockError:
-    """What a query stopped with, said in a way that names it."""
+    """The error that stopped a query, as one of ours that names the query."""
     match error:
         case PenstockError():
             return error
@@ -50,7 +50,7 @@ class Steps:
         dirty: a step began and did not commit: the operators' state in memory is not that of any commit.
 
     Args:
-        fail: makes it known that the query cannot go on.
+        fail: is told the error with which the query cannot go on.
         on_gap, on_slices: see `QueryRun`.
         alone: every commit is done at once, by the thread that takes the step.
     """
@@ -73,31 +73,31 @@ class Steps:
         self._on_slices = on_slices
         self._alone = alone
         self._underway: list[Underway] = []
-        """Commits, the oldest first."""
+        """The commits under way, the oldest first."""
         self._marks: list[Capture] | None = None
-        """The state before the step in hand."""
+        """The marked state before the present step; None if it was not marked."""
         self._step_size = StepSize(assembly.services.rows_max)
         self._allowance = Allowance()
         self._guard = threading.Lock()
         self._ending = 0
-        """How many threads want the step in hand to end."""
+        """How many threads want the present step to end."""
 
     # --- ending the step in hand -------------------------------------------------------------
 
     @property
     def ending(self) -> bool:
-        """Whether somebody wants the step in hand to end."""
+        """Whether another thread wants the present step to end."""
         return self._ending > 0
 
     def interrupt(self) -> None:
-        """Have the step in hand end at its next row, and let none begin."""
+        """End the present step at its next row, and let no other begin."""
         with self._guard:
             self._ending += 1
         self._allowance.ending = True
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
-        """The lock, soon: a step that is under way ends at its next row and is taken back."""
+        """Hold the lock without waiting for a whole step: a step under way ends at its next row and is taken back."""
         self.interrupt()
         try:
             with self.lock:
@@ -171,7 +171,7 @@ class Steps:
         self.dirty = False
 
     def _mark(self) -> list[Capture] | None:
-        """The state before a step, if a failed one could not go back to it otherwise, or is likely to have to."""
+        """Mark the state before a step, if the step could not be taken back otherwise, or is likely to be taken back."""
         keeper = self._assembly.keeper
         if not keeper.stores:
             return None
@@ -224,11 +224,11 @@ class Steps:
 
     @property
     def recoverable(self) -> bool:
-        """Whether the state as of the last commit can be had again after a step that broke off."""
+        """Whether the state of the last commit can be restored after a step that broke off."""
         return self._assembly.keeps_state or not self._assembly.keeper.stores or self._marks is not None
 
     def restore(self, failed_with: BaseException | None = None) -> None:
-        """Where a step broke off, go back to the last commit: what it did to the operators is not used again.
+        """If a step broke off, go back to the last commit, so that what the step did to the operators is dropped.
 
         Args:
             failed_with: why it broke off, if it failed.
@@ -254,11 +254,11 @@ class Steps:
         self.dirty = False
 
     def refused(self) -> None:
-        """A commit was refused, and the step is to be done again: smaller, for it may have taken too long."""
+        """After a refused commit, do the step again with fewer rows, since it may have taken too long."""
         self._step_size.refused()
 
     def start_anew(self) -> None:
-        """What was in memory is not of this query any more: other partitions have come.  Raises: StorageError."""
+        """Make all parts anew, because the query has other partitions now.  Raises: StorageError."""
         parts = self._assembly
         self.dirty, self._marks = False, None
         account = parts.committer.account
@@ -267,7 +267,7 @@ class Steps:
         parts.committer.account = account
 
     def _narrow(self, slices: list[InputSlice], error: NodeError) -> bool:
-        """After a step failed: go back to the last commit, and take fewer rows the next time, or leave out the one at fault.
+        """After a failed step, go back to the last commit; then take fewer rows, or leave out the one at fault.
 
         Returns:
             False if that cannot be done, or is not wanted (`Dataflow.row_failure`): the query stops.
@@ -304,29 +304,31 @@ class Steps:
     # --- commits that are under way ----------------------------------------------------------
 
     def goes_on(self, ends: Mapping[TopicPartition, int]) -> bool:
-        """Whether a step has left something to do before anything comes behind these ends of its inputs."""
+        """Whether there is something to do although no input has records behind these ends: a commit is under way, or
+        records before them are left."""
         if any(underway.aside is not None for underway in self._underway):
             return True
         return any(i.offset < ends.get((i.source.topic, i.partition), 0) for i in self._assembly.inputs)
 
     def _executor_for(self, slices: list[InputSlice]) -> Executor | None:
-        """What does a step's commit beside the next steps: the step is large and more is waiting, which is computed
-        meanwhile.  None if it is to be done otherwise."""
+        """The executor that commits a step while the next ones are computed; None if the commit is to be done otherwise.
+
+        There is one where the step is large and more records wait.
+        """
         if not self._may_wait or _rows(slices) < PARALLEL_ROWS_MIN or not self._behind(slices):
             return None
         return self._assembly.services.committer
 
     @property
     def _may_wait(self) -> bool:
-        """Whether a commit need not be done at once: a checkpoint that is due needs state and commit to agree."""
+        """Whether a commit may be done later.  Not if a checkpoint is due, for which state and commit must agree."""
         parts = self._assembly
         return parts.ledger.kept and not parts.keeper.due and not self._alone
 
     def _commit_later(
         self, computed: ComputedStep, executor: Executor | None, group_commit: GroupCommit | None
     ) -> Underway | None:
-        """Have a step's commit done by somebody else: by the executor (`_executor_for`), else together with those of other
-        queries.  None if it is to be done now."""
+        """Hand a step's commit to the executor (`_executor_for`) or to the group commit; None if it is to be done now."""
         committer = self._assembly.committer
         if executor is not None:
             before = self._underway[-1].aside if self._underway else None
@@ -339,16 +341,16 @@ class Steps:
         return Underway(gathered.wait, computed.slices, self._marks, None)
 
     def _behind(self, slices: list[InputSlice]) -> bool:
-        """Whether more is waiting where records were taken from."""
+        """Whether the inputs that the step read have more records."""
         log = self._assembly.log
         return any(log.end_offset(t.input.source.topic, t.input.partition) > t.next_offset for t in slices)
 
     def settle(self, *, failed: bool = False, but: int = 0) -> bool:
-        """Wait for the commits that are under way; false if there are none.
+        """Wait for the commits under way.  Returns whether there were any.
 
         Args:
-            failed: the query has failed or ends anyway; whether they happened shows in the log.
-            but: so many, the last ones, may stay under way.
+            failed: the query has failed or ends, so errors of these commits are not raised.
+            but: how many of the last ones may stay under way.
 
         Raises:
             NodeError: a sink could not take its rows, so one did not happen.
@@ -376,7 +378,7 @@ class Steps:
         return found
 
     def settle_gathered(self) -> None:
-        """Take note of a commit that was done together with those of others.  Takes the lock itself.
+        """Note the outcome of a group commit.  Takes the lock itself.
 
         Raises:
             StorageError: it failed, and the query has failed.

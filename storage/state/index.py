@@ -28,12 +28,12 @@ _SLOTS_ADDED_MIN: Final = 512
 
 
 def _limit(capacity: int) -> int:
-    """Entries that a table of a capacity takes: five eighths, so that searches stay short."""
+    """How many entries a table takes: five eighths of its capacity, so that searches stay short."""
     return capacity * 5 // 8
 
 
 def _capacity(keys: int) -> int:
-    """Entries of a table that shall take so many keys, and as many again before it is built anew."""
+    """The capacity for so many keys, with room for as many again before the table is built anew."""
     capacity = _ENTRIES_MIN
     while _limit(capacity) < 2 * keys:
         capacity *= 2
@@ -55,15 +55,15 @@ class HashIndex:
     def __init__(self, schema: pa.Schema) -> None:
         self.keys = StoredKeys(schema)
         self.live = GrowingColumn(np.bool_, False)
-        """bool by slot: it holds a key."""
+        """bool by slot: whether it holds a key."""
         self._table = np.full(_ENTRIES_MIN, kernels.EMPTY, np.uint64)
         self._entries = 0
         self._stale = 0
-        """Entries, at most, that are of removed keys."""
+        """An upper bound of how many entries belong to removed keys."""
         self._free = np.zeros(0, np.int64)
         self._free_count = 0
         self.slot_count = 0
-        """Slots ever given out; all are below."""
+        """The number of slots ever given out: all slots are below it."""
 
     def __len__(self) -> int:
         return self.slot_count - self._free_count
@@ -122,14 +122,14 @@ class HashIndex:
             self._make_room(encoded, done)
 
     def _keep_free(self, rows: int) -> None:
-        """Save for snapshots what is in the free slots that so many rows may take."""
+        """Save the contents of free slots for snapshots, as many as so many rows may take."""
         if self._free_count:
             taken = self._free[max(0, self._free_count - rows) : self._free_count]
             self.live.keep(taken)
             self.keys.overwrite(taken)
 
     def _make_room(self, encoded: Keys, row: int) -> None:
-        """For at least the key of a row."""
+        """Make room for at least one more key."""
         if self._entries >= _limit(len(self._table)):
             self._rebuild(len(self) + 1)
         if not self._free_count and self.slot_count == len(self.live):
@@ -140,7 +140,7 @@ class HashIndex:
             text.reserve_bytes(int(given.offsets[row + 1]) - int(given.offsets[row]))
 
     def _rebuild(self, keys: int, *, by_entries: bool = True) -> None:
-        """A new table that has room for so many keys, from the entries of the old one or else from the keys."""
+        """Build a new table with room for so many keys, from the old table's entries or from the keys themselves."""
         table = np.full(_capacity(keys), kernels.EMPTY, np.uint64)
         if self._stale or not by_entries or len(table) <= len(self._table):
             kernels.build(table, self.keys.stored(self.slot_count, self.live.values), self.slot_count)
@@ -176,13 +176,13 @@ class HashIndex:
         self.keys.reserve(self.slot_count)
 
     def build(self) -> None:
-        """Enter everything that `place` placed."""
+        """Enter all keys that `place` put into slots."""
         self._free = np.flatnonzero(~self.live.values[: self.slot_count])
         self._free_count = len(self._free)
         self._rebuild(len(self), by_entries=False)
 
     def remove(self, slots: Int64s) -> None:
-        """Forget the keys of distinct, live slots."""
+        """Remove the keys of distinct, live slots."""
         if len(slots) == 0:
             return
         self._stale += len(slots)

@@ -32,10 +32,10 @@ NEVER: Final = -(1 << 62)
 """A timestamp before all others; subtracting from it does not overflow."""
 
 _CHUNK_ROWS_JOINED_MAX: Final = 1 << 14
-"""Small chunks are joined up to so many rows, so that rows that come one by one do not make chunks of one row."""
+"""Small chunks are joined up to so many rows.  Otherwise rows that come one by one would make chunks of one row."""
 
 _ENTRIES_MIN: Final = 256
-"""With fewer entries, expired ones are not looked for."""
+"""With fewer entries than this, the store does not look for expired ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,18 +123,18 @@ class IntervalStore:
         self._index = HashIndex(self.key_schema)
         self._chains = Chains()
         self._numbers = np.empty((2, 0), np.int64)
-        """Row number and place of each entry; those that are there do not change."""
+        """Row number and place of each entry.  Entries are added, and do not change."""
         self._latest_ms = NEVER
         """Of all entries."""
         self._entries_max = _ENTRIES_MIN
-        """With more, it is time to look for expired ones."""
+        """With more entries than this, the store looks for expired ones."""
         self._chunks: list[_Chunk] = []
         self._places = 0
         self._settled_ms = NEVER
-        """Rows up to here had expired when the store was last settled: their columns may be gone."""
+        """Rows up to this timestamp had expired when the store was last settled.  Their columns may be gone."""
         self._changes: list[list[Any]] = []
         self._lent: deque[Sequence[pa.RecordBatch]] = deque()
-        """What `lend` gave and no step has looked at yet."""
+        """What `lend` was given and no step has used yet."""
 
     def __len__(self) -> int:
         return self._chains.used
@@ -154,7 +154,7 @@ class IntervalStore:
         self._chains.link(first, len(rows))
 
     def _add(self, keys: Sequence[Any], timestamps: Int64s, rows: Int64s, columns: Sequence[Any]) -> int:
-        """Add rows that are not found yet; returns the first one's entry."""
+        """Add rows without linking them to their keys; returns the number of the first entry."""
         if len(rows):
             self._changes.append([*keys, pa.array(timestamps), pa.array(rows), *columns])
         return self._enter(keys, timestamps, rows, columns)

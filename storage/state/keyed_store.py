@@ -42,7 +42,7 @@ SLOTS_KNOWN: Final = b"penstock.slots"
 """Metadata of a checkpoint whose rows are in the slots 0, 1, 2 .., unless it has the column `SLOT`."""
 
 _DRAINED_MAX: Final = 64
-"""Steps whose changes are remembered until they are lent; of those before, memory keeps what it has."""
+"""The changes of so many steps are remembered until they are lent.  Older ones stay in memory."""
 
 _CHANGED: Final = 1
 _FREED: Final = 2
@@ -123,7 +123,7 @@ class KeyedStore:
         self._slot_column = self.change_schema.names[-1]
         self._field_places = {f.name: len(key_schema) + n for n, f in enumerate(self.fields)}
         self.lends = any(f.columnar for f in self.fields)
-        """Whether `lend` is of any use."""
+        """Whether `lend` can save memory, which depends on the types of the columns."""
         self._expiry = expiry
         self._expiry_key = -1
         if expiry is not None and expiry not in {f.name for f in self.fields}:
@@ -143,7 +143,7 @@ class KeyedStore:
         self._placed: dict[str, tuple[Int64s, Placed]] = {}
         """By field: the slots that were last written in this step, and the array of what they hold, as it came."""
         self._lent: deque[tuple[Sequence[tuple[str, Placed]], pa.RecordBatch]] = deque()
-        """What `lend` gave and no step has looked at yet."""
+        """What `lend` was given and no step has used yet."""
         self._drained: deque[tuple[Any, Sequence[tuple[str, Placed]]]] = deque(maxlen=_DRAINED_MAX)
         """The changes that may be lent (weakly), and the fields whose arrays they hold."""
         self._removed: list[tuple[list[Any], Int64s]] = []
@@ -244,7 +244,7 @@ class KeyedStore:
         self._note_change(slots)
 
     def _note_change(self, slots: Int64s) -> None:
-        """Distinct slots changed.  The fields of a state are mostly written with one and the same array: noted once."""
+        """Note that distinct slots changed.  The same array, given for each field of a state, is noted once."""
         if not self._changed or self._changed[-1] is not slots:
             self._changed.append(slots)
 
@@ -288,7 +288,7 @@ class KeyedStore:
         return [*self.keys_of(slots), *fields, *self.read_rows(slots)]
 
     def _written(self, field: str, slots: Int64s) -> Any:
-        """A field's values; those that were just written are not copied."""
+        """A field's values in some slots.  Values that were just written are returned as they came, not copied."""
         column = self._columns[field]
         written, placed = self._placed.get(field, (None, None))
         if written is slots and placed is not None and isinstance(column, TextColumn):
@@ -321,7 +321,7 @@ class KeyedStore:
         return batch if batch.num_rows else None
 
     def lend(self, drained: pa.RecordBatch, changes: Sequence[pa.RecordBatch]) -> None:
-        """Changes as they lie in the mapped changelog: with the next step they take the place of what is here.
+        """Give the store its changes as they lie in the mapped changelog.  At the next step they replace its own copies.
 
         Any thread may call it, in the order of the steps.
 
@@ -346,7 +346,7 @@ class KeyedStore:
                 column.lend(placed, changes.column(self._field_places[name]).slice(first))
 
     def _change_batch(self, gone: Sequence[Any], freed: Int64s, columns: Sequence[Any], changed: Int64s) -> pa.RecordBatch:
-        """Freed slots (and what keys they held, if known), then rows, as changes."""
+        """Make a change batch of freed slots (with the keys that they held, if known), then of rows."""
         if len(freed):
             rest = [pa.nulls(len(freed), f.type) for f in self.schema][len(gone) :]
             columns = [pa.concat_arrays(pair) for pair in zip([*gone, *rest], columns, strict=True)]
@@ -380,7 +380,7 @@ class KeyedStore:
         self._load(changes.columns[: len(self.schema)])
 
     def _load(self, columns: Sequence[Any]) -> None:
-        """Write rows with distinct keys, unrecorded."""
+        """Write rows with distinct keys, without recording changes."""
         known = len(self._changed)
         keys, values = columns[: len(self.key_schema)], columns[len(self.key_schema) :]
         if len(columns[0]):
@@ -463,7 +463,7 @@ class KeyedStore:
         self.discard_changes()
 
     def _restore_base(self, table: pa.Table) -> None:
-        """Put a checkpoint's rows where they were; one that does not say where is as good as new ones, in slots of now."""
+        """Put a checkpoint's rows into their slots.  If the checkpoint has no slots, the rows get new ones."""
         self.numbered = SLOTS_KNOWN in (table.schema.metadata or {})
         slots = np.arange(table.num_rows, dtype=np.int64)
         if self.numbered and table.num_columns > len(self.schema):
@@ -480,7 +480,7 @@ class KeyedStore:
             self._settle_restored()
 
     def _put(self, slots: Int64s, columns: Sequence[Any]) -> None:
-        """Write rows to distinct slots, with their keys where a slot is free; the index does not know of it yet."""
+        """Write rows to distinct slots, and their keys into slots that are free.  The index is built later."""
         if len(slots) == 0:
             return
         keys = columns[: len(self.key_schema)]
@@ -535,7 +535,7 @@ class KeyedStore:
         self._put(slots, columns)
 
     def _settle_restored(self) -> None:
-        """All rows are in their slots: let the index find them, and what else follows from them."""
+        """Finish a restore, when all rows are in their slots: build the index, and what else is derived from rows."""
         self._index.build()
         if self._due is not None:
             slots = np.flatnonzero(self._index.live.values[: self._index.slot_count])
@@ -635,7 +635,7 @@ class StoreSnapshot:
 
 
 def _one(values: Any, field: StateField) -> Any:
-    """`to_arrow` for few values."""
+    """Like `to_arrow`, quicker for few values."""
     if isinstance(values, pa.Array):
         return values
     return pa.array(values) if _NATURAL.get(values.dtype) is field.arrow else to_arrow(values, field.arrow)

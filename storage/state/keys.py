@@ -169,7 +169,7 @@ def same_keys(view: KeyView, slots: Int64s, batch: kernels.KeyBatch, rows: Int64
 
 
 class _TextColumn:
-    """Texts by slot: an append-only heap that is compacted when more than half of it is garbage."""
+    """Texts by slot, in an append-only heap.  The heap is compacted when more than half of it is garbage."""
 
     def __init__(self) -> None:
         self.starts = GrowingColumn(np.int64)

@@ -112,7 +112,7 @@ class RowStorage:
             self._merge(len(chunks) - 2)
 
     def _merge(self, first: int) -> None:
-        """Replace the chunks from ``first`` on by as few as there may be, without their garbage."""
+        """Merge the chunks from ``first`` on into as few as the size limit allows, without their garbage."""
         old = self._chunks[first:]
         del self._chunks[first:]
         base = old[0].base

@@ -116,5 +116,5 @@ class ScalarSnapshot:
         return self._table
 
     def lookup(self, keys: Sequence[Any]) -> pa.Table:
-        """The row, once per key asked for: there is no key column."""
+        """The one row, repeated for each requested key, since there is no key column."""
         return self._table.take(np.zeros(len(keys[0]) if keys else 0, np.int64))

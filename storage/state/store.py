@@ -39,14 +39,14 @@ class StateField:
 
 
 RESTORE_ROWS: Final = 1 << 17
-"""Rows of a checkpoint that are restored at once: the hashes and lengths of so many keys fit into the cache."""
+"""So many rows of a checkpoint are restored at once: their keys' hashes and lengths fit into the processor's cache."""
 
 SLOT: Final = "slot"
-"""The last column of change batches, and of checkpoints of stores that have free slots: where the row is.  (With ``'`` after
-it, if a column of the store's own has the name.)"""
+"""The last column of change batches, and of checkpoints of stores that have free slots: the row's slot.  (If a column of
+the store has this name already, ``'`` is added to it.)"""
 
 Capture = Callable[[], pa.Table]
-"""Makes the table of a checkpoint that was begun."""
+"""A function that makes the table of a checkpoint that was begun."""
 
 
 class Snapshot(Protocol):
@@ -117,8 +117,9 @@ class StateStore(Protocol):
         ...
 
     def mark(self) -> Capture:
-        """Like `capture`, only to go back to it by `restore`: it is no base, and changes are recorded as if it had not been
-        made.
+        """Remember the present state so that `restore` can go back to it.
+
+        Unlike `capture` this makes no base for deltas, and does not affect which changes are recorded.
         """
         ...
 

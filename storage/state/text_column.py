@@ -26,15 +26,15 @@ Octets = npt.NDArray[np.uint8]
 _HEAP_ROWS_MIN: Final = 1 << 7
 _HEAP_BYTES_MIN: Final = 1 << 12
 _HEAP_BYTES_MAX: Final = 1 << 26
-"""Heaps double up to here, and nothing is ever copied for growth."""
+"""A new heap has as much room as all arrays have bytes, up to this size.  So growing never copies a heap."""
 _WHOLE_BYTES_MIN: Final = 1 << 16
 _WHOLE_SHARE: Final = 256
-"""An array stays as it came if it has so many bytes, and at least this part of all: so there are never many of them."""
+"""An array is kept as it came if it has at least this many bytes and this share of all bytes, so there are never many."""
 _GARBAGE_MIN: Final = 1 << 16
 _SMALL_MAX: Final = 64
-"""Small arrays of lists, beyond which they are written into one."""
+"""With more small arrays of lists than this, they are written into one."""
 _UNEVEN: Final = 8
-"""Lengths of an array are looked at one by one, when its rows are overwritten, if one is so many times the mean."""
+"""If a value is so many times as long as the mean, garbage in its array is counted value by value, not by the mean."""
 _SHIFT: Final = 32
 _MISSING: Final = 0
 """The reference of a null: the first row of the first array."""
@@ -42,7 +42,7 @@ _MISSING: Final = 0
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An array that was put, and stays as it is: its number, and which of the arrays that have had it."""
+    """An array that is kept as it came: its number, and how many arrays had this number before it."""
 
     number: int
     serial: int
@@ -74,7 +74,7 @@ class _Heap:
 
 
 class TextColumn:
-    """Has what `GrowingColumn` has; slots that were never written, or were reset, are null."""
+    """A column with the methods of `GrowingColumn`.  Slots that were never written, or were reset, are null."""
 
     def __init__(self, type_: Any) -> None:
         self.type = type_
@@ -86,11 +86,11 @@ class TextColumn:
         self._pieces: TextPieces | Pieces = TextPieces(self.type) if self._texts else Pieces(self.type)
         self._pieces.set(0, pa.nulls(1, self.type))
         self._live = np.zeros(1, np.int64)
-        """By array: rows that a slot refers to."""
+        """By array: how many of its rows a slot refers to."""
         self._sizes = np.zeros(1, np.int64)
         """By array: bytes."""
         self._garbage = np.zeros(1, np.float64)
-        """By array: bytes of rows that no slot refers to any more, about."""
+        """By array: about how many bytes belong to rows that no slot refers to."""
         self._uneven = np.zeros(1, np.bool_)
         self._serials = [0]
         self._free: list[int] = []
@@ -151,15 +151,15 @@ class TextColumn:
 
     @property
     def _whole_bytes(self) -> int:
-        """Of an array that stays as it came."""
+        """The bytes of an array that is kept as it came."""
         return max(_WHOLE_BYTES_MIN, int(self._sizes.sum()) // _WHOLE_SHARE)
 
     def whole(self, placed: Placed) -> Any | None:
-        """An array that was put, while it is there."""
+        """An array that was kept as it came; None if it is gone."""
         return self._pieces.arrays[placed.number] if self._serials[placed.number] == placed.serial else None
 
     def lend(self, placed: Placed, values: Any) -> None:
-        """The same values that lie elsewhere take the place of an array that was put, if it is still there."""
+        """Replace an array that was kept as it came, if it is still there, by an equal one elsewhere in memory."""
         if self._serials[placed.number] == placed.serial:
             self._pieces.set(placed.number, values)
 
@@ -216,7 +216,7 @@ class TextColumn:
         self._free.append(number)
 
     def _release(self, refs: Int64s) -> None:
-        """Slots stop referring to rows."""
+        """Note that slots no longer refer to rows."""
         numbers = refs >> _SHIFT
         counts = np.bincount(numbers, minlength=len(self._live))
         counts[0] = 0
@@ -250,7 +250,7 @@ class TextColumn:
                 self._compact(small)
 
     def _compact(self, victims: npt.NDArray[np.bool_]) -> None:
-        """Write what is live of some arrays into new ones; frozen columns keep the old ones."""
+        """Write the live rows of some arrays into new arrays.  Frozen columns keep the old ones."""
         victims[0] = False
         if victims[self._heap_number]:
             self._heap, self._heap_number = None, 0
@@ -269,7 +269,7 @@ class TextColumn:
             self._drop(number)
 
     def _bytes_of(self, refs: Int64s) -> Int64s:
-        """int64[n]: how many bytes rows have; where they are lists, as many as others of their array."""
+        """int64[n]: the size of rows in bytes.  For lists it is the mean of their array."""
         if isinstance(self._pieces, TextPieces):
             return self._pieces.sizes(refs)
         count = len(self._pieces.arrays)

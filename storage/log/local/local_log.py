@@ -57,7 +57,7 @@ __all__ = ["LocalLog"]
 _CAPABILITIES = LogCapabilities(total_order=True, typed_values=True, joint_epochs=True, stable_records=True)
 _NUMBERS = {"capabilities", "measures", "foreign", "check_process", "epoch", "arrival_end", "next_turn"}
 _QUICK = {"topics", "config", "topic_id", "topic", *_NUMBERS}
-"""Methods that take no lock (or one in C, for a number only)."""
+"""Methods that take no lock, or only a lock inside C code around a single number."""
 
 
 @interrupts.doors(but=_QUICK)
@@ -275,7 +275,7 @@ class LocalLog:
             return turn
 
     def flush_beside(self) -> None:
-        """As `flush`, but nothing is locked while the disk works.  Raises: StorageError."""
+        """Like `flush`, but hold no lock while the disk works.  Raises: StorageError."""
         self.committer.flush_beside()
 
     def flush(self) -> None:
@@ -497,7 +497,7 @@ class LocalLog:
 
 
 def _left(state: LogState, committer: Committer) -> None:
-    """The log was not closed: what is relaxed becomes durable all the same."""
+    """Make relaxed commits durable although the log was not closed: it was dropped, or the process ends."""
     if not state.foreign:
         with suppress(StorageError):  # nobody is there to be told; it was never promised
             committer.flush()

@@ -41,15 +41,15 @@ class SegmentState(msgspec.Struct, array_like=True):
 
     Attributes:
         base: offset it is named by.
-        generation: counts rewrites.
+        generation: how often it was rewritten.
         length: bytes that count; what the file has beyond is not part of the log.
         end: the offset after its last record.
         timestamp_max: the latest of its records, for retention and for finding a time.
         sealed: nothing is appended any more.
-        merged: small frames were merged.
-        cleaned: compaction has been over it.
+        merged: its small frames have been merged into large ones.
+        cleaned: compaction has rewritten it, or found nothing to remove.
         opened_ms: when maintenance first saw it with records, for ``segment.ms``; -1: not yet.
-        cleaned_ms: when compaction first was over it, for ``delete.retention.ms``; -1: unknown.
+        cleaned_ms: when compaction first read it, for ``delete.retention.ms``; -1: unknown.
     """
 
     base: int
@@ -75,7 +75,7 @@ class PartitionState(msgspec.Struct, array_like=True):
 class TopicState(msgspec.Struct):
     """A `TopicConfig` in plain types, the topic's number and its partitions.  ``value_schema`` is an IPC schema message.
 
-    Fields with a default came later: a directory written before has them not.
+    Fields with a default are newer than the format: older directories lack them.
     """
 
     id: int

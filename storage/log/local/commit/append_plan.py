@@ -1,4 +1,4 @@
-"""Where the frames of a group of transactions go: epochs, offsets, arrivals, segments, and the entries for the journal.
+"""Plans where the frames of a group of transactions go: epochs, offsets, arrivals, segments, and the journal's entries.
 
 Step 2 of docs/commit.md, up to the point at which anything is written.  Small transactions that follow each other share
 frames and one commit record; each keeps an epoch, offsets and arrivals of its own.
@@ -30,8 +30,7 @@ class Pending:
 
     entry: Entry
     writes: list[tuple[Segment, int, list[Any]]] = field(default_factory=list)
-    """Segment, number of bytes, and the bytes (empty if they are too many to be embedded; holding them would only take
-    memory).
+    """Segment, number of bytes, and the bytes.  The bytes are empty if they are too many to be embedded in the journal.
     """
 
 
@@ -46,7 +45,7 @@ class Run:
 
 
 class AppendPlan:
-    """The places of a group's frames.  Nothing outside of the plan changes until the group has been committed.
+    """The places of a group's frames.  Making the plan changes nothing outside it.
 
     Args:
         end: the end of the log; `extend` moves it behind the plan.
@@ -59,7 +58,7 @@ class AppendPlan:
         self.pendings: list[Pending] = []
         self._run: Run | None = None
         self._open = False
-        """Whether another may join the run."""
+        """Whether another transaction may join the run."""
         self._state = state
         self._segment_bytes_max = settings.segment_bytes_max
         self._embedded_bytes_max = settings.embedded_bytes_max
@@ -132,7 +131,7 @@ class AppendPlan:
         return None
 
     def _joined(self, contents: Contents) -> Run:
-        """The run that a transaction belongs to: that of those before it, if it may share frames, or one of its own."""
+        """The run that a transaction belongs to: the present one if it may share frames, otherwise a new one."""
         run = self._run
         if run is None or not (contents.joins and self._open):
             self.close()

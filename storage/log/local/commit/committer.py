@@ -54,7 +54,7 @@ from .log_end import LogEnd
 __all__ = ["Committer"]
 
 _BYTES_WRITTEN_BY_TWO_MIN = 1 << 20
-"""From so many bytes of a commit, two threads write to its files at the same time."""
+"""From this size of a commit, in bytes, two threads write to its files at the same time."""
 _CHUNKS_WRITTEN_APART_MAX = 8
 _CHUNK_BYTES_JOINED_MAX = 4096
 """Smaller pieces are joined before they are written, since each costs 0.4 us in the kernel."""
@@ -68,7 +68,7 @@ class _Step3(NamedTuple):
 
 
 def _directories_of(path: str) -> Iterator[str]:
-    """Those that a file is in."""
+    """The directories that a file is in, innermost first."""
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path
@@ -79,7 +79,7 @@ def _write_files(writes: Sequence[tuple[File, int, list[Any]]], size: int) -> No
 
     Args:
         writes: each a file, a position and what goes there.
-        size: bytes of the commit that they are of.
+        size: of the commit, in bytes.
     """
     for file, position, chunks in writes:
         if len(chunks) > _CHUNKS_WRITTEN_APART_MAX and size <= len(chunks) * _CHUNK_BYTES_JOINED_MAX:
@@ -118,16 +118,16 @@ class Committer:
         """Held from taking what is to be flushed until it is in the journal.  Taken under ``write_lock`` or without it, but
         never the other way round: whoever holds it only reads what it took."""
         self._guard = threading.RLock()
-        """Held for an instant, where these fields change."""
+        """Guards the fields below.  Held for an instant only, while they change."""
         self._unflushed: list[Pending] = []
-        """Entries that the journal has yet to get; the last ones are those of ``_in_flight``, the others can be seen."""
+        """Entries that are not in the journal yet.  The last ones belong to ``_in_flight``; the others are visible."""
         self._in_flight: list[InFlight] = []
         self._end: LogEnd | None = None
-        """What they add up to; None if there are none."""
+        """The end of the log behind all commits in flight; None if there are none."""
         self._bytes_taken_in = 0
-        """Appended by transactions that did not fail."""
+        """Bytes appended by transactions that did not fail."""
         self._bytes_flushed = 0
-        """Of these, bytes that are durable."""
+        """How many of these bytes are durable."""
         self._dirty: set[Segment] = set()
         self._new_names: set[str] = set()
         """Directories with names of segments, partitions or topics that are not durable yet."""
@@ -164,7 +164,7 @@ class Committer:
 
     @property
     def waiting(self) -> int:
-        """How many callers wait whose transactions nobody has begun."""
+        """How many callers wait for a transaction that no thread has begun to commit."""
         return self._combiner.waiting
 
     def _lead(self, group: list[_Waiter]) -> None:
@@ -212,7 +212,7 @@ class Committer:
         self._bound_journal()
 
     def _publish(self, entries: Sequence[Entry]) -> None:
-        """Step 5.  It happened; if it cannot be shown, what is shown is not what is on the disk."""
+        """Step 5.  If that fails, readers see less than what is on the disk, so the log takes no more commits."""
         try:
             self._state.publish(entries)
         except BaseException as error:
@@ -220,7 +220,7 @@ class Committer:
             raise
 
     def _write(self, plan: AppendPlan) -> None:
-        """Step 2.  What it writes lies behind what counts, so it may fail."""
+        """Step 2.  The bytes lie behind the recorded length, so a failure does no harm."""
         plan.close()
         writes = list(plan.writes.values())
         if len(writes) < 2 or plan.bytes < _BYTES_WRITTEN_BY_TWO_MIN:
@@ -245,7 +245,7 @@ class Committer:
         other.result()
 
     def _take_in(self, plan: AppendPlan) -> None:
-        """Its bytes are written: let them wait for the journal."""
+        """Note a plan whose bytes are written, so that the next flush puts it into the journal."""
         with self._guard, self._whole():
             self._dirty.update(plan.writes)  # (only now: a sync that runs meanwhile may have come too early for them)
             self._new_names.update(plan.fresh_directories)
@@ -254,7 +254,7 @@ class Committer:
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
-        """What changes inside changes together: if it cannot, nobody knows what waits for the journal."""
+        """Guard changes that belong together.  If they break off, nobody knows what waits for the journal: the log stops."""
         try:
             yield
         except BaseException as error:
@@ -262,7 +262,7 @@ class Committer:
             raise
 
     def _give_up(self, pendings: int, size: int) -> None:
-        """So many of the last entries, of so many bytes, do not happen."""
+        """Drop the last entries, of so many bytes: they do not happen."""
         with self._guard:
             del self._unflushed[len(self._unflushed) - pendings :]
             self._bytes_taken_in -= size
@@ -285,7 +285,7 @@ class Committer:
                     return begun
 
     def _begin(self, contents: Contents, after: InFlight | None) -> InFlight | None:
-        """None if what it was planned behind did not happen."""
+        """Plan and write a transaction; None if a commit in flight, behind which it was planned, failed meanwhile."""
         self._check_running()
         with self._guard:
             if after is not None and isinstance(after.outcome, BaseException):
@@ -333,14 +333,14 @@ class Committer:
         return begun.outcome
 
     def _complete_all(self) -> None:
-        """The same for all.  Raises: StorageError, which those whose transactions they were are told."""
+        """`complete` for all transactions in flight.  Raises: StorageError, of which their own callers are told too."""
         if self._in_flight:
             with self._flushing:
                 if self._in_flight:
                     self._complete()
 
     def _complete(self) -> None:
-        """Under ``_flushing``: afterwards each of ``_in_flight`` knows what became of it."""
+        """Take all of ``_in_flight`` through steps 3 to 5; afterwards each has its outcome.  Under ``_flushing``."""
         completing: list[InFlight] = []
         try:
             self._check_running()
@@ -368,7 +368,7 @@ class Committer:
             raise
 
     def _lose(self, error: BaseException) -> None:
-        """None of those on their way happens that has not yet: neither can what was planned behind them meanwhile."""
+        """Give up all transactions in flight that have not happened, and what was planned behind them meanwhile."""
         with self._guard:
             lost, self._in_flight = [s for s in self._in_flight if s.outcome is None], []
             self._give_up(sum(s.pendings for s in lost), sum(s.bytes for s in lost))
@@ -475,12 +475,12 @@ class Committer:
                 self._flushed(flushing)
 
     def _flushed(self, flushing: Sequence[Pending]) -> None:
-        """These first ones are in the journal; those behind were appended meanwhile.  Under ``_guard``."""
+        """Drop the entries that are in the journal now; later ones were appended meanwhile.  Under ``_guard``."""
         del self._unflushed[: len(flushing)]
         self._bytes_flushed += sum(size for p in flushing for _, size, _ in p.writes)
 
     def _take(self, flushing: Sequence[Pending]) -> _Step3:
-        """What to sync for step 3, under ``_guard``: every byte is either synced or rides in the commit record."""
+        """Decide what step 3 syncs: each byte is either synced or embedded in the commit record.  Under ``_guard``."""
         sizes: dict[Segment, int] = {}
         for pending in flushing:
             for segment, size, _ in pending.writes:
@@ -506,7 +506,7 @@ class Committer:
         """Steps 3 and 4.
 
         Raises:
-            StorageError, or anything: nothing of it happened; or nobody can know, then the log takes no more commits.
+            StorageError, or any other error: nothing happened; or that is unknown, and the log takes no more commits.
         """
         end = self._journal.end
         began_s = time.perf_counter()
@@ -531,7 +531,7 @@ class Committer:
             raise
 
     def _withdraw(self) -> None:
-        """The disk was not asked to keep what the journal got last: it shall not be found there."""
+        """Take back what was appended to the journal and not synced, so that recovery does not find it."""
         try:
             self._journal.withdraw()
         except BaseException as error:
@@ -539,7 +539,7 @@ class Committer:
             raise
 
     def _stop(self, error: BaseException) -> None:
-        """Take no more commits: what the disk has is unknown."""
+        """Refuse all further commits, since it is unknown what is on the disk."""
         cause = f"{error.message} [{error.path}]" if isinstance(error, StorageError) else repr(error)
         self._failure = self._failure or StorageError(
             f"the log takes no more commits: {cause}",
@@ -564,7 +564,7 @@ class Committer:
             raise error
 
     def _at_once(self, syncs: Sequence[Callable[[], None]]) -> list[BaseException | None]:
-        """What became of each, in any order."""
+        """Run all syncs, side by side if there are several.  Returns the error of each, or None."""
 
         def tried(sync: Callable[[], None]) -> BaseException | None:
             try:

@@ -38,7 +38,7 @@ class PartitionBatch:
 
     @property
     def small(self) -> bool:
-        """Whether it may share a frame with the records of other transactions."""
+        """Whether the batch is small enough to share a frame with other transactions."""
         values = self.records.values
         return len(values) <= _JOINED_ROWS_MAX and (
             values.get_total_buffer_size() <= _JOINED_BYTES_MAX or values.nbytes <= _JOINED_BYTES_MAX  # (a slice's own part)
@@ -78,8 +78,8 @@ class Contents:
     Attributes:
         batches: what it appends, at most one per partition.
         rows: in all batches.
-        producer: id, epoch, and the number that its first record in a partition must get.
-        joins: it may share a commit record and frames with its neighbours in a group; its frames are not encoded yet.
+        producer: id, epoch, and for partitions the number that the first record there must get.
+        joins: it may share a commit record and frames with its neighbours in a group.  Its frames are not encoded yet.
         metadata: of groups, see `protocol.Transaction.set_metadata`.
     """
 

@@ -19,10 +19,10 @@ class InFlight:
     """A transaction that has gone through step 2.
 
     Attributes:
-        commit: what becomes of it, if it happens.
-        pendings: how many of the entries that wait for the journal are its own.
+        commit: its result, if it happens.
+        pendings: how many entries it has among those that wait for the journal.
         bytes: appended by it.
-        outcome: what became of it.
+        outcome: how it ended; None while it is in flight.
     """
 
     commit: Commit

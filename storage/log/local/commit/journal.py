@@ -117,7 +117,7 @@ def read_records(data: memoryview) -> list[JournalRecord]:
 
 
 def stray_entries(data: memoryview) -> list[tuple[int, Entry]]:
-    """Every whole entry anywhere in a journal's bytes, also outside of the chain, with its place."""
+    """Find every whole entry in a journal's bytes, also outside the chain of records.  Each comes with its place."""
     found: list[tuple[int, Entry]] = []
     raw = bytes(data)
     place = raw.find(_MAGIC_BYTES, _FILE.size)
@@ -218,10 +218,10 @@ class CommitJournal:
         return journal, manifest, entries, torn
 
     def _check_tail(self, data: memoryview) -> int:
-        """What stands behind the last whole record: returns its length up to the last byte that is not zero.
+        """Measure what stands behind the last whole record, up to the last byte that is not zero.
 
         Raises:
-            StorageError: a record behind says that this was durable.
+            StorageError: a later record says that these bytes were durable: they are damaged.
         """
         trailer = _trailer_at(data, self.end)
         if trailer is not None and trailer[1] == self._previous and trailer[2] == self.end:
@@ -284,7 +284,7 @@ class CommitJournal:
         self._write_trailer(closed=False)
 
     def _reserve(self, end: int) -> None:
-        """Have zeros in the file up to ``end`` and beyond: syncing a write inside the file is cheaper than a growing one."""
+        """Fill the file with zeros up to ``end`` and beyond, since syncing is cheaper where the file does not grow."""
         if end > self._capacity:
             capacity = max(end, self._capacity + min(max(self._capacity, _GROW_MIN), _GROW_MAX))
             start = max(self._capacity, self.end)

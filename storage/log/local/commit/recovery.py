@@ -44,11 +44,11 @@ def recover(files: Files) -> tuple[CommitJournal, Manifest]:
     files.sync_directory(JOURNALS)
     journal, manifest, entries, torn = CommitJournal.load(files, number)
     carried, touched = replay(manifest, entries)
-    changed = _settle_segments(files, manifest, carried, journal.closed)
+    changed = _cut_torn_tails(files, manifest, carried, journal.closed)
     for directory in sorted(touched):
         if files.exists(directory):
             files.sync_directory(directory)
-    _remove_strangers(files, manifest, journal.closed)
+    _remove_unknown_files(files, manifest, journal.closed)
     if entries or torn or changed:
         journal.close()
         journal = CommitJournal.create(files, number + 1, manifest)
@@ -100,7 +100,19 @@ _OLDER = (
 )
 
 
-def _settle_segments(files: Files, manifest: Manifest, carried: dict[str, list[tuple[int, bytes]]], closed: bool) -> bool:
+def _cut_torn_tails(files: Files, manifest: Manifest, carried: dict[str, list[tuple[int, bytes]]], closed: bool) -> bool:
+    """Write the bytes that commit records carried, then cut every segment to its recorded length.
+
+    Args:
+        carried: see `replay`.
+        closed: the log was closed in order, so no segment can have a torn tail: a longer one is damage, and is not cut.
+
+    Returns:
+        whether any file was changed.
+
+    Raises:
+        StorageError: a segment is shorter than recorded, or longer although the log was closed in order.
+    """
     changed = False
     for name, topic in manifest.topics.items():
         for partition, state in enumerate(topic.partitions):
@@ -145,7 +157,7 @@ def _settle_segments(files: Files, manifest: Manifest, carried: dict[str, list[t
     return changed
 
 
-def _remove_strangers(files: Files, manifest: Manifest, closed: bool) -> None:
+def _remove_unknown_files(files: Files, manifest: Manifest, closed: bool) -> None:
     changed: set[str] = set()
     topics = {topic_directory(name, topic.id).rpartition("/")[2]: (name, topic) for name, topic in manifest.topics.items()}
     for entry in files.list(TOPICS):

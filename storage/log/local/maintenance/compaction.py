@@ -1,12 +1,12 @@
 """Compaction: keep the last record of every key, among closed segments.
 
-What is never touched: the segment that is appended to, segments with a record younger than ``min.compaction.lag.ms``
-(``SegmentState.timestamp_max``), and all behind the first of these.  Offsets stay: there are gaps afterwards.  Records
-without a key stay.
+A pass never touches the segment that is appended to, nor segments with a record younger than ``min.compaction.lag.ms``
+(``SegmentState.timestamp_max``), nor any segment behind the first of these.  Records keep their offsets, so there are gaps
+afterwards.  Records without a key stay.
 
 As Kafka's cleaner, a pass first notes the last offset of every key in the segments that are new since the last one, then
-writes all of them and the older ones again without what these offsets supersede.  It knows up to `COMPACTION_KEYS_MAX`
-distinct keys, whatever is in the older segments; where they are used up, what is left waits for the next pass.
+writes all of them and the older ones again, without the records that these offsets supersede.  It notes up to
+`COMPACTION_KEYS_MAX` distinct keys; new segments beyond that wait for the next pass.
 
 A tombstone is kept for ``delete.retention.ms`` after the first pass that saw it (``SegmentState.cleaned_ms``), so that a
 reader who is behind sees the deletion; then it goes too, with the next pass.  Its own timestamp does not count: it may be an
@@ -106,7 +106,7 @@ def _old_enough(sealed: Sequence[SegmentState], config: TopicConfig, now_ms: int
 
 
 def _age(state: SegmentState, config: TopicConfig, now_ms: int | None) -> tuple[int, bool]:
-    """What a segment says after the pass about when its tombstones were met, and whether they go now."""
+    """When the segment's tombstones were first seen, to be noted after the pass; and whether this pass removes them."""
     step_ms = max(1, config.delete_retention_ms // _AGES)
     met_ms = -1 if now_ms is None else -(-now_ms // step_ms) * step_ms
     known_ms = state.cleaned_ms if state.cleaned else -1
@@ -120,7 +120,7 @@ def _age(state: SegmentState, config: TopicConfig, now_ms: int | None) -> tuple[
 def _note(
     offsets: OffsetMap, partition: Partition, config: TopicConfig, new: Sequence[SegmentState], limiter: RateLimiter
 ) -> tuple[int, int]:
-    """Note the keys of new segments while there is room: how many segments were looked at, and up to which offset."""
+    """Note the keys of new segments while there is room.  Returns how many segments were read, and up to which offset."""
     fields: list[str] | None = None if config.value_type is None else []
     for number, state in enumerate(new):
         for records in scan(partition.segment_of(state), config, limiter, fields):

@@ -52,7 +52,7 @@ class Housekeeper:
             self._start()
 
     def wake(self) -> None:
-        """Tell it that there are relaxed commits.  The caller holds the write lock."""
+        """Tell the thread that there are relaxed commits.  The caller holds the write lock."""
         if not self._settings.background:
             return
         self._woken.set()
@@ -87,7 +87,7 @@ class Housekeeper:
             looked_s = time.monotonic()
 
     def _busy(self, passed_s: float) -> bool:
-        """Whether much has been appended since this was last asked."""
+        """Whether much has been appended since the last call."""
         log = self._log()
         before, self._appended = self._appended, 0 if log is None else log.appended_bytes
         return self._appended - before > passed_s * self._settings.busy_bytes_per_s
@@ -96,7 +96,7 @@ class Housekeeper:
         log.maintain(None if self._clock_ms is None else self._clock_ms())
 
     def _try(self, work: Callable[[MaintainedLog], None], doing: str) -> None:
-        """Storage errors here have no caller to go to: they are logged, and a later commit meets them again."""
+        """Run something and log its storage errors, as no caller is there to get them.  A later commit meets them too."""
         log = self._log()
         if log is None:
             self._stopped.set()

@@ -31,10 +31,10 @@ class LogContents:
     Attributes:
         number: of the journal; None if there is none.
         records: its whole records.
-        manifest: the log after them.
+        manifest: the state of the log after them.
         carried: bytes in the records for segments, by path; see `recovery.replay`.
         closed: the log was closed in order.
-        torn_bytes: behind them, of a write that did not become durable.
+        torn_bytes: how many bytes behind the records are left of a write that did not become durable.
         problem: why the journal cannot be used; None if it can.
     """
 

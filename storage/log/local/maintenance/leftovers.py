@@ -1,4 +1,4 @@
-"""What stands in segments beyond what the journal knows, although the log was closed in order.
+"""Finds frames in segments that the journal does not know, although the log was closed in order.
 
 Two things leave that: a journal that is older than its segments, and a process that was forked from the one that had the log
 open (versions before this one let it write).  Such a process made whole commits, and told its callers so; the parent's
@@ -36,9 +36,9 @@ class Leftover:
 
     Attributes:
         path: of the file.
-        length: bytes of it that count.
+        length: how many of its bytes count.
         cut: whether the file has more.
-        frames: whole ones that do not count; none where they are not to be put back.
+        frames: the whole frames that do not count; empty if they are not to be put back.
     """
 
     path: str
@@ -55,8 +55,10 @@ class Leftover:
 
 
 def find_leftovers(files: Files, log: LogContents) -> list[Leftover]:
-    """All of them, in the order of topics and partitions; none if the log was not closed in order (a crash leaves bytes that
-    never counted)."""
+    """All leftovers, by topic and partition.
+
+    Empty if the log was not closed in order: a crash leaves bytes that never counted.
+    """
     if not log.closed or log.problem is not None:
         return []
     file = files.open(journal_path(log.number or 0))
@@ -98,7 +100,7 @@ def _in_segments(files: Files, log: LogContents) -> Iterator[Leftover]:
 
 
 def _of_later_commits(log: LogContents, frames: Frames) -> Frames:
-    """Frames that lie where others count: they are of commits that the journal does not know."""
+    """Frames of commits that the journal does not know, in places where it has other frames."""
     return [(h, f) for h, f in frames if h.epoch > log.manifest.epoch or h.base_arrival + h.rows > log.manifest.next_arrival]
 
 

@@ -70,7 +70,7 @@ def _close_for_age(log: Maintained, partition: Partition, segment_ms: int, now_m
 
 
 def _retain(log: Maintained, partition: Partition, config: TopicConfig, now_ms: int | None) -> None:
-    """``retention.bytes`` and ``retention.ms``: whole segments go, from the oldest on; by time also the open one."""
+    """Apply ``retention.bytes`` and ``retention.ms``: remove whole segments, oldest first; the open one only by time."""
     if _expired(partition, config, now_ms) == 0:
         return
     with log.committer.write_lock:
@@ -91,8 +91,11 @@ def _retain(log: Maintained, partition: Partition, config: TopicConfig, now_ms: 
 
 
 def _expired(partition: Partition, config: TopicConfig, now_ms: int | None) -> int:
-    """How many segments at the front retention lets go of: as in Kafka up to the first that has to stay, so a record with a
-    timestamp in the future keeps what is behind it from going by time."""
+    """How many segments at the front retention removes.
+
+    As in Kafka it stops at the first segment that has to stay, so a record with a timestamp in the future also keeps all
+    segments behind it.
+    """
     segments = tuple(partition.state.segments)
     count = 0
     if config.retention_bytes is not None:
@@ -107,7 +110,7 @@ def _expired(partition: Partition, config: TopicConfig, now_ms: int | None) -> i
 
 
 def _merge(log: Maintained, partition: Partition, config: TopicConfig, state: SegmentState, limiter: RateLimiter) -> None:
-    """Small frames become large ones; a segment that has none is only marked."""
+    """Merge small frames into large ones.  A segment without small frames is only marked as merged."""
     segment = partition.segment_of(state)
     frames = len(segment.index())
     if frames <= 1 or (state.end - state.base) / frames >= _SMALL_FRAME_ROWS:

@@ -1,4 +1,4 @@
-"""What can be saved of a damaged segment: its whole frames, as they are, in a file of the next generation.
+"""Saves what is whole in a damaged segment: its intact frames go, unchanged, into a file of the next generation.
 
 Offsets stay what they were: the lost ones become a gap, as after compaction, so positions of groups and queries stay right
 and no offset is ever given twice.
@@ -36,7 +36,7 @@ class Rescue:
 
 
 def rescue_segment(files: Files, log: LogContents, topic: str, partition: int, state: SegmentState) -> Rescue:
-    """The whole frames of a segment that may be damaged, cut off or missing."""
+    """Save the whole frames of a segment whose file may be damaged, cut off or missing."""
     described = log.manifest.topics[topic]
     path = segment_path(topic, described.id, partition, state.base, state.generation)
     data = bytearray()

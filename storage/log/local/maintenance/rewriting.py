@@ -38,7 +38,7 @@ _SYNC_BYTES = 8 * 1024 * 1024
 
 
 class Interrupted(Exception):
-    """The log is being closed: what was begun is given up, and done again another time."""
+    """The log is being closed, so the work was given up.  Maintenance does it again another time."""
 
 
 class RateLimiter:
@@ -55,7 +55,7 @@ class RateLimiter:
         self._free_at_s = time.monotonic()
 
     def spend(self, size_bytes: int) -> None:
-        """Count bytes that are about to be read or written; sleep until the time of those before is over.
+        """Count bytes that are about to be read or written, and sleep as long as earlier ones exceed the rate.
 
         The time that the work takes counts, so a pass that is slower than the limit does not sleep.
 
@@ -74,7 +74,7 @@ class RateLimiter:
 
 
 def restate(log: Maintained, partition: Partition, state: SegmentState, **changes: Any) -> None:
-    """Record a change of a segment's state whose file stays as it is, durably; do nothing if the segment is gone.
+    """Record a new state of a segment, durably, without touching its file.  Do nothing if the segment is gone.
 
     Raises:
         StorageError: it could not be recorded.
@@ -139,7 +139,8 @@ class Kept:
 
     Attributes:
         keep: which of them stay; None for all.
-        cleaned, cleaned_ms: what their new segment is to say (see `SegmentState`); what differs is not written into one.
+        cleaned, cleaned_ms: these attributes of their new segment (see `SegmentState`); records for which they differ go
+            to different segments.
     """
 
     records: FetchedRecords
@@ -149,7 +150,7 @@ class Kept:
 
 
 class Rewriter:
-    """Writes the records of some neighbouring sealed segments of a partition again; then they take the old ones' place.
+    """Writes the records of neighbouring sealed segments to new segments, which then replace the old ones.
 
     Args:
         states: of the old segments, in order.
@@ -269,7 +270,7 @@ class Rewriter:
         self._unsynced = 0
 
     def _add(self, kept: Kept) -> None:
-        """Take what is kept of records that follow those before."""
+        """Add kept records, which follow those added before."""
         records = kept.records if kept.keep is None or kept.keep.all() else _filtered(kept.records, kept.keep)
         if len(records) == 0:
             return
@@ -284,7 +285,7 @@ class Rewriter:
             self._flush()
 
     def _flush(self) -> None:
-        """Write what waits."""
+        """Write the waiting records as a frame."""
         if not self._waiting:
             return
         records = concat_fetched(self._waiting)

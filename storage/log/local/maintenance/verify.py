@@ -25,7 +25,7 @@ class LogFault:
 
     Attributes:
         message, path, offset, action: as in `StorageError`.
-        harmless: a crash leaves it behind, opening puts it right, and no answer depends on it.
+        harmless: a crash leaves such a fault behind, opening repairs it, and no answer depends on it.
     """
 
     message: str
@@ -36,12 +36,12 @@ class LogFault:
 
     @classmethod
     def of(cls, error: StorageError, path: str = "") -> LogFault:
-        """An error as a finding."""
+        """An error as a fault."""
         return cls(error.message, error.path or path, error.offset, error.action)
 
 
 def verify_log(files: Files) -> Iterator[LogFault]:
-    """Read everything below ``log/``; yields findings as they come."""
+    """Read everything below ``log/``; yields faults as they are found."""
     log = read_log(files)
     if log.problem is not None:
         yield LogFault.of(log.problem)
@@ -168,7 +168,7 @@ def _groups(files: Files, log: LogContents) -> Iterator[LogFault]:
 
 
 def _strangers(files: Files, log: LogContents) -> Iterator[LogFault]:
-    """What opening would remove or cut; in a log that was closed in order there is no such thing."""
+    """Files and bytes that opening would remove or cut.  A log that was closed in order has none."""
     action = (
         "none: the next open removes it"
         if not log.closed

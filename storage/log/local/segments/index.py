@@ -15,10 +15,11 @@ index of a segment with many frames is kept in a file beside it when the segment
     44  u32  last_crc      and of the last
     48  i64  positions[n], base_offsets[n], latest[n]: see `FrameIndex`
 
-It is a help and never trusted.  It counts only if all of this agrees with the segment, whose first and last frame it must
-name by their checksums; else it is as if it were missing, and the headers are walked.  It may cover a first part of a
-segment only: the walk goes on from there.  Whoever follows it to a frame verifies that frame, and one that is not what the
-index says has the index built anew.  It is not synced: a crash leaves it, lacks it or tears it, and none of that matters.
+The file is never trusted.  It is used only if all of this agrees with the segment, and if it names the checksums of the
+segment's first and last frame; otherwise it is ignored, and the headers are walked.  It may cover only the first part of a
+segment; the walk then continues behind that part.  A reader verifies the frame that the index leads to.  If that is not the
+frame which the index describes, the index is built anew.  The file is not synced: after a crash it may be whole, torn or
+missing, and each of these is handled.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ _CRC_FROM = 12
 
 
 class FrameIndex:
-    """Grows at its end only.  Readers may use it while it grows if they bound what they ask by a frame count."""
+    """Positions, offsets and times of frames.
+
+    It grows at its end only, so readers may use it meanwhile if they limit their searches to a count of frames.
+    """
 
     def __init__(self, position: int) -> None:
         self.positions = array("q")
@@ -49,7 +53,7 @@ class FrameIndex:
         self.end_position = position
         """Where the next frame starts."""
         self.from_file = False
-        """Whether some of it was not read off the frames themselves."""
+        """Whether some entries come from the index file and not from the frames themselves."""
         self._latest = array("q")  # the largest timestamp up to and with each frame
 
     def __len__(self) -> int:

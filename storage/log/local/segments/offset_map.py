@@ -57,7 +57,7 @@ class OffsetMap:
     # --------------------------------------------------------------------------------------------------- hashing
 
     def hashes(self, keys: Any) -> Hashes:
-        """The two halves of every key's hash, for binary[n] keys; what nulls get means nothing."""
+        """The two halves of every key's hash, for binary[n] keys; the hash of a null has no meaning."""
         n = len(keys)
         if n == 0:
             return np.zeros(0, np.uint64), np.zeros(0, np.uint64)
@@ -103,7 +103,7 @@ class OffsetMap:
     # ----------------------------------------------------------------------------------------------------- the table
 
     def room(self, wanted: int) -> int:
-        """How many rows ``put`` may take: up to ``wanted``, fewer when it is nearly full."""
+        """How many rows ``put`` may take: ``wanted``, or fewer if the map is nearly full."""
         wanted = min(wanted, self._keys_max - self._used)
         slots = len(self._table)
         while 2 * (self._used + wanted) > slots:
@@ -116,7 +116,7 @@ class OffsetMap:
         return wanted
 
     def put(self, hashes: Hashes, offsets: Int64s) -> None:
-        """Note the offsets (ascending, none below one noted before) of keys; see `room`."""
+        """Note the offset of each key.  Offsets ascend, also from call to call; at most `room` rows."""
         low, high = hashes
         slots = low.astype(np.int64) & self._mask
         found = self._table.take(slots, axis=0)
@@ -162,8 +162,8 @@ class OffsetMap:
 def _mix(state: npt.NDArray[np.uint64], word: npt.NDArray[np.uint64], factor: np.uint64, other: np.uint64) -> None:
     """Take a word into the state, in place.
 
-    Bits at the top must not only move: folded down before each multiplication, a difference anywhere is spread by the
-    drawn factors, so that no difference in the next word is sure to undo it.
+    The upper bits are folded down before each multiplication.  So the random factors spread a difference in any bit over
+    the whole word, and no difference in the next word is certain to cancel it.
     """
     state ^= word
     state ^= state >> np.uint64(32)

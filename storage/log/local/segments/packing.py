@@ -22,7 +22,7 @@ NARROW_TIMES: Final = (np.uint16, np.uint32)
 
 
 def width_of(column: Any) -> int:
-    """Bytes in each of binary[n], if all have as many and are worth packing; else 0."""
+    """The number of bytes that all of binary[n] values have; 0 if they differ, or are too few to be worth packing."""
     n = len(column)
     if n < _ROWS_MIN or column.null_count:
         return 0
@@ -51,15 +51,17 @@ def unpack(column: Any, width: int) -> Any:
 
 @lru_cache(maxsize=64)
 def _starts(n: int, width: int) -> npt.NDArray[np.int32]:
-    """int32[n + 1]: where n values of one width begin, and where the last one ends.  Frames are mostly of one size."""
+    """int32[n + 1]: where n values of one width begin, and where the last one ends.  Cached: most frames have one size."""
     starts = np.arange(n + 1, dtype=np.int32) * np.int32(width)
     starts.flags.writeable = False
     return starts
 
 
 def narrow(timestamps: Int64s, timestamp_min: int, timestamp_max: int) -> npt.NDArray[Any] | None:
-    """Timestamps as differences from the first of them, in the narrowest of `NARROW_TIMES`; None if they lie too far
-    apart, or are few."""
+    """Timestamps as differences from the first one, in the narrowest type of `NARROW_TIMES`.
+
+    None if they lie too far apart, or if there are too few.
+    """
     if len(timestamps) < _ROWS_MIN:
         return None
     for kind in NARROW_TIMES:

@@ -99,7 +99,7 @@ class Partition:
             self._segments.pop(key).close()
 
     def store_indexes(self, frames_min: int) -> None:
-        """Have files of the indexes that are in memory (see `Segment.store_index`)."""
+        """Write the indexes that are in memory to files (see `Segment.store_index`)."""
         for segment in self.view.segments:
             segment.store_index(frames_min)
 
@@ -188,7 +188,7 @@ class Partition:
     def _frames(
         self, view: PartitionView, offset: int, asked: frozenset[str] | None
     ) -> Iterator[tuple[Segment, FrameHeader, Any]]:
-        """The checked frames from the one with ``offset`` on, as they lie, to the end of the view.
+        """The checked frames as they lie, from the one that holds ``offset`` to the end of the view.
 
         Args:
             asked: the fields of values that will be read, None stands for all.
@@ -237,10 +237,10 @@ class Partition:
     def _frame_of_index(
         self, segment: Segment, index: FrameIndex, frame: int, data: memoryview, asked: frozenset[str] | None
     ) -> tuple[FrameHeader, Any] | None:
-        """A checked frame; None if there is another than the index's file says, or none that is whole.
+        """A checked frame; None if the index file names another frame there, or the frame is not whole.
 
         Raises:
-            StorageError: the frame is damaged, by an index that was read off the frames themselves.
+            StorageError: the frame is damaged.  (The index was built from the frames, so it is not at fault.)
         """
         try:
             found = self._frame(segment, index.positions[frame], data, asked)
@@ -262,7 +262,7 @@ class Partition:
         return header, batch
 
     def offset_for_time(self, timestamp_ms: int) -> int:
-        """The first offset whose record is not before the time; the end offset if none is."""
+        """The offset of the first record that is not before the time; the end offset if there is none."""
         while True:
             try:
                 return self._offset_for_time(timestamp_ms)
@@ -289,10 +289,10 @@ class Partition:
 
 
 def check_unkeyed(partitions: Sequence[Partition], offsets: Sequence[int], value_type: Any | None) -> list[int]:
-    """Look at all visible records from the offsets on; returns where that ended.
+    """Check that no visible record from the offsets on has a key; returns the offsets up to which that was checked.
 
     Raises:
-        StorageError: one of them has a key, so more partitions would have it in two places.
+        StorageError: one has a key, which would belong to another partition if the topic got more of them.
     """
     ends = []
     for partition, first in zip(partitions, offsets, strict=True):

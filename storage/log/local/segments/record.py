@@ -74,9 +74,9 @@ HEADER_BYTES = 72
 _HEADER = struct.Struct("<IIIIQqqqqqIHH")
 _DELTA_MAX = 2**32 - 1
 _GATHERED_BYTES_MIN = 256 * 1024
-"""Bodies from which it pays to have the kernel gather the columns rather than to copy them together."""
+"""From this size of a body, the kernel gathers the columns when it writes; smaller ones are copied together first."""
 _ROWS_OF_A_SLICE = 256
-"""Rows of a frame, on average, from which a frame's own addition costs less than a number per row."""
+"""From so many rows per frame on average, one addition per frame is cheaper than a number per row."""
 
 
 class Flags:
@@ -127,12 +127,12 @@ class FrameHeader(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """What the body's columns are; frames in which it is the same can be decoded together."""
+        """Which columns the body has, and how they are written.  Frames with equal shapes can be decoded together."""
         return self.flags & ~Flags.SUMS, self.key_width, self.value_width
 
 
 def parse_header(data: Any, position: int = 0) -> FrameHeader | None:
-    """The header at ``position`` in ``data``; None if there is not a whole and right one."""
+    """The header at ``position`` in ``data``; None if it is not whole or its checksum is wrong."""
     if len(data) - position < HEADER_BYTES:
         return None
     header = FrameHeader._make(_HEADER.unpack_from(data, position))
@@ -142,7 +142,7 @@ def parse_header(data: Any, position: int = 0) -> FrameHeader | None:
 
 
 def moved(header: FrameHeader, epoch: int, base_offset: int, base_arrival: int) -> bytes:
-    """The header's bytes for another place in the log; the body stays as it is, as what it says is relative to these."""
+    """The header's bytes for another place in the log.  The body stays: its numbers are relative to the header's."""
     span = header.end_offset - header.base_offset
     fields = header._replace(epoch=epoch, base_offset=base_offset, end_offset=base_offset + span, base_arrival=base_arrival)
     packed = bytearray(_HEADER.pack(*fields))
@@ -165,7 +165,7 @@ def frame_schema(value_type: Any | None, flags: int, key_width: int = 0, value_w
 
 @dataclass(frozen=True, slots=True)
 class PreparedFrame:
-    """A frame that waits for its place: everything that does not depend on the commit is done.
+    """A frame that is encoded but for what only the commit knows: epoch, offset and arrival.
 
     ``first_arrival`` and ``offset_span`` are relative to the transaction's first record and the frame's base.
     """
@@ -234,9 +234,9 @@ def _array(column: Any, wanted: Any, what: str) -> Any:
 
 
 def widen(values: Any, wanted: Any) -> Any:
-    """Structs whose fields are the first of ``wanted``'s as structs of that type: the other fields are null.
+    """Convert structs to a type that has further fields at its end; these are null.
 
-    A writer who has not noticed that a topic was altered goes on, as does one whose fields differ in being nullable.
+    So a writer goes on that has not noticed that a topic was altered, or whose fields differ only in being nullable.
     """
     n = len(values)
     missing = [pa.nulls(n, wanted.field(i).type) for i in range(values.type.num_fields, wanted.num_fields)]
@@ -246,7 +246,7 @@ def widen(values: Any, wanted: Any) -> Any:
 
 
 def normalise(records: Records, value_type: Any | None) -> Records:
-    """The same records with every column one array of the type the topic takes (or one that `widen` makes it).
+    """Convert records so that each column is one array of the topic's type, with `widen` where that is needed.
 
     Raises:
         StorageError: another type, or columns of different lengths.
@@ -323,7 +323,7 @@ def encode_frames(
     Args:
         arrivals: ascending; relative to the transaction's first record, or absolute.
         offsets: ascending, if they do not count up by one; then ``offset_end`` is the offset after the last.
-        compression: of the bodies; what it is a reader sees in them.
+        compression: of the bodies.  Readers find it in the bodies themselves.
 
     Raises:
         StorageError: one record alone is larger than a frame can be.
@@ -365,23 +365,23 @@ class _Columns:
         return self.flags, self.key_width, self.value_width
 
     def add(self, flag: int, array: Any) -> None:
-        """A column that the frame need not have."""
+        """Add a column that a frame may lack."""
         self.flags |= flag
         self.arrays.append(array)
 
     def add_keys(self, keys: Any) -> None:
-        """Without where each begins, if all have the same length."""
+        """Add the keys; without their offsets if all keys have the same length."""
         self.key_width = width_of(keys)
         self.add(Flags.KEYS, pack(keys, self.key_width) if self.key_width else keys)
 
     def add_timestamps(self, timestamps: Int64s, first: int, last: int) -> None:
-        """As differences, if they lie close together."""
+        """Add timestamps, as differences if they lie close together."""
         narrowed = narrow(timestamps, first, last)
         flag = Flags.TIMESTAMPS if narrowed is None else _NARROW_FLAGS[narrowed.dtype.type]
         self.add(flag, pa.array(timestamps if narrowed is None else narrowed))
 
     def add_counted(self, flag: int, numbers: Int64s) -> bool:
-        """Offsets or arrivals, unless they count up by one; False if they lie too far apart for one frame."""
+        """Add offsets or arrivals, unless they count up by one.  Returns False if they lie too far apart for one frame."""
         span = int(numbers[-1]) - int(numbers[0])
         if span > _DELTA_MAX:
             return False
@@ -390,7 +390,7 @@ class _Columns:
         return True
 
     def add_values(self, values: Any, value_type: Any | None) -> None:
-        """Bytes; or a column for each field, and where the whole value is null."""
+        """Add values: one column of bytes, or a column for each field and one that says which values are null as a whole."""
         if value_type is None:
             self.value_width = width_of(values)
             self.arrays.append(pack(values, self.value_width) if self.value_width else values)
@@ -408,7 +408,7 @@ def _encode_frame(
     offset_end: int | None,
     compression: Compression,
 ) -> PreparedFrame | None:
-    """One frame; None if the records are too many, or lie too far apart, for one."""
+    """One frame; None if there are too many records for one, or they lie too far apart."""
     n = len(records)
     columns = _Columns()
     if records.keys is not None:
@@ -476,7 +476,7 @@ class _Collected(io.RawIOBase):
 
 
 def pieces_of(batch: Any) -> tuple[Any, ...]:
-    """The bytes of ``batch.serialize()`` as its metadata, its columns' own buffers, and what fills them up."""
+    """The bytes of ``batch.serialize()`` in pieces: metadata, the columns' own buffers (not copied), and padding."""
     collected = _Collected()
     with pa.ipc.new_stream(pa.PythonFile(collected, mode="w"), batch.schema) as stream:
         stream.write_batch(batch)
@@ -488,7 +488,7 @@ def pieces_of(batch: Any) -> tuple[Any, ...]:
 
 
 def _compressed(batch: Any, compression: Compression) -> Any | None:
-    """The message of a batch; None if nobody would unpack it, for its size."""
+    """The compressed message of a batch; None if it would be refused when it is read, because it unpacks to too much."""
     if batch.nbytes > FRAME_UNPACKED_BYTES_MAX:
         return None
     sink = pa.BufferOutputStream()
@@ -574,7 +574,7 @@ def _per_row(headers: Sequence[FrameHeader], n: int, per_frame: list[int]) -> In
 
 
 def _raised(differences: Any, headers: Sequence[FrameHeader], bases: list[int]) -> Int64s:
-    """Numbers that were kept as differences from a number per frame."""
+    """Add each frame's base number to the differences that its rows have."""
     numbers: Int64s = differences.to_numpy().astype(np.int64)
     if len(headers) * _ROWS_OF_A_SLICE > len(numbers):
         numbers += _per_row(headers, len(numbers), bases)
@@ -587,7 +587,7 @@ def _raised(differences: Any, headers: Sequence[FrameHeader], bases: list[int]) 
 
 
 def _counted(headers: Sequence[FrameHeader], n: int, bases: list[int]) -> Int64s:
-    """Numbers that count up by one within each frame, from its base on."""
+    """Numbers that count up by one within each frame, beginning with the frame's base."""
     if all(before + h.rows == base for before, h, base in zip(bases, headers, bases[1:], strict=False)):
         return np.arange(bases[0], bases[0] + n, dtype=np.int64)  # and across them, as a rule
     rows = np.array([h.rows for h in headers], np.int64)
@@ -599,7 +599,7 @@ def _counted(headers: Sequence[FrameHeader], n: int, bases: list[int]) -> Int64s
 def _joined(
     batches: Sequence[Any], value_type: Any | None, wanted_type: Any | None, fields: Sequence[str] | None, pieces: bool
 ) -> list[Any]:
-    """The columns of several batches; None for those of values that are not asked for, or stay in pieces."""
+    """The columns of several batches, joined.  None for a column of values that is not asked for or stays in pieces."""
     count = batches[0].num_columns
     first = count if value_type is None else count - value_type.num_fields
     asked = set(range(count))
@@ -632,7 +632,7 @@ def _typed_values(
 
 
 def slice_frame(header: FrameHeader, batch: Any, offset: int, rows_max: int) -> tuple[FrameHeader, Any]:
-    """The rows from ``offset`` on, at most ``rows_max``, with a header that fits; without copying.  May have no rows."""
+    """The rows of a frame from ``offset`` on, at most ``rows_max``, with a matching header.  Not copied; may be empty."""
     flags = header.flags
     if offset <= header.base_offset and header.rows <= rows_max:
         return header, batch
@@ -675,7 +675,7 @@ def concat_fetched(parts: Sequence[FetchedRecords]) -> FetchedRecords:
 
 
 def fields_hold_dictionaries(kind: Any) -> bool:
-    """Whether a type has a dictionary anywhere inside: frames stand alone and have no place for one."""
+    """Whether a type has a dictionary anywhere inside.  Frames cannot hold one, since each is read alone."""
     if pa.types.is_dictionary(kind):
         return True
     return any(fields_hold_dictionaries(kind.field(i).type) for i in range(kind.num_fields))

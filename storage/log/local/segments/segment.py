@@ -13,7 +13,7 @@ A segment is named by the offset of its first record and by its generation (0 as
              was started; its metadata names topic, partition and generation, so that a file in another's place is not
              taken for it.  Zeros follow up to header_length.
 
-How long a segment is says the commit journal, never the file.  A crash leaves a file that is longer (appends that were
+The commit journal says how long a segment is, never the file.  A crash leaves a file that is longer (appends that were
 not committed: cut on open) or shorter or older than that (appends whose bytes the journal carries: written again on open).
 Anything else is damage and is reported with the file and the byte.
 """
@@ -61,8 +61,8 @@ def _owner(topic: str, partition: int, generation: int) -> dict[bytes | str, byt
 
 
 _COPIED_BYTES_MAX = 64 * 1024
-"""Smaller bodies are copied out of the map, which takes less than their checksum: what is kept of them must not keep the
-map, and with it a descriptor.  A step may take records of thousands of partitions."""
+"""Smaller bodies are copied out of the memory map, which costs less than their checksum.  Otherwise a few kept rows would
+keep the map and its file descriptor, and a step may take records of thousands of partitions."""
 
 
 class Segment:
@@ -84,19 +84,19 @@ class Segment:
         self._header_read = False
         self._index: FrameIndex | None = None
         self._index_stored = 0
-        """Frames that the index's file has."""
+        """How many frames the index file covers."""
         self._guard = threading.RLock()
 
     @property
     def file(self) -> File:
-        """Opened when first needed."""
+        """The file.  It is opened when first needed."""
         with self._guard:
             if self._file is None:
                 self._file = self._files.open(self.path)
             return self._file
 
     def create(self, value_type: Any | None) -> File:
-        """Open the file of a segment that starts now.  Its header goes in with the first frames."""
+        """Open the file of a new segment.  Its header is written together with the first frames."""
         with self._guard:
             self._file = self._files.open(self.path, create=True)
             self._value_type = value_type
@@ -149,7 +149,7 @@ class Segment:
             return self._value_type
 
     def index(self) -> FrameIndex:
-        """The index of all visible frames: as its file has it, and read off the frames behind.
+        """The index of all visible frames: from the index file, and behind that from the frames themselves.
 
         Raises:
             StorageError: a header is damaged.
@@ -177,7 +177,7 @@ class Segment:
         return index
 
     def rebuild_index(self) -> None:
-        """The index was wrong about a frame: read all of it off the frames.
+        """Build the index from the frames, since the file was wrong about one.
 
         Raises:
             StorageError: a header is damaged.
@@ -188,7 +188,7 @@ class Segment:
             self.index()
 
     def store_index(self, frames_min: int) -> None:
-        """Write the index's file, if it pays and the one that is there has less.  What cannot be written is missing."""
+        """Write the index file, if there are enough frames and the file lacks some.  If that fails, there is no file."""
         with self._guard:
             index = self._index
             if index is None or len(index) < max(1, frames_min) or self._index_stored == len(index):
@@ -206,7 +206,7 @@ class Segment:
                     file.close()
 
     def remove(self) -> None:
-        """Remove the file and its index; what cannot be removed goes when the log is opened next."""
+        """Remove the file and its index.  If that fails, the next opening of the log removes them."""
         discard(self._files, self.path)
         discard(self._files, index_path(self.path))
 
@@ -232,7 +232,7 @@ class Segment:
         """The frame at ``position`` in `data`: its header and its body as an Arrow record batch, if large without a copy.
 
         Args:
-            fields: of the value, those that will be read; the checksums of others may be left alone.  None stands for all.
+            fields: those of the value that will be read; the checksums of others may be skipped.  None: all.
 
         Raises:
             StorageError: a checksum is wrong.
@@ -269,7 +269,7 @@ class Segment:
             ) from error
 
     def _summed(self, header: FrameHeader, body: memoryview, fields: frozenset[str] | None) -> memoryview | None:
-        """The message of a body with checksums per column; None if one of those that are looked at is wrong."""
+        """The message of a body that has checksums per column; None if one that was checked is wrong."""
         kind = self.value_type
         count = len(frame_schema(kind, *header.shape))
         asked = None
@@ -297,7 +297,7 @@ class Segment:
             return () if self._index is None else tuple(self._index.positions)
 
     def examine(self, position: int, data: memoryview) -> tuple[FrameHeader, StorageError | None]:
-        """The header at an indexed place, and what is wrong with its body, if anything is: all of it is decoded."""
+        """The header at an indexed place, and the fault of its body, if it has one.  The whole body is decoded."""
         header = parse_header(data, position)
         assert header is not None, "the index has whole headers only"
         try:

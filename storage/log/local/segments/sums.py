@@ -1,6 +1,6 @@
-"""Checksums per column of a large frame, so that who reads a few columns need not look at the others.
+"""Checksums per column of a large frame, so that a reader of a few columns does not touch the others.
 
-They stand behind the frame's Arrow message, little-endian, and the frame's own checksum is of them alone::
+They stand behind the frame's Arrow message, little-endian.  The frame's own checksum covers only them::
 
      0  u32  end      of the message's metadata, where the first column begins
      4  u32  crc      crc32c of the bytes up to there
@@ -29,12 +29,12 @@ _SUM: Final = struct.Struct("<II")
 
 
 def sums_bytes(columns: int) -> int:
-    """How many bytes the checksums of a frame of so many columns have."""
+    """The size in bytes of the checksums of a frame with so many columns."""
     return _SUM.size * (1 + columns)
 
 
 def summed(pieces: Sequence[Any], schema: Any) -> bytes | None:
-    """The checksums of an uncompressed message that is given in pieces; None for types whose buffers are not known here."""
+    """The checksums of an uncompressed message, given in pieces; None if this module does not know a column's type."""
     counts = [_buffers_of(field.type) for field in schema]
     metadata = b"".join(bytes(piece) for piece in pieces[:3])
     start, places = buffer_places(memoryview(metadata))

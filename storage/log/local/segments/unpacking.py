@@ -1,4 +1,4 @@
-"""How large a frame's body becomes when it is decoded: asked before it is, as compressed bytes may stand for any number.
+"""How large a frame's body becomes when it is decoded.  That is checked first: few compressed bytes may become very many.
 
 The body is an encapsulated Arrow IPC message: 0xffffffff, the length of its metadata, the metadata (a flatbuffer), then the
 buffers.  If the metadata names a compression, each buffer begins with its length when unpacked, an int64; -1 stands before
