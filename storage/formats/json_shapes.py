@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from ...kernels.json_rows import KINDS
 from ..values.java_texts import INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN
-from ..values.texts import DAY_MS
+from ..values.time_units import DAY_MS
 from .json_reader import parse_json, reader
 
 Convert = Callable[[Any], Any]
