@@ -21,11 +21,11 @@ from ..expressions.arithmetic import as_decimal
 from ..expressions.casts import can_cast
 from ..expressions.temporal_text import parse_timestamp
 from ..functions import near_misses
-from ..functions.registry import Function, LambdaOf, Registry, Special
+from ..functions.registry import AggregateOverload, Function, LambdaOf, Registry, Special
 from ..schema import WINDOW_BOUNDS
 from .bind_answers import bind_subquery, bind_window
 from .coercion import TEMPORAL, cast_hint, coerce, common_type, list_type
-from .overloads import Argument, choose, expand_parameters
+from .overloads import Argument, Chosen, choose, expand_parameters
 from .types import resolve_type
 
 TypedExpression = n.TypedExpression
@@ -590,7 +590,9 @@ class _Binder:
                 arguments.append(self.bind(argument))
         return arguments
 
-    def _aggregate(self, function: Function, overload: Any, chosen: Any, e: ast.FunctionCall) -> TypedExpression:
+    def _aggregate(
+        self, function: Function, overload: AggregateOverload, chosen: Chosen[AggregateOverload], e: ast.FunctionCall
+    ) -> TypedExpression:
         for argument, parameter in zip(chosen.arguments, chosen.parameters, strict=True):
             if n.aggregates_of(argument) and not self._over:
                 raise StatementError("an aggregate cannot take another one", span=argument.span)

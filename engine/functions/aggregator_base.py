@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from ...runtime.batch import Bools
 from ...runtime.kernel import Segments, State, StateField
 
@@ -27,7 +29,7 @@ class AggregatorBase(ABC):
     """
 
     fields: tuple[StateField, ...]
-    result_type: Any
+    result_type: pa.DataType
     can_undo: bool = False
     can_merge: bool = True
     orderless: bool = False

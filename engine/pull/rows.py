@@ -100,7 +100,7 @@ def whole(array: Any) -> Any:
 # --- equality ------------------------------------------------------------------------------
 
 
-def _is_nested(type_: Any) -> bool:
+def _is_nested(type_: pa.DataType) -> bool:
     return bool(pa.types.is_nested(type_))
 
 

@@ -16,6 +16,7 @@ from ...grammar import ast
 from ...grammar.selects import rebuilt
 from ...runtime.batch import Int64s
 from ..analysis import grouping as g
+from ..analysis.bind import Scope as NameScope
 from ..analysis.bind import bind
 from ..analysis.projection import Item, name_items
 from ..analysis.resolved import Named
@@ -84,7 +85,7 @@ class _Select:
         self.how = environment.how
         self.taken: set[str] = set(RESERVED_NAMES)
 
-    def bind(self, expression: ast.Expression, scope: Any) -> TypedExpression:
+    def bind(self, expression: ast.Expression, scope: NameScope) -> TypedExpression:
         return bind(expression, scope, self.environment.functions, self.environment.types)
 
     def evaluate(self, expression: TypedExpression, rows: Rows) -> Any:

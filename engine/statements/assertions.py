@@ -74,7 +74,7 @@ def assert_schema(context: Context, statement: ast.AssertSchema) -> Message:
 
 
 def _schema_exists(context: Context, subject: str | None, schema_id: int | None) -> bool:
-    schemas: Any = context.schemas
+    schemas = context.schemas
     if schemas is None:
         return False
     if subject is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+
 from ...errors import DataError, Span, StatementError
 from ...grammar import ast
 from ...storage.formats import RegisteredSchema, SchemaText, format_traits, infer_columns, schema_of_columns
@@ -181,7 +183,7 @@ def _register(registry: SchemaRegistry, subject: str, serde: Any, schema: Any, l
         raise
 
 
-def _check_fixed(registry: SchemaRegistry, source: DataSource, format_: FormatInfo, schema: Any, is_key: bool) -> None:
+def _check_fixed(registry: SchemaRegistry, source: DataSource, format_: FormatInfo, schema: pa.Schema, is_key: bool) -> None:
     """Section 10: a fixed schema begins with the sink's columns, names, types and order; its other fields are optional.
 
     Raises:

@@ -23,7 +23,7 @@ from ...grammar import ast
 from ...grammar.unparse import unparse
 from ...runtime.topic_tail import TopicRecord, TopicTail
 from ...storage.formats import infer_columns, make_serde
-from ...storage.formats.base import SerdeOptions
+from ...storage.formats.base import Serde, SerdeOptions
 from ...storage.schemas.registry import SchemaText
 from ..catalog import DataSource
 from ..results import PrintedRecord, PrintResult
@@ -80,7 +80,7 @@ class RecordPrinter:
         self._window = next((s.window for s in sources if s.window is not None), None)
         self._key_types = {s.schema.keys[0].type for s in sources if len(s.schema.keys) == 1}
         self._value_types = {c.type for s in sources for c in s.schema.values if len(s.schema.values) == 1}
-        self._serdes: dict[tuple[bool, int], tuple[Any, Any, str]] = {}
+        self._serdes: dict[tuple[bool, int], tuple[Serde, pa.Schema, str]] = {}
 
     def read(self, record: TopicRecord) -> PrintedRecord:
         """A record with its formats and texts."""
@@ -155,7 +155,7 @@ class RecordPrinter:
         bare = len(row) == 1 and next(iter(row)) in ("ROWKEY", "ROWVAL")
         return f"{format_} (schema {number})", _json(next(iter(row.values())) if bare else row)
 
-    def _serde(self, number: int, is_key: bool) -> tuple[Any, Any, str] | None:
+    def _serde(self, number: int, is_key: bool) -> tuple[Serde, pa.Schema, str] | None:
         if (is_key, number) not in self._serdes:
             written: SchemaText = self._registry.by_id(number)
             format_ = _FORMAT_OF_SCHEMA[written.type]

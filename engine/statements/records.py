@@ -16,6 +16,7 @@ from ...runtime.clients.records import raw_columns
 from ...runtime.clock import now_ms
 from ...runtime.host import Token
 from ...runtime.source import all_null
+from ...storage.formats.base import Malformed
 from ...storage.log.ownership import refused_write
 from ...storage.log.protocol import HEADERS, Commit, Outcome, Records, TopicConfig, Transaction
 from ...storage.values.canonical import canonical
@@ -114,7 +115,7 @@ def _typed(engine: Engine, layout: Layout, columns: Mapping[str, Any], n: int) -
     return pa.StructArray.from_arrays(arrays, fields=fields)
 
 
-def _refuse(malformed: Any, source: DataSource, side: str) -> None:
+def _refuse(malformed: Malformed | None, source: DataSource, side: str) -> None:
     if malformed is not None and len(malformed.rows):
         format_ = source.key_format if side == "key" else source.value_format
         raise StatementError(
