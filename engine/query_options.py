@@ -208,7 +208,7 @@ class QueryOptions:
         "log",
         ("log", "stop"),
         "what becomes of a row that an aggregate, a join, a sink or a format cannot take: it goes to the processing log and "
-        "is left out (log), or the query stops (stop)",
+        "is left out (log), or the query stops (stop); a query that is answered once says what it left out, or is refused",
     )
 
     @property

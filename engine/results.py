@@ -185,7 +185,9 @@ class Table(Relation, Result):
     Attributes:
         schema: the columns with their SQL types and roles; None for a query that DuckDB answered.
         limit_reached: LIMIT cut the result.
-        final_message: what a server would say after the last row: why reading of a stream ended; None for tables.
+        final_message: what a server would say after the last row: why reading of a stream ended, and which rows were left
+            out; None for tables.
+        rows_left_out: the number of rows that a user's aggregate could not take (`penstock.row.failure`).
     """
 
     kind = "select"
@@ -199,8 +201,10 @@ class Table(Relation, Result):
         limit_reached: bool = False,
         final_message: str | None = None,
         rows: Sequence[tuple[Any, ...]] | None = None,
+        rows_left_out: int = 0,
     ) -> None:
         super().__init__(table, schema, rows)
+        self.rows_left_out = rows_left_out
         self.limit_reached = limit_reached
         self.final_message = final_message
 

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from ..errors import StatementError
 from ..grammar import ast
-from ..grammar.parse import parse_statement
 from ..grammar.unparse import unparse
 from ..paths import named_path
 from ..runtime.clients.clients import Clients
@@ -42,7 +41,7 @@ from .statements.follow_file import set_followed
 from .statements.lookups import KeyLookup
 from .statements.scripts import statements_of
 from .statements.submit import Submission
-from .texts import check_name, check_text, pull_query
+from .texts import check_name, check_text, pull_query, push_query
 from .types import quoted
 
 __all__ = ["Session"]
@@ -420,11 +419,7 @@ class Session(ClientMethods):
         with self._engine.lock, use_clock(self._engine.clock):
             self._check_open()
             check_text(text)
-            query = parse_statement(text)
-            if not isinstance(query, ast.Query) or query.emit is None:
-                raise StatementError(
-                    "subscribe() takes a push query", span=query.span, text=text, suggestion="Write SELECT .. EMIT CHANGES."
-                )
+            query = push_query(text)
             try:
                 query = with_values(query, parameters)
                 subscription = select.push(Context(self._engine, self._state), query, overflow, resume).subscription

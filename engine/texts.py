@@ -25,6 +25,20 @@ def pull_query(text: str) -> ast.AnyQuery:
     return statement
 
 
+def push_query(text: str) -> ast.Query:
+    """Parse a text as a push query.
+
+    Raises:
+        StatementError: it cannot be parsed, or is another statement.
+    """
+    query = parse_statement(text)
+    if not isinstance(query, ast.Query) or query.emit is None:
+        raise StatementError(
+            "subscribe() takes a push query", span=query.span, text=text, suggestion="Write SELECT .. EMIT CHANGES."
+        )
+    return query
+
+
 def check_text(text: object) -> None:
     """Check that a value is a text.  Raises: StatementError."""
     if not isinstance(text, str):

@@ -251,6 +251,8 @@ class Shell:
         return Writer(self.format, self.write, self.print_error, binary)
 
     def _show_rows(self, answer: Any) -> None:
+        if getattr(answer, "rows_left_out", 0):
+            self.note(answer.final_message)
         if self.format not in _FOR_PEOPLE:
             self._writer().show(answer)
             return

@@ -47,6 +47,8 @@ _WEIGHTED_ROWS_MAX: Final = 1 << 20
 """How many rows `numpy.bincount`, which adds doubles, sums exactly: 2**20 numbers below 2**32 stay below 2**53."""
 _FEW_ROWS: Final = 64
 _COUNTS: Final = struct.Struct("<qqq")
+BEYOND_SHIFT: Final = 64
+"""Divided by 2 to this power, sums of fewer than 2**64 doubles are doubles."""
 _RANGE: Final = 1 << (1024 - EXPONENT_MIN)
 
 
@@ -133,7 +135,8 @@ def scan_leading(
         step = np.zeros((3, len(segments.groups)), np.int64) if special is None else special
         after = np.stack([running_sums(segments, c, s) for c, s in zip(held_counts, step)])
         if running is not None:
-            running = [_with_special(running[0], after), *running[1:]]
+            beside = (after != 0).any(axis=0)
+            running = [_with_special(running[0], after), *(np.where(beside, 0.0, part) for part in running[1:])]
         counts = held_counts.copy()
         for kind in range(3):
             np.add.at(counts[kind], segments.groups, step[kind])
@@ -184,7 +187,8 @@ def leading(state: State, parts: int) -> list[Floats]:
     """The sums as ``parts`` doubles each: the nearest one, the nearest one to the remainder, and so on (at least 53 bits
     each).
 
-    A remainder beyond that is dropped; after a double that is not finite come zeros.
+    A remainder beyond that is dropped.  Zeros come after a double that is not finite; but after an infinite one for a finite
+    sum beyond the range of doubles, the second is that sum divided by 2**`BEYOND_SHIFT`.
     """
     sums, rests = state[0], np.where(np.isfinite(state[1]), state[1], 0.0)
     found = [sums.copy(), rests, *(np.zeros(len(sums)) for _ in range(parts - 2))][:parts]
@@ -234,8 +238,10 @@ class _Held:
         """See `leading`, the function."""
         found = [self.result]
         left = self.units
+        if parts > 1 and not (isfinite(found[0]) or self.nan or self.plus or self.minus):
+            found.append(_rounded_units(left, BEYOND_SHIFT))
         while len(found) < parts:
-            left = left - units_of(found[-1]) if isfinite(found[-1]) else 0
+            left = left - units_of(found[-1]) if isfinite(found[0]) else 0
             found.append(_rounded_units(left))
         return found
 
@@ -272,11 +278,12 @@ def units_of(value: float) -> int:
     return (numerator << -EXPONENT_MIN) // denominator
 
 
-def _rounded_units(units: int) -> float:
-    if abs(units) >= _RANGE:
+def _rounded_units(units: int, shift: int = 0) -> float:
+    """The double next to a number of units, divided by 2**shift."""
+    if abs(units) >> shift >= _RANGE:
         return float("inf") if units > 0 else float("-inf")
     try:
-        return units / (1 << -EXPONENT_MIN)  # Python rounds quotients of whole numbers to the nearest double
+        return units / (1 << (shift - EXPONENT_MIN))  # Python rounds quotients of whole numbers to the nearest double
     except OverflowError:
         return float("inf") if units > 0 else float("-inf")
 
@@ -420,11 +427,13 @@ class _Frame:
         if parts == 1:
             return found
         wider = _Frame(self.base, self.count + 1)
+        finite = np.isfinite(found[0])
         left = np.concatenate([limbs, np.zeros((1, limbs.shape[1]), np.int64)])
         for _ in range(1, parts):
-            finite = np.isfinite(found[-1])
             left = np.where(finite, left - wider.to_limbs(np.where(finite, found[-1], 0.0)), 0)
             found.append(wider.rounded(left))
+        if not finite.all():
+            found[1] = np.where(finite, found[1], _Frame(self.base - BEYOND_SHIFT, self.count).rounded(limbs))
         return found
 
     def state(self, limbs: npt.NDArray[np.int64], counts: npt.NDArray[np.int64] | None) -> State:

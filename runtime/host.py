@@ -260,12 +260,17 @@ class QueryHost:
         """
         self._scheduler.drain()
 
-    def delete_topic(self, topic: str) -> None:
-        """Delete a topic from the log, and its cached records.
+    def delete_topic(self, topic: str, what: str | None = None) -> None:
+        """Delete a topic from the log, and its cached records.  Push queries that read it end with an error.
+
+        Args:
+            what: is deleted, in the user's words.
 
         Raises:
             StorageError: it does not exist.
         """
+        if topic in self.log.topics():
+            self.pushes.end_readers(topic, what or f"the topic {topic}")
         self.log.delete_topic(topic)
         self.services.decoded.forget(topic)
 

@@ -17,10 +17,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..errors import StatementError
-from ..storage.log.protocol import TopicPartition
+from ..errors import DataError, LogUnavailableError, StatementError, StorageError
+from ..storage.log.protocol import Log, TopicPartition
 from .batch import Batch
-from .dataflow import Dataflow
+from .dataflow import Dataflow, Source
 from .query.ledger import Beginning, Ledger, NoLedger
 from .query.lifecycle import QueryRun
 from .query.services import Services
@@ -38,10 +38,16 @@ _ATTEMPTS = 3
 
 
 class _Readers:
-    """The feeds that get a running query's rows.  Replaced as a whole, under `PushQueries._lock`."""
+    """The feeds that get a running query's rows.  Replaced as a whole, under `PushQueries._lock`.
 
-    def __init__(self, feeds: tuple[Feed, ...]) -> None:
+    Attributes:
+        topics: that the query reads.
+    """
+
+    def __init__(self, feeds: tuple[Feed, ...], log: Log) -> None:
         self.feeds = feeds
+        self.topics: frozenset[str] = frozenset()
+        self._log = log
 
     def receive(self, batch: Batch) -> None:
         shared = Shared(batch)
@@ -53,12 +59,23 @@ class _Readers:
         return any(feed.ready() for feed in self.feeds)
 
     def fail(self, error: BaseException) -> None:
+        if isinstance(error, StorageError) and not isinstance(error, LogUnavailableError):
+            there = self._log.topics()
+            for topic in sorted(self.topics - there.keys()):
+                error = deleted_under(f"the topic {topic}", error)
         for feed in self.feeds:
             feed.fail(error)
 
     def overtaken(self, records: int) -> None:
         for feed in self.feeds:
             feed.overtaken(records)
+
+
+def deleted_under(what: str, cause: BaseException | None = None) -> DataError:
+    """The error of a push query whose records are gone."""
+    error = DataError(f"{what} was deleted while this query was reading it, so the query has ended")
+    error.__cause__ = cause
+    return error
 
 
 @dataclass(slots=True, eq=False)
@@ -159,11 +176,13 @@ class PushQueries:
         ledger: Ledger,
         shape: Hashable | None,
     ) -> _Running:
-        readers = _Readers((feed,))
+        readers = _Readers((feed,), self._services.log)
         resumption = ledger if isinstance(ledger, Resumption) else None
+        dataflow = dataflow_for(readers.receive if resumption is None else resumption.receive)
+        readers.topics = frozenset(n.topic for n in dataflow.nodes if isinstance(n, Source))
         run = QueryRun(
             query_id,
-            dataflow_for(readers.receive if resumption is None else resumption.receive),
+            dataflow,
             self._services,
             ledger=ledger,
             on_failure=readers.fail,
@@ -275,6 +294,18 @@ class PushQueries:
             except IndexError:
                 return  # another thread was quicker
             self._end(query_id)
+
+    def end_readers(self, topic: str, what: str) -> None:
+        """End the push queries that read a topic, which is about to be deleted.
+
+        Args:
+            what: is deleted, in the user's words.
+        """
+        runnings = {id(p.running): p.running for p in list(self._pushes.values())}
+        for running in runnings.values():
+            if topic in running.readers.topics:
+                self._scheduler.remove(running.run.query_id)
+                running.run.fail(deleted_under(what))
 
     def end_all(self) -> None:
         """End all; readers get the rows at hand, then their end."""

@@ -124,7 +124,9 @@ class Guard:
                     await request.fail(error)
             except Exception as error:  # ours: logged with its trace, and the client is told no more than that
                 problem = api_error(error)
-                if not request.started:
+                if not request.started and CLIENT_HEADER in request.headers and isinstance(error, PenstockError):
+                    await request.respond_json(with_parts(problem, error), problem.status)
+                elif not request.started:
                     await request.fail(problem)
         finally:
             ORIGIN.reset(origin)

@@ -177,7 +177,9 @@ class PushReader:
                 self._rows += len(rows)
                 self._changed.set()
         except Exception as error:  # the query's own failure
-            self.end(None, api_error(error))
+            problem = api_error(error)
+            problem.__cause__ = error
+            self.end(None, problem)
 
     def end(self, final_message: str | None, error: ApiError | None = None) -> None:
         """Note that no more rows will come."""

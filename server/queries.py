@@ -191,6 +191,8 @@ class Queries:
             format_.facts = {b"penstock.limit_reached": b"true" if table.limit_reached else b"false"}
             if table.final_message:
                 format_.facts[b"penstock.final_message"] = table.final_message.encode()
+            if table.rows_left_out:
+                format_.facts[b"penstock.rows_left_out"] = str(table.rows_left_out).encode()
         query_id = None if stream else f"query_{uuid.uuid4().int % 10**16}"
         parts = [format_.head(query_id, schema)]
         token = asked.request_properties.get(_PULL_TOKEN)

@@ -29,10 +29,12 @@ from ..engine.parameters import Parameters, ScriptValues, parameter_names, with_
 from ..engine.results import Message, PushResult, Result, Table
 from ..engine.schema import Schema
 from ..engine.settings import Settings, canonical_name
+from ..engine.statements.scripts import Script
+from ..engine.texts import check_text, pull_query, push_query
 from ..errors import ClientError, StatementError, UnsupportedError
 from ..grammar import ast
-from ..grammar.lexer import with_places
-from ..grammar.parse import parse, parse_statement
+from ..grammar.lexer import Lines, with_places
+from ..grammar.parse import ParsedStatement, parse
 from ..grammar.script_files import read_script
 from ..grammar.substitute import substitute
 from ..grammar.unparse import unparse
@@ -155,28 +157,40 @@ class RemoteDatabase(RemoteLog):
 
     def steps(self, text: str, parameters: Parameters | None = None, *, path: str | Path | None = None) -> Iterator[Result]:
         """See `Database.steps`."""
+        check_text(text)
         try:
             values = ScriptValues(text, parameters)
         except StatementError as error:
             raise error.located(text) from error.__cause__
         if "${" not in text:
-            for parsed in parse(text):
-                yield from self._one(parsed.statement, parsed.text, path, values)
+            yield from self._all(text, path, values)
             return
         for piece in with_places(text):
-            for parsed in parse(substitute(piece, self._variables)):
+            yield from self._all(substitute(piece, self._variables), path, values)
+
+    def _all(self, text: str, path: str | Path | None, values: ScriptValues) -> Iterator[Result]:
+        script = Script(text, None if path is None else Path(path))
+        for parsed in parse(text):
+            try:
                 yield from self._one(parsed.statement, parsed.text, path, values)
+            except StatementError as error:
+                raise _placed(error, parsed, script) from error.__cause__
 
     def _one(self, statement: ast.Statement, text: str, path: str | Path | None, values: ScriptValues) -> Iterator[Result]:
         """The result of a statement, or the results of the script that it runs, a file of this machine."""
-        if parameter_names(statement):
+        sent_otherwise = bool(parameter_names(statement))
+        if sent_otherwise:
             try:
                 statement = values.into(statement)
             except StatementError as error:
                 raise error.located(text) from error.__cause__
             text = unparse(statement)
         if not isinstance(statement, ast.RunScript):
-            yield self._execute(statement, text)
+            try:
+                result = self._execute(statement, text)
+            except StatementError as error:
+                raise (_as_written(error) if sent_otherwise else error) from error.__cause__
+            yield result
             return
         script = named_path(statement.path)
         if path is not None and not script.is_absolute():
@@ -184,7 +198,7 @@ class RemoteDatabase(RemoteLog):
         try:
             content = read_script(script)
         except StatementError as error:
-            raise StatementError(error.message, span=statement.span, text=text) from error
+            raise StatementError(error.message, span=statement.span) from error
         yield from self.steps(content, path=script)
 
     def _execute(self, statement: ast.Statement, text: str) -> Result:
@@ -219,10 +233,21 @@ class RemoteDatabase(RemoteLog):
 
     def sql(self, text: str, *, after: Token | None = None, parameters: Parameters | None = None) -> Table:
         """See `Database.sql`."""
-        request = self._request(bound(text, parameters))
+        check_text(text)
+        sent = bound(text, parameters)
+        if "EMIT" in sent.upper() or not sent.isascii():
+            pull_query(sent)  # a push query has no end, and not every text can be sent
+        request = self._request(sent)
         if after is not None:
             request["requestProperties"] = {_TOKEN: write_token(after)}
-        answer = self._send("POST", "/query", json=request, headers={"accept": ARROW})
+        try:
+            answer = self._send("POST", "/query", json=request, headers={"accept": ARROW})
+        except StatementError as error:
+            if error.span is None:
+                pull_query(sent)  # what is no SELECT is told as in process
+            if parameters is None:
+                raise
+            raise Script(text, None).locate(_as_written(error), pull_query(text)) from error.__cause__
         if not answer.headers.get("content-type", "").startswith(ARROW):
             raise StatementError("this is no query that is answered once", suggestion="Use subscribe() or execute().")
         table = from_arrow_stream(answer.content)
@@ -234,6 +259,7 @@ class RemoteDatabase(RemoteLog):
             schema,
             limit_reached=metadata.get(b"penstock.limit_reached") == b"true",
             final_message=None if final is None else final.decode(),
+            rows_left_out=int(metadata.get(b"penstock.rows_left_out", 0)),
         )
 
     def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
@@ -263,9 +289,8 @@ class RemoteDatabase(RemoteLog):
             raise UnsupportedError(
                 "a subscription over HTTP cannot go on under a name: keep the key of the last row instead"
             )
-        query = parse_statement(text)
-        if not isinstance(query, ast.Query) or query.emit is None:
-            raise StatementError("subscribe() takes a push query", suggestion="Write SELECT .. EMIT CHANGES.")
+        check_text(text)
+        query = push_query(text)
         try:
             query = with_values(query, parameters)
         except StatementError as error:
@@ -484,6 +509,23 @@ class RemoteDatabase(RemoteLog):
 
     def __repr__(self) -> str:
         return f"<penstock.RemoteDatabase {self.url}>"
+
+
+def _as_written(error: StatementError) -> StatementError:
+    """The error of a statement that was sent with its parameters' values, without its place there."""
+    error.text = error.span = None
+    return error
+
+
+def _placed(error: StatementError, parsed: ParsedStatement, script: Script) -> StatementError:
+    """An error of one statement with its place in the script, as in process."""
+    statement = parsed.statement
+    if error.text is not None and error.text.removesuffix(";") == parsed.text and error.span is not None:
+        start = statement.span.start
+        error.span = Lines(script.text).span(start + error.span.start, start + error.span.end)
+        error.text = None
+        return error.located(script.text, None if script.path is None else str(script.path))
+    return script.locate(error, statement)
 
 
 class RemotePrint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import socket
 import threading
 import time
@@ -15,6 +16,8 @@ import pyarrow as pa
 from ..errors import ClientError, PenstockError
 from ..runtime.batch import Batch
 from ..runtime.subscriptions import Feed, Subscription
+from .rowtexts import ERROR_KEY
+from .wire import error_of
 
 _PAUSE_S = 0.01
 """How often a slow reader's buffer is checked, in seconds.  While it is full nothing is read, so the server waits, too."""
@@ -81,7 +84,9 @@ def _read(reader: Any, answer: Any, feed: Feed, stop: threading.Event) -> None:
                 time.sleep(_PAUSE_S)
             if feed.limit_reached:
                 break
-            batch = reader.read_next_batch()
+            batch, metadata = reader.read_next_batch_with_custom_metadata()
+            if metadata is not None and ERROR_KEY in metadata:
+                raise error_of(json.loads(metadata[ERROR_KEY]))
             columns = tuple(batch.columns[2:])
             schema = pa.schema(list(batch.schema)[2:])
             tombstones = np.asarray(batch.column(0).to_numpy(zero_copy_only=False), np.bool_)

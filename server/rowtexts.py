@@ -5,6 +5,7 @@ A push answer is written row by row, since some clients take each chunk for a ro
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -12,13 +13,17 @@ import pyarrow as pa
 
 from ..engine.schema import Column, Schema
 from ..engine.types import to_arrow
+from ..errors import PenstockError
 from .http import ARROW, DELIMITED, EVENTS, JSON
 from .problems import ApiError
 from .values import encode, field_json, rows_of
+from .wire import with_parts
 
 SCHEMA_KEY = b"penstock.schema"
 """Metadata key in an Arrow schema: the columns as the API's fields, in JSON."""
 COLUMNS_KEY = b"penstock.columns"
+ERROR_KEY = b"penstock.error"
+"""Metadata key of a record batch: why no more rows will come."""
 
 
 class RowFormat(Protocol):
@@ -201,8 +206,18 @@ class ArrowStream:
         return b""
 
     def error(self, error: ApiError) -> bytes:
-        """An Arrow stream cannot carry an error.  It ends before its end mark, which readers take for a failure."""
-        return b""
+        """A batch without rows whose metadata has the error, for Penstock's client.
+
+        The stream then ends before its end mark, which other readers take for a failure.
+        """
+        cause = error.__cause__ if isinstance(error.__cause__, PenstockError) else None
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, self._schema) as writer:
+            nothing = pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in self._schema], schema=self._schema)
+            writer.write_batch(nothing)  # with it, the schema
+            start = sink.tell()
+            writer.write_batch(nothing, custom_metadata={ERROR_KEY: encode(with_parts(error, cause))})
+            return sink.getvalue()[start:]
 
     def tail(self, final_message: str | None) -> bytes:
         return _END_OF_STREAM

@@ -23,7 +23,7 @@ from ..engine.settings import Settings, canonical_name
 from ..engine.statements.examine import Examiner
 from ..errors import AssertionFailedError, StatementError
 from ..grammar import ast
-from ..grammar.lexer import with_places
+from ..grammar.lexer import Lines, with_places
 from ..grammar.parse import parse
 from ..grammar.substitute import substitute
 from ..grammar.unparse import unparse
@@ -107,7 +107,11 @@ class RequestSession:
     def execute(self, piece: RequestStatement) -> Result:
         """Execute a statement.  Raises: PenstockError."""
         if isinstance(piece.statement, ast.AssertTopic | ast.AssertSchema):
-            return self._asserted(piece.statement)
+            try:
+                return self._asserted(piece.statement)
+            except StatementError as error:  # of a text that nobody wrote
+                error.text, error.span = piece.text, Lines(piece.text).span(0, len(piece.text))
+                raise
         (result,) = self._session.execute(piece.text + ";")
         return result
 

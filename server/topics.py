@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from ..engine.database import Database
 from ..engine.statements.printing import RecordPrinter
-from ..errors import PenstockError
+from ..errors import PenstockError, StatementError
 from ..runtime.topic_tail import TopicRecord, records_of
 from .access import Need, check_need
 from .accounts import Account
@@ -176,7 +176,8 @@ class TopicsApi:
     def _check(self, name: str, account: Account) -> None:
         check_need(account, Need("read", (name, *self._sources(name)), f"the topic {name}"))
         if name not in self._database.topic_names():
-            raise ApiError(NO_SUCH_COMMAND, f"there is no topic {name}")
+            missing = StatementError(f"there is no topic {name}", suggestion="SHOW ALL TOPICS; lists them.")
+            raise ApiError(NO_SUCH_COMMAND, missing.message) from missing
 
 
 def _number(asked: dict[str, str], name: str, default: int) -> int:

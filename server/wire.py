@@ -10,17 +10,25 @@ from dataclasses import asdict
 from typing import Any
 
 from ..engine import types as t
-from ..engine.catalog import Catalog, DataSource, FormatInfo, QueryEntry, WindowInfo
+from ..engine.catalog import Catalog, DataSource, FormatInfo, QueryEntry, UnknownSourceError, WindowInfo
 from ..engine.flow import FlowEdge, FlowGraph, FlowNode
 from ..engine.flow_layout import Box
 from ..engine.results import Description, Listing, Message
 from ..engine.schema import Column, Schema
 from ..errors import (
     AssertionFailedError,
+    BufferExhaustedError,
     ClientError,
+    CommitFailedError,
     DataError,
     InternalError,
+    LogRefusedError,
+    LogUnavailableError,
+    OffsetOutOfRangeError,
+    OutOfOrderSequenceError,
+    PartitionsLostError,
     PenstockError,
+    ProducerFencedError,
     Span,
     StatementError,
     StorageError,
@@ -35,8 +43,26 @@ CLIENT_HEADER = "penstock-client"
 """The request header of Penstock's client; with it, errors come with all their parts."""
 _ERRORS: dict[str, type[PenstockError]] = {
     e.__name__: e
-    for e in (StatementError, UnsupportedError, AssertionFailedError, DataError, StorageError, ClientError, InternalError)
+    for e in (
+        StatementError,
+        UnsupportedError,
+        AssertionFailedError,
+        UnknownSourceError,
+        DataError,
+        StorageError,
+        OffsetOutOfRangeError,
+        LogUnavailableError,
+        LogRefusedError,
+        PartitionsLostError,
+        ClientError,
+        ProducerFencedError,
+        OutOfOrderSequenceError,
+        BufferExhaustedError,
+        CommitFailedError,
+        InternalError,
+    )
 }
+"""The errors that are known by name: those of `errors` and of the catalog."""
 
 
 # --- results -------------------------------------------------------------------------------
@@ -116,6 +142,8 @@ def error_parts(error: BaseException) -> dict[str, Any]:
         }
     elif isinstance(error, StorageError):
         found |= {"message": error.message, "action": error.action}
+        if isinstance(error, OffsetOutOfRangeError):
+            found["place"] = [error.topic, error.partition, error.asked, error.start, error.end]
     else:
         found["message"] = str(error)
     return found
@@ -138,8 +166,10 @@ def error_of(entity: Mapping[str, Any]) -> PenstockError:
             suggestion=parts.get("suggestion"),
             expected=tuple(parts.get("expected") or ()),
         )
-    if kind is StorageError:
-        return StorageError(message, action=parts.get("action"))
+    if kind is OffsetOutOfRangeError:
+        return OffsetOutOfRangeError(*parts["place"])
+    if issubclass(kind, StorageError):
+        return kind(message, action=parts.get("action"))
     return kind(message)
 
 

@@ -78,7 +78,7 @@ ORDER = {
         "assertions dispatch"
     ),
     "server": (
-        "problems accounts config values http rowtexts jsonrows tokens wire telemetry audit commands sessions measures push "
+        "problems accounts config values http tokens wire rowtexts jsonrows telemetry audit commands sessions measures push "
         "service access entities statements queries inserts registry own_api log_api checking topics static info openapi "
         "metrics websocket guard partitions app http1 other_protocols listening serving remote_rows remote_log "
         "remote_examiner remote connecting"

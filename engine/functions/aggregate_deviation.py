@@ -17,9 +17,11 @@ from ...runtime import exact_sums
 from ...runtime.batch import Bools
 from ...runtime.kernel import Segments, State, StateField
 from .. import types as t
+from . import far_products
 from .aggregate_numeric import add_up, signs
 from .aggregate_values import mask_of_nulls
 from .aggregator_base import AggregatorBase
+from .far_products import products_of, two_products
 
 Floats = npt.NDArray[np.float64]
 Parts = Sequence[Floats]
@@ -31,9 +33,6 @@ _PARTS: Final = 3
 """The number of doubles per sum, 159 bits.  With fewer, the spread of doubles close together would be lost in their squares.
 """
 _EXACT_INTEGERS: Final = 1 << 53
-_SPLIT: Final = 134217729.0
-"""2**27 + 1, which cuts a double into two of 26 bits (Veltkamp)."""
-_SPLIT_MAX: Final = 2.0**996
 _CANCELLED: Final = 2.0**-44
 """A difference smaller than this share of its terms is computed again with all digits."""
 _LARGE: Final = 2.0**450
@@ -44,10 +43,11 @@ _SHRINK: Final = 100
 class Deviation(AggregatorBase):
     """STDDEV_SAMPLE, or with ``root=False`` STDDEV_SAMP, which in ksqlDB is the sample variance; 0.0 below two values.
 
-    Values whose squares are beyond a DOUBLE (above 1e154) make the result infinite.
+    A result beyond a DOUBLE is infinite; values whose squares are beyond it are no reason for that.
 
-    The state is COUNT, and the sums ``X_..`` of values and ``XX_..`` of squares.  ``SUM`` and ``M2`` (of squared deviations)
-    are only in older stores; they are converted to sums when read.
+    The state is COUNT, and the sums ``X_..`` of values and ``XX_..`` of squares; ``XX_FAR`` is that of far ones
+    (`far_products`).  ``SUM`` and ``M2`` (of squared deviations) are only in older stores; they are converted to sums when
+    read.
     """
 
     result_type = pa.float64()
@@ -64,22 +64,26 @@ class Deviation(AggregatorBase):
             StateField("M2", _FLOAT64, pa.float64(), 0.0),
             *exact_sums.fields("X_"),
             *exact_sums.fields("XX_"),
+            far_products.field("XX_FAR"),
         )
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
     ) -> tuple[State, State | None]:
-        old, counts, squares, *sums = self._as_sums(state)
+        old, counts, squares, *sums, fars = self._as_sums(state)
         present = ~mask_of_nulls(arguments[0])
         x = _exact(arguments[0], present)
+        far = far_products.far(x, x)
         counts, running_counts = add_up(segments, counts, signs(present, undo), every)
         values, running_values = _summed(sums[:3], segments, x, undo, every)
-        products, running_products = _summed(sums[3:], segments, _products(x, x), undo, every)
-        final = [old, counts, squares, *values, *products]
+        products, running_products = _summed(sums[3:], segments, products_of(x, x, far), undo, every)
+        (fars,), moments = far_products.scan([sums[:3]], [sums[3:]], [fars], segments, [x], [(x, x, far)], undo, every)
+        final = [old, counts, squares, *values, *products, fars]
         if running_counts is None or running_values is None or running_products is None:
             return final, None
         nothing = np.zeros(len(running_counts))
-        return final, [nothing, running_counts, nothing, *running_values, *running_products]
+        moments = _no_moments(len(running_counts)) if moments is None else moments
+        return final, [nothing, running_counts, nothing, *running_values, *running_products, moments]
 
     def running(self) -> RunningDeviation:
         """The same function, computed as in ksqlDB."""
@@ -107,11 +111,11 @@ class Deviation(AggregatorBase):
 
     def merge(self, left: State, right: State) -> State:
         left, right = self._as_sums(left), self._as_sums(right)
-        sums = [*exact_sums.merge(left[3:6], right[3:6]), *exact_sums.merge(left[6:], right[6:])]
-        return [left[0], left[1] + right[1], left[2], *sums]
+        sums = [*exact_sums.merge(left[3:6], right[3:6]), *exact_sums.merge(left[6:9], right[6:9])]
+        return [left[0], left[1] + right[1], left[2], *sums, far_products.merge(left[9], right[9])]
 
     def result(self, state: State) -> Any:
-        _, counts, _, *sums = self._as_sums(state)
+        _, counts, _, *sums, fars = self._as_sums(state)
         x, xx = _leading(sums[:3]), _leading(sums[3:])
         variance = np.zeros(len(counts), np.float64)
         groups = np.flatnonzero(counts > 1)
@@ -125,6 +129,9 @@ class Deviation(AggregatorBase):
                 )
             infinite = np.isinf(xx[0][groups]) & np.isfinite(x[0][groups])
             variance[groups[infinite]] = np.inf
+        for group, moments in _moments([sums[:3]], [sums[3:]], [fars]).items():
+            if counts[group] > 1 and (moments.finite or not np.isfinite(x[0][group])):
+                variance[group] = far_products.variance(int(counts[group]), moments, root=self._root)
         return pa.array(variance)
 
 
@@ -194,7 +201,7 @@ class RunningDeviation(AggregatorBase):
 class Correlation(AggregatorBase):
     """CORRELATION: Pearson's coefficient of the rows in which neither is NULL; NaN where it is undefined.
 
-    The state is COUNT, and the sums of x, y, x x, y y and x y.
+    The state is COUNT, and the sums of x, y, x x, y y and x y; of the last three also those of far ones (`far_products`).
     """
 
     result_type = pa.float64()
@@ -209,6 +216,7 @@ class Correlation(AggregatorBase):
             *(StateField(n, _FLOAT64, pa.float64(), 0.0) for n in names),
             StateField("COUNT", _INT64, pa.int64(), 0),
             *(field for _, *rest in sums for field in rest),
+            *(far_products.field(name) for name in ("XX_FAR", "YY_FAR", "XY_FAR")),
         )
 
     @staticmethod
@@ -217,8 +225,8 @@ class Correlation(AggregatorBase):
         return [[state[k], state[6 + 2 * k], state[7 + 2 * k]] for k in range(5)]
 
     @staticmethod
-    def _state(sums: Sequence[State], counts: Any) -> State:
-        return [*(s[0] for s in sums), counts, *(column for s in sums for column in s[1:])]
+    def _state(sums: Sequence[State], counts: Any, fars: Sequence[Any]) -> State:
+        return [*(s[0] for s in sums), counts, *(column for s in sums for column in s[1:]), *fars]
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
@@ -226,14 +234,21 @@ class Correlation(AggregatorBase):
         present = ~(mask_of_nulls(arguments[0]) | mask_of_nulls(arguments[1]))
         x, y = (_exact(a, present) for a in arguments)
         counts, running_counts = add_up(segments, state[5], signs(present, undo), every)
-        added = (x, y, _products(x, x), _products(y, y), _products(x, y))
-        sums = [_summed(s, segments, v, undo, every) for s, v in zip(self._sums(state), added)]
-        final = self._state([f for f, _ in sums], counts)
-        return final, self._state([r for _, r in sums if r is not None], running_counts) if every else None
+        pairs = [(a, b, far_products.far(a, b)) for a, b in ((x, x), (y, y), (x, y))]
+        added = (x, y, *(products_of(*pair) for pair in pairs))
+        before = self._sums(state)
+        sums = [_summed(s, segments, v, undo, every) for s, v in zip(before, added)]
+        fars, moments = far_products.scan(before[:2], before[2:], state[16:], segments, [x, y], pairs, undo, every)
+        final = self._state([f for f, _ in sums], counts, fars)
+        if running_counts is None:
+            return final, None
+        moments = _no_moments(len(running_counts)) if moments is None else moments
+        return final, self._state([r for _, r in sums if r is not None], running_counts, [moments])
 
     def merge(self, left: State, right: State) -> State:
         sums = [exact_sums.merge(a, b) for a, b in zip(self._sums(left), self._sums(right))]
-        return self._state(sums, left[5] + right[5])
+        fars = [far_products.merge(a, b) for a, b in zip(left[16:], right[16:])]
+        return self._state(sums, left[5] + right[5], fars)
 
     def result(self, state: State) -> Any:
         n = state[5].astype(np.float64)
@@ -248,7 +263,11 @@ class Correlation(AggregatorBase):
             mantissas, c = np.frexp(shared)
             ratio = np.ldexp(mantissas / below, c + shared_exponents - (exponents - odd) // 2)
         ratio[below == 0.0] = np.nan  # all values of one side are equal; the parts left out of `shared` do not count
-        return pa.array(np.clip(ratio, -1.0, 1.0))
+        ratio = np.clip(ratio, -1.0, 1.0)
+        sums = self._sums(state)
+        for group, moments in _moments(sums[:2], sums[2:], state[16:]).items():
+            ratio[group] = far_products.correlation(int(state[5][group]), moments)
+        return pa.array(ratio)
 
 
 def _summed(state: State, segments: Segments, parts: Parts, undo: Bools | None, every: bool) -> tuple[State, State | None]:
@@ -281,25 +300,15 @@ def _exact(array: Any, present: Bools) -> Parts:
     return [high.astype(np.float64) * 2.0**32, (values - (high << 32)).astype(np.float64)]
 
 
-def _products(x: Parts, y: Parts) -> list[Floats]:
-    """The products of two numbers as sums of doubles, which are exact above 1e-290."""
-    return [part for a in x for b in y for part in _product(a, b)]
+def _moments(sums: Sequence[State], products: Sequence[State], fars: Sequence[Any]) -> dict[int, far_products.Moments]:
+    """The groups with far products: of stored states, or of rows, for which `far_products.scan` made them."""
+    if products[0][2].dtype.hasobject:
+        return far_products.moments(sums, products, fars)
+    return {row: m for row, m in enumerate(fars[0].tolist()) if m is not None} if fars[0].dtype.hasobject else {}
 
 
-def _product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """The product, and its rounding error (Dekker); 0.0 beside a product that is not finite."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        product = a * b
-        a_high, b_high = _upper(a), _upper(b)
-        a_low, b_low = a - a_high, b - b_high
-        error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
-    return product, np.where(np.isfinite(product) & np.isfinite(error), error, 0.0)
-
-
-def _upper(values: Floats) -> Floats:
-    """The upper 26 bits; for numbers whose squares are infinite the result has no meaning."""
-    scaled = _SPLIT * np.where(np.abs(values) < _SPLIT_MAX, values, 0.0)
-    return scaled - (scaled - values)
+def _no_moments(count: int) -> Bools:
+    return np.zeros(count, np.bool_)
 
 
 def _differences(n: Floats, squares: Parts, x: Parts, y: Parts) -> tuple[Floats, Any]:
@@ -314,8 +323,8 @@ def _differences(n: Floats, squares: Parts, x: Parts, y: Parts) -> tuple[Floats,
         if shrunk.any():
             x, y = ([np.ldexp(p, -shrunk) for p in parts] for parts in (x, y))
             squares = [np.ldexp(p, -2 * shrunk) for p in squares]
-        first, first_error = _product(n, squares[0])
-        second, second_error = _product(x[0], y[0])
+        first, first_error = two_products(n, squares[0])
+        second, second_error = two_products(x[0], y[0])
         first_error = first_error + n * squares[1]
         second_error = second_error + (x[0] * y[1] + x[1] * y[0])
         total = first - second
@@ -333,8 +342,8 @@ def _differences(n: Floats, squares: Parts, x: Parts, y: Parts) -> tuple[Floats,
 def _exact_differences(n: Floats, squares: Parts, x: Parts, y: Parts) -> Floats:
     columns: list[Floats] = []
     for s in squares:
-        columns += _product(n, s)
+        columns += two_products(n, s)
     for a in x:
         for b in y:
-            columns += (-p for p in _product(a, b))
+            columns += (-p for p in two_products(a, b))
     return exact_sums.rounded_totals([c for c in columns if c.any()] or columns[:1])

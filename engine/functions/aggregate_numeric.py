@@ -319,7 +319,10 @@ class Average(AggregatorBase):
 
 
 class AverageDouble(AggregatorBase):
-    """AVG of DOUBLE: the exact sum, rounded once, divided by the count; 0.0 for no values."""
+    """AVG of DOUBLE: the exact sum, rounded once, divided by the count; 0.0 for no values.
+
+    A sum beyond a DOUBLE still has its average.
+    """
 
     result_type = pa.float64()
     can_undo = True
@@ -338,14 +341,27 @@ class AverageDouble(AggregatorBase):
         final, running = exact_sums.scan([sums, *rest], segments, doubles(arguments[0]), undo, every)
         counts, running_counts = add_up(segments, counts, steps, every)
         after = [final[0], counts, *final[1:]]
-        return after, None if running is None or running_counts is None else [running, running_counts]
+        if running is None or running_counts is None:
+            return after, None
+        if not np.isinf(running).any():
+            return after, [running, running_counts]
+        _, leading = exact_sums.scan_leading([sums, *rest], segments, doubles(arguments[0]), undo, True, 1, 2)
+        assert leading is not None
+        return after, [running, running_counts, leading[1]]
 
     def merge(self, left: State, right: State) -> State:
         sums, *rest = exact_sums.merge([left[0], *left[2:]], [right[0], *right[2:]])
         return [sums, left[1] + right[1], *rest]
 
     def result(self, state: State) -> Any:
-        return quotients(state[0], state[1])
+        sums, counts, *rest = state
+        averages = quotients(sums, counts)
+        if not rest or not np.isinf(sums).any():
+            return averages
+        beyond = rest[0] if len(rest) == 1 else exact_sums.leading([sums, *rest], 2)[1]
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            corrected = np.ldexp(beyond / counts, exact_sums.BEYOND_SHIFT)
+        return pa.array(np.where(np.isinf(sums) & (beyond != 0.0), corrected, averages.to_numpy()))
 
 
 def quotients(sums: Values, counts: Values) -> Any:

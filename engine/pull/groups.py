@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from ...errors import DataError, StatementError
-from ...runtime import state_values
-from ...runtime.batch import Int64s
-from ...runtime.kernel import Aggregator, Segments, State
+from ...errors import DataError
+from ...runtime.batch import Bools, Int64s
+from ...runtime.kernel import Aggregator, Segments
 from ..expressions.nodes import AggregateCall
 from ..functions.aggregate import configured
 from ..functions.registry import FunctionRef, Registry
 from ..query_options import QueryOptions
 from ..types import SqlType, to_arrow
+from .faults import CallError, Folded, initial, rows_at_fault
 from .rows import Evaluation, Rows, evaluate, row_codes, whole
 
 
@@ -27,30 +27,62 @@ def aggregator_of(
     return configured(function.name, functions.aggregator(function, types, literals), options, merges=False)
 
 
-def initial(aggregator: Aggregator, count: int) -> State:
-    """The states of groups without rows."""
-    return [state_values.initial(f, count) for f in aggregator.fields]
-
-
 def aggregate(call: AggregateCall, rows: Rows, groups: Int64s, count: int, options: QueryOptions, how: Evaluation) -> Any:
     """The results of one aggregate, per group; ``groups`` has the group of each row, from 0 to ``count - 1``.
 
     Raises:
-        StatementError: a sum does not fit its type.
+        CallError: a row cannot be taken, see `rows_to_leave_out`.
     """
-    aggregator = aggregator_of(call.function, call.argument_types, call.literals, options, how.functions)
-    arguments = [evaluate(e, rows, how=how) for e in call.inputs]
-    if call.distinct:
-        _, first = row_codes([pa.array(groups), *arguments], rows.length)
-        first = np.sort(first)
-        groups, arguments = groups[first], [a.take(pa.array(first)) for a in arguments]
+    folded = _folded(call, rows, groups, options, how)
+    aggregator, arguments = folded.aggregator, folded.arguments
+    if folded.counts is not None:
+        index = pa.array(folded.counts)
+        groups, arguments = groups[folded.counts], [a.filter(index) for a in arguments]
     try:
         return _results(aggregator, arguments, groups, count, to_arrow(call.type))
     except DataError as error:
-        raise StatementError(f"{call.name}: {error}", span=call.span) from error
+        raise CallError(call, error) from error
 
 
-def _results(aggregator: Aggregator, arguments: list[Any], groups: Int64s, count: int, type_: Any) -> Any:
+def rows_to_leave_out(
+    calls: Sequence[AggregateCall],
+    rows: Rows,
+    groups: Int64s,
+    count: int,
+    options: QueryOptions,
+    how: Evaluation,
+    error: CallError,
+) -> Bools:
+    """bool[n]: the rows for which an aggregate fails, which are told (`Evaluation.faults`).
+
+    Args:
+        error: what `aggregate` raised for one of the calls.
+
+    Raises:
+        StatementError: rows at fault are not to be left out, or it is no row's fault.
+    """
+    if options.row_failure == "stop":
+        raise error.refused() from error.error
+    try:
+        found, reason = rows_at_fault([_folded(c, rows, groups, options, how) for c in calls], groups, count, error)
+    except CallError:
+        raise error.refused() from error.error
+    how.faults.add(int(np.count_nonzero(found)), reason)
+    return found
+
+
+def _folded(call: AggregateCall, rows: Rows, groups: Int64s, options: QueryOptions, how: Evaluation) -> Folded:
+    aggregator = aggregator_of(call.function, call.argument_types, call.literals, options, how.functions)
+    arguments = [evaluate(e, rows, how=how) for e in call.inputs]
+    if not call.distinct:
+        return Folded(call, aggregator, arguments)
+    _, first = row_codes([pa.array(groups), *arguments], rows.length)
+    counts = np.zeros(rows.length, np.bool_)
+    counts[first] = True
+    return Folded(call, aggregator, arguments, counts)
+
+
+def _results(aggregator: Aggregator, arguments: Sequence[Any], groups: Int64s, count: int, type_: Any) -> Any:
     """Only groups with rows go through `Aggregator.scan`; the others have the result for no rows."""
     present, numbers = np.unique(groups, return_inverse=True)
     parts = []

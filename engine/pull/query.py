@@ -20,6 +20,7 @@ from ..functions.registry import Registry
 from ..query_options import QueryOptions
 from ..schema import Column, Schema
 from ..types import STRING, SqlType, to_arrow
+from .faults import Faults
 from .from_tables import FromTable
 from .rows import Evaluation, Rows, SortKey, evaluate, row_codes, sorted_rows, whole
 from .scope import TableScope, made_source
@@ -36,6 +37,7 @@ class Environment:
     Attributes:
         open: opens streams and tables.
         common: the visible tables of WITH, each computed when it is first read.
+        faults: the rows that are left out.
     """
 
     open: OpenTable
@@ -44,10 +46,11 @@ class Environment:
     options: QueryOptions
     guard: bool
     common: Mapping[str, Callable[[], Selected]] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
 
     @property
     def how(self) -> Evaluation:
-        return Evaluation(self.functions, self.guard)
+        return Evaluation(self.functions, self.guard, self.faults)
 
     def table(self, item: ast.FromItem, joined: bool, taken: Sequence[str], outer: TableScope | None) -> FromTable:
         """Open a table in FROM."""

@@ -23,6 +23,7 @@ from ..expressions.compile import compile_expression
 from ..expressions.nodes import TypedExpression, columns_of
 from ..functions.registry import Registry
 from ..types import to_arrow
+from .faults import Faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,16 @@ def check_size(size: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How expressions are evaluated: with which functions, and whether a failure inside one gives NULL there (``guard``)."""
+    """How expressions are evaluated.
+
+    Attributes:
+        guard: a failure inside an expression gives NULL there.
+        faults: the rows that the query has left out so far.
+    """
 
     functions: Registry
     guard: bool
+    faults: Faults
 
 
 def evaluate(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> Any:

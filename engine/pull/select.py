@@ -42,8 +42,9 @@ from ..expressions.nodes import (
 )
 from ..schema import RESERVED_NAMES
 from ..types import BOOLEAN, Array, Map, SqlType, Struct
+from .faults import CallError
 from .from_tables import FromTable, TableFinder
-from .groups import aggregate
+from .groups import aggregate, rows_to_leave_out
 from .joins import all_of, conjuncts, join
 from .rows import Rows, SortKey, evaluate, evaluated, row_codes
 from .scope import TableScope
@@ -266,14 +267,22 @@ class _Select:
         if failed.any():  # such a row is in no group, as in a query that keeps running
             values = [v.filter(pa.array(~failed)) for v in values]
             rows = rows.filter(~failed)
-        if keys:
-            groups, first = row_codes(values, rows.length)
-        else:
-            groups, first = np.zeros(rows.length, np.int64), np.zeros(1, np.int64)
-        columns = {k.name: v.take(pa.array(first)) for k, v in zip(keys, values, strict=True)}
-        for name, call in aggregates.calls:
-            columns[name] = aggregate(call, rows, groups, len(first), self.environment.options, self.how)
-        return Rows(columns, len(first)), change
+        options, how = self.environment.options, self.how
+        while True:
+            if keys:
+                groups, first = row_codes(values, rows.length)
+            else:
+                groups, first = np.zeros(rows.length, np.int64), np.zeros(1, np.int64)
+            columns = {k.name: v.take(pa.array(first)) for k, v in zip(keys, values, strict=True)}
+            try:
+                for name, call in aggregates.calls:
+                    columns[name] = aggregate(call, rows, groups, len(first), options, how)
+                return Rows(columns, len(first)), change
+            except CallError as error:
+                calls = [call for _, call in aggregates.calls]
+                failed = rows_to_leave_out(calls, rows, groups, len(first), options, how, error)
+            values = [v.filter(pa.array(~failed)) for v in values]
+            rows = rows.filter(~failed)
 
     # --- table functions and windows -----------------------------------------------------------
 

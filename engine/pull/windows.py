@@ -12,10 +12,10 @@ from ...errors import DataError, StatementError
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Aggregator, Segments
 from ..expressions.nodes import Literal, WindowFunction
-from ..functions.registry import Registry
 from ..query_options import QueryOptions
 from ..types import to_arrow
-from .groups import aggregator_of, initial
+from .faults import CallError, Folded, initial, rows_at_fault
+from .groups import aggregator_of
 from .rows import Evaluation, Rows, SortKey, evaluate, row_codes, whole
 
 _BLOCK_ROWS = 1 << 20
@@ -53,7 +53,7 @@ def window_values(call: WindowFunction, rows: Rows, options: QueryOptions, *, ho
         if call.function is None:
             values = _offset_values(call, layout, arguments, first, last)
         else:
-            values = _aggregated(call, layout, arguments, first, last, options, how.functions)
+            values = _aggregated(call, layout, arguments, first, last, options, how)
     type_ = to_arrow(call.type)
     values = whole(values)
     values = values if values.type == type_ else values.cast(type_)
@@ -184,33 +184,56 @@ def _aggregated(
     first: Int64s,
     last: Int64s,
     options: QueryOptions,
-    functions: Registry,
+    how: Evaluation,
 ) -> Any:
     """An aggregate over each row's frame."""
     types: list[Any] = [a.type for a in call.arguments]
     literals = [a.value if isinstance(a, Literal) else None for a in call.arguments]
     assert call.function is not None
-    aggregator = aggregator_of(call.function, types, literals, options, functions)
-    length = len(layout.order)
+    aggregator = aggregator_of(call.function, types, literals, options, how.functions)
+    if not len(layout.order):
+        return pa.nulls(0, to_arrow(call.type))
+    starts = layout.starts
+    partitions = (np.cumsum(starts == np.arange(len(starts))) - 1).astype(np.int64)
+    while True:
+        try:
+            if (first == starts).all():
+                return _running(aggregator, partitions, arguments, starts, last)
+            return _sliding(aggregator, arguments, first, last)
+        except DataError as error:
+            failed = _rows_to_leave_out(Folded(call, aggregator, arguments), partitions, options, how, error)
+        # What is left of each frame.
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(~failed)])
+        starts, first, last = before[starts], before[first], before[last]
+        arguments = [a.filter(pa.array(~failed)) for a in arguments]
+        partitions = np.unique(partitions[~failed], return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _rows_to_leave_out(
+    folded: Folded, partitions: Int64s, options: QueryOptions, how: Evaluation, error: DataError
+) -> Bools:
+    """bool[n]: the rows that fail when each partition is folded; they count in no frame.  Raises: StatementError."""
+    failure = CallError(folded.call, error)
+    if options.row_failure == "stop":
+        raise failure.refused() from error
     try:
-        if not length:
-            return pa.nulls(0, to_arrow(call.type))
-        if (first == layout.starts).all():
-            return _running(aggregator, layout, arguments, last)
-        return _sliding(aggregator, arguments, first, last)
-    except DataError as error:
-        raise StatementError(f"{call.name}: {error}", span=call.span) from error
+        failed, reason = rows_at_fault([folded], partitions, int(partitions.max(initial=-1)) + 1, failure)
+    except CallError:
+        raise failure.refused() from error
+    how.faults.add(int(np.count_nonzero(failed)), reason)
+    return failed
 
 
-def _running(aggregator: Aggregator, layout: _Layout, arguments: list[Any], last: Int64s) -> Any:
+def _running(aggregator: Aggregator, partitions: Int64s, arguments: list[Any], starts: Int64s, last: Int64s) -> Any:
     """Frames that begin with the partition: the running state at the end of each frame."""
-    partitions = np.cumsum(layout.starts == np.arange(len(layout.order))) - 1
-    count = int(partitions[-1]) + 1
-    segments = Segments(partitions.astype(np.int64), count)
-    _, running = aggregator.scan(initial(aggregator, count), segments, arguments, None, True)
-    assert running is not None
-    results = whole(aggregator.result(running))
-    return _with_empty(aggregator, results, last - 1, last <= layout.starts)
+    count = int(partitions.max(initial=-1)) + 1
+    if not count:
+        results = whole(aggregator.result(initial(aggregator, 0)))
+    else:
+        _, running = aggregator.scan(initial(aggregator, count), Segments(partitions, count), arguments, None, True)
+        assert running is not None
+        results = whole(aggregator.result(running))
+    return _with_empty(aggregator, results, last - 1, last <= starts)
 
 
 def _with_empty(aggregator: Aggregator, results: Any, places: Int64s, empty: Bools) -> Any:

@@ -5,6 +5,7 @@ All tables that a query names, in subqueries too, are read at one moment between
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,8 @@ from .context import Context
 from .reading_sources import check_limit, find_source, kept_view, read_stream
 from .wanted import bound_keys, check_scan, in_key_order
 
+_LOGGER = logging.getLogger("penstock.queries")
+
 
 def sources_named(context: Context, query: ast.AnyQuery) -> list[str]:
     """The streams and tables of the catalog that a query names anywhere in it."""
@@ -50,7 +53,16 @@ def answered(context: Context, query: ast.AnyQuery) -> Table:
     environment = _Reading(context, query, nodes).environment()
     found = answer(query, environment)
     limit = query.limit
-    return Table(arrow_of(found), schema_of(found), limit_reached=isinstance(limit, int) and found.length >= limit)
+    faults = environment.faults
+    if faults.text is not None:
+        _LOGGER.warning("%s", faults.text)
+    return Table(
+        arrow_of(found),
+        schema_of(found),
+        limit_reached=isinstance(limit, int) and found.length >= limit,
+        final_message=faults.text,
+        rows_left_out=faults.count,
+    )
 
 
 def described(context: Context, query: ast.AnyQuery) -> tuple[str, Schema]:

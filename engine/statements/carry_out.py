@@ -145,9 +145,9 @@ def _widen_topic(engine: Engine, source: DataSource) -> None:
 def _delete_topic(engine: Engine, change: Change) -> None:
     """Delete the topic that goes with a source, and its schemas; one made since under the same name stays."""
     match change:
-        case DropSource(deleted=(topic, number)):
+        case DropSource(name=name, deleted=(topic, number)):
             if engine.topic(topic) is not None and engine.log.topic_id(topic) == number:
-                engine.host.delete_topic(topic)
+                engine.host.delete_topic(topic, f"{name} was dropped: its topic")
                 delete_schemas(engine.schemas, topic)
 
 

@@ -268,6 +268,94 @@ def test_row_failure_stop_stops_the_query() -> None:
         assert query.state == "ERROR" and "SystemExit" in (query.progress().error or "")
 
 
+UNLUCKY = "CREATE STREAM s (k STRING KEY, g STRING, v INT) WITH (VALUE_FORMAT='JSON', PARTITIONS=1);"
+
+
+def unlucky() -> None:
+    """ADD_BUT raises for 13, and has no result for a total of 3."""
+
+    @penstock.udaf(name="add_but", signature="(v INT) -> INT")
+    class AddBut:
+        def initialize(self) -> int:
+            return 0
+
+        def aggregate(self, total: int, v: int | None) -> int:
+            if v == 13:
+                raise ValueError("no thirteen")
+            return total + (v or 0)
+
+        def map(self, total: int) -> int:
+            if total == 3:
+                raise SystemExit("no three")
+            return total
+
+
+GROUPS = {"a": [1, 13, 4], "b": [13], "c": [1, 2], "d": [5, None, 13, 13]}
+LEFT = {"a": (2, 5, 5), "c": (1, 1, 1), "d": (2, 5, 5)}
+
+
+def groups_of(rows: Any) -> dict[str, Any]:
+    return {g: tuple(values) for g, *values in rows}
+
+
+@pytest.mark.parametrize("cut", [1, 100])
+def test_a_row_that_an_aggregate_cannot_take_is_left_out_however_the_query_is_asked(cut: int) -> None:
+    """A running query and one that is answered once leave it out of all aggregates, and of the groups; both tell."""
+    unlucky()
+    rows = [{"k": g, "g": g, "v": v} for g, values in GROUPS.items() for v in values]
+    select = "SELECT g, COUNT(*) AS n, ADD_BUT(v) AS a, SUM(v) AS s FROM s GROUP BY g"
+    with penstock.connect(threads=0, auto_offset_reset="earliest", settings={"cache.max.bytes.buffering": "0"}) as db:
+        db.execute(UNLUCKY + f"CREATE TABLE t AS {select};")
+        for start in range(0, len(rows), cut):
+            db.insert("s", rows[start : start + cut])
+            db.drain()
+        assert groups_of(db.sql("SELECT g, n, a, s FROM t").fetchall()) == LEFT
+        bad = db.sql("SELECT COUNT(*) FROM KSQL_PROCESSING_LOG").fetchall()[0][0]
+        for asked in (select, f"SELECT * FROM ({select}) ORDER BY g", f"WITH c AS ({select}) SELECT * FROM c LIMIT 9"):
+            found = db.sql(asked)
+            assert groups_of(found.fetchall()) == LEFT
+            assert found.rows_left_out == bad == 5
+            assert (
+                found.final_message == "5 rows were left out: ADD_BUT: the aggregate AddBut failed: ValueError: no thirteen"
+            )
+        assert db.sql(f"{select} HAVING g = 'a'").fetchall() == [("a", *LEFT["a"])]
+        assert db.sql("SELECT ADD_BUT(DISTINCT v), COUNT(DISTINCT v) FROM s WHERE g <> 'c'").fetchall() == [(10, 3)]
+        assert db.sql("SELECT COUNT(*) FROM s").rows_left_out == 0
+        for frame in ("", "ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"):
+            ordered = "ORDER BY ROWTIME" if frame else ""
+            over = f"SELECT g, ADD_BUT(v) OVER (PARTITION BY g {ordered} {frame}) AS a FROM s WHERE g <> 'c'"
+            assert set(db.sql(over).fetchall()) == {("a", 5), ("b", 0), ("d", 5)}
+        sliding = (
+            "SELECT v, ADD_BUT(v) OVER (ORDER BY k, v ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS a FROM s WHERE g = 'a'"
+        )
+        assert sorted(db.sql(sliding).fetchall()) == [(1, 1), (4, 5), (13, 4)]
+        db.execute("SET 'penstock.row.failure' = 'stop';")
+        for asked in (select, over):
+            with pytest.raises(penstock.StatementError, match="no thirteen") as refused:
+                db.sql(asked)
+            assert "ADD_BUT" in str(refused.value).splitlines()[1]
+
+
+def test_a_failing_group_without_rows_is_refused() -> None:
+    """It is no row's fault if the result for no rows cannot be had."""
+
+    @penstock.udaf(name="never", signature="(v INT) -> INT")
+    class Never:
+        def initialize(self) -> int:
+            return 0
+
+        def aggregate(self, total: int, v: int | None) -> int:
+            return 1
+
+        def map(self, total: int) -> int:
+            raise ValueError("never")
+
+    with penstock.connect(threads=0) as db:
+        db.execute(UNLUCKY)
+        with pytest.raises(penstock.StatementError, match="never"):
+            db.sql("SELECT NEVER(v) FROM s")
+
+
 def test_an_endless_table_function_fails_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """A generator without an end takes neither all memory nor all time."""
     monkeypatch.setattr("penstock.engine.functions.user.TABLE_FUNCTION_ROWS_MAX", 1000)

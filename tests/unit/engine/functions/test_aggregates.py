@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import duckdb
@@ -27,7 +28,7 @@ from penstock.engine.functions.aggregate_values import decimals
 from penstock.engine.functions.registry import BUILT_INS
 from penstock.engine.query_options import QueryOptions
 from penstock.errors import StatementError
-from penstock.runtime import state_values
+from penstock.runtime import exact_sums, state_values
 from penstock.runtime.kernel import Segments
 
 
@@ -407,6 +408,26 @@ def test_double_sums_are_exact_and_rounded_once() -> None:
         other = Groups(make(name, t.DOUBLE), 25)
         other.feed(groups[::-1].tolist(), [pa.array(values[::-1].copy())], every=False)
         assert other.results() == states.results() == [math.fsum(r) / divisor(r) if r else 0.0 for r in rows]
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_an_average_whose_sum_is_beyond_a_double_is_one(few: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exact sum is divided, not the infinite one; NaN and the infinities among the values stay what they are."""
+    monkeypatch.setattr(exact_sums, "_FEW_ROWS", 1 << 20 if few else -1)
+    greatest = 1.7976931348623157e308
+    rows = [1e308, 1e308, -greatest, greatest, greatest, greatest, -math.inf, math.nan, -greatest]
+    for every in (True, False):
+        states, running = Groups(make("AVG", t.DOUBLE), 1), []
+        for size in (3, 6):
+            got = states.feed([0] * size, [pa.array(rows[len(running) : len(running) + size])], None, every)
+            running += got if every else [None] * size
+        means = [float(sum(map(Fraction, rows[:n])) / n) for n in range(1, 7)]
+        wanted = [*means, -math.inf, math.nan, math.nan]
+        assert not every or running == pytest.approx(wanted, rel=1e-15, nan_ok=True)
+        assert states.results() == pytest.approx(wanted[-1:], nan_ok=True)
+        states.feed([0, 0], [pa.array([-math.inf, math.nan])], [True, True], every)
+        states.feed([0], [pa.array([greatest])], None, every)
+        assert states.results() == pytest.approx([float(sum(map(Fraction, rows[:6])) / 8)], rel=1e-15)
 
 
 def test_a_decimal_sum_beyond_its_type_is_null_for_as_long_as_it_is() -> None:

@@ -1,0 +1,257 @@
+"""Exact sums of products that two doubles cannot hold: of factors near the ends of a double's range.
+
+A product of two doubles is exact in two doubles as long as both factors are between `_SMALL` and `_LARGE`; then sums of them
+are `runtime/exact_sums.py`'s.  Other products (1e308 * 1e308, 1e-200 * 1e-200) are *far*: they are added up here as integers
+of any length.  Which products are far depends on their factors alone, so that undoing a row takes back what it added.
+
+A sum of far products is stored as None (0), or as a signed little-endian integer in units of 2**-2148.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isqrt
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from ...runtime import exact_sums
+from ...runtime.batch import Bools
+from ...runtime.kernel import Segments, State, StateField
+
+Floats = npt.NDArray[np.float64]
+Parts = Sequence[Floats]
+"""A column of numbers as sums of doubles."""
+
+_LARGE: Final = 2.0**480
+"""Below it, sums of 2**63 products are doubles."""
+_SMALL: Final = 2.0**-480
+"""Above it, the rounding error of a product is a double."""
+_EXPONENT: Final = 2 * exact_sums.EXPONENT_MIN
+_QUOTIENT_BITS: Final = 160
+
+
+def field(name: str) -> StateField:
+    """The column of a sum's state."""
+    return StateField(name, np.dtype(object), pa.binary(), None)
+
+
+def far(x: Parts, y: Parts) -> Bools | None:
+    """bool[n]: whether the products of finite numbers are far; None if none is."""
+    found = _extreme(x) if y is x else _extreme(x) | _extreme(y)
+    if not found.any():
+        return None
+    for factor in (x[0], y[0]):  # the largest part
+        found &= (factor != 0.0) & np.isfinite(factor)
+    return found if found.any() else None
+
+
+def _extreme(x: Parts) -> Bools:
+    magnitudes = np.abs(x[0])
+    return (magnitudes > _LARGE) | ((magnitudes < _SMALL) & (magnitudes > 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """The exact sums of a group with far products.
+
+    Attributes:
+        sums: of values, in units of 2**-1074.
+        products: of products, in units of 2**-2148.
+        finite: whether all values are; and no product was counted as infinite, as older versions did.
+    """
+
+    sums: tuple[int, ...]
+    products: tuple[int, ...]
+    finite: bool
+
+
+def scan(
+    sums: Sequence[State],
+    products: Sequence[State],
+    fars: Sequence[Any],
+    segments: Segments,
+    values: Sequence[Parts],
+    added: Sequence[tuple[Parts, Parts, Bools | None]],
+    undo: Bools | None,
+    every: bool,
+) -> tuple[list[Any], Any]:
+    """Add a batch's far products.
+
+    Args:
+        sums, products: the states (`exact_sums`) of the sums of values and of products *before* the batch.
+        fars: object[groups], the stored sums of far products.
+        values: what each sum of values adds.
+        added: of each sum of products the factors, and which products are far.
+
+    Returns:
+        the stored sums after the batch, and, if ``every`` and there are any, object[n]: `Moments` of the rows after which
+        their group has far products, None for the others.
+    """
+    after = [np.array(column, object) for column in fars]
+    touched = np.zeros(segments.count, np.bool_)
+    for column in fars:
+        touched |= np.array([c is not None for c in column.tolist()], np.bool_)
+    for _, _, far_ in added:
+        if far_ is not None:
+            touched[segments.groups[far_]] = True
+    if not touched.any():
+        return after, None
+    running = np.full(len(segments.groups), None, object) if every else None
+    totals = {g: [_number(column[g]) for column in fars] for g in np.flatnonzero(touched).tolist()}
+    if running is None:
+        rows = np.zeros(len(segments.groups), np.bool_)
+        for _, _, far_ in added:
+            if far_ is not None:
+                rows |= far_
+    else:
+        rows = touched[segments.groups]
+        held = {g: [_held(s, g) for s in (*sums, *products)] for g in totals}
+    for row in np.flatnonzero(rows).tolist():
+        group = int(segments.groups[row])
+        sign = -1 if undo is not None and undo[row] else 1
+        total = totals[group]
+        for k, (x, y, far_) in enumerate(added):
+            if far_ is not None and far_[row]:
+                total[k] += sign * _units(x, row) * _units(y, row)
+        if running is None:
+            continue
+        numbers = held[group]
+        for k, parts in enumerate(values):
+            for part in parts:
+                numbers[k] = numbers[k].plus_value(float(part[row]), sign)
+        for k, (x, y, far_) in enumerate(added, len(values)):
+            if far_ is None or not far_[row]:
+                for part in products_of([p[row : row + 1] for p in x], [p[row : row + 1] for p in y], None):
+                    numbers[k] = numbers[k].plus_value(float(part[0]), sign)
+        if any(total):
+            running[row] = _moments(numbers[: len(values)], numbers[len(values) :], total)
+    for group, total in totals.items():
+        for column, number in zip(after, total, strict=True):
+            column[group] = _stored(number)
+    return after, running
+
+
+def merge(left: Any, right: Any) -> Any:
+    """Add two columns of stored sums."""
+    merged = np.full(len(left), None, object)
+    for group, (a, b) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
+        if a is not None or b is not None:
+            merged[group] = _stored(_number(a) + _number(b))
+    return merged
+
+
+def moments(sums: Sequence[State], products: Sequence[State], fars: Sequence[Any]) -> dict[int, Moments]:
+    """Of the groups that have far products, their exact sums."""
+    groups = {g for column in fars for g, stored in enumerate(column.tolist()) if stored is not None}
+    return {
+        g: _moments([_held(s, g) for s in sums], [_held(s, g) for s in products], [_number(c[g]) for c in fars])
+        for g in sorted(groups)
+    }
+
+
+def products_of(x: Parts, y: Parts, far: Bools | None) -> list[Floats]:
+    """The products of two numbers as exact sums of doubles; 0.0 for those that are far."""
+    if far is not None:
+        x = [np.where(far, 0.0, part) for part in x]
+    return [part for a in x for b in y for part in two_products(a, b)]
+
+
+def two_products(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """The products, and their rounding errors (Dekker); 0.0 beside a product that is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        product = a * b
+        a_high, b_high = _upper(a), _upper(b)
+        a_low, b_low = a - a_high, b - b_high
+        error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    return product, np.where(np.isfinite(product) & np.isfinite(error), error, 0.0)
+
+
+_SPLIT: Final = 134217729.0
+"""2**27 + 1, which cuts a double into two of 26 bits (Veltkamp)."""
+_SPLIT_MAX: Final = 2.0**996
+
+
+def _upper(values: Floats) -> Floats:
+    """The upper 26 bits; for numbers whose squares are infinite the result has no meaning."""
+    scaled = _SPLIT * np.where(np.abs(values) < _SPLIT_MAX, values, 0.0)
+    return scaled - (scaled - values)
+
+
+# --- results -------------------------------------------------------------------------------
+
+
+def variance(count: int, group: Moments, *, root: bool) -> float:
+    """The sample variance of a group, or its square root, rounded once; NaN if a value is not finite."""
+    if not group.finite:
+        return float("nan")
+    spread = max(_spread(count, group.products[0], group.sums[0], group.sums[0]), 0)
+    below = count * (count - 1)
+    if not root:
+        return _double(spread, below, _EXPONENT)
+    shift = _even(max(2 * _QUOTIENT_BITS - spread.bit_length() + below.bit_length(), 0))
+    return _double(_root((spread << shift) // below), 1, _EXPONENT // 2 - shift // 2)
+
+
+def correlation(count: int, group: Moments) -> float:
+    """Pearson's coefficient of a group, rounded once; NaN if a value is not finite, or all values of one side are equal."""
+    if not group.finite:
+        return float("nan")
+    (x, y), (xx, yy, xy) = group.sums, group.products
+    shared = _spread(count, xy, x, y)
+    below = _spread(count, xx, x, x) * _spread(count, yy, y, y)
+    if below <= 0:
+        return float("nan")
+    above = shared * shared
+    shift = _even(max(2 * _QUOTIENT_BITS - above.bit_length() + below.bit_length(), 0))
+    ratio = min(_double(_root((above << shift) // below), 1, -(shift // 2)), 1.0)
+    return -ratio if shared < 0 else ratio
+
+
+def _spread(count: int, products: int, x: int, y: int) -> int:
+    return count * products - x * y
+
+
+def _even(number: int) -> int:
+    return number + (number & 1)
+
+
+def _root(number: int) -> int:
+    """The square root; its last bit is 1 if a remainder is left out, so that it is rounded to the right side."""
+    root = isqrt(number)
+    return root if root * root == number else root | 1
+
+
+def _double(above: int, below: int, exponent: int) -> float:
+    """The double next to above / below * 2**exponent (Python divides integers so)."""
+    try:
+        return above / (below << -exponent) if exponent <= 0 else (above << exponent) / below
+    except OverflowError:
+        return float("inf")
+
+
+def _moments(sums: Sequence[Any], products: Sequence[Any], fars: Sequence[int]) -> Moments:
+    shift = exact_sums.EXPONENT_MIN - _EXPONENT
+    finite = not any(s.nan or s.plus or s.minus for s in (*sums, *products))
+    return Moments(
+        tuple(s.units for s in sums), tuple((p.units << shift) + f for p, f in zip(products, fars, strict=True)), finite
+    )
+
+
+def _units(parts: Parts, row: int) -> int:
+    return sum(exact_sums.units_of(float(part[row])) for part in parts)
+
+
+def _held(state: State, group: int) -> Any:
+    return exact_sums.held_of(float(state[0][group]), float(state[1][group]), state[2][group])
+
+
+def _number(stored: bytes | None) -> int:
+    return 0 if stored is None else int.from_bytes(stored, "little", signed=True)
+
+
+def _stored(number: int) -> bytes | None:
+    return number.to_bytes((number.bit_length() + 8) // 8, "little", signed=True) if number else None

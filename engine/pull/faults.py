@@ -1,0 +1,129 @@
+"""Rows that an aggregate cannot take, in a query that is answered once.
+
+The meaning is that of a query that keeps running (`penstock.row.failure`): the row is left out of the query, of all its
+aggregates, and it is counted and told; with ``stop`` the query is refused.  Which row it is, is found in the same way: what
+fails with many rows is tried with half as many, until one row alone fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ...errors import DataError, StatementError
+from ...runtime import state_values
+from ...runtime.batch import Bools, Int64s
+from ...runtime.kernel import Aggregator, Segments, State
+from ...storage import interrupts
+
+
+@dataclass(slots=True)
+class Faults:
+    """The rows that a query has left out.
+
+    Attributes:
+        reason: why the first of them failed.
+    """
+
+    count: int = 0
+    reason: str = ""
+
+    def add(self, count: int, reason: str) -> None:
+        self.count += count
+        self.reason = self.reason or reason
+
+    @property
+    def text(self) -> str | None:
+        """A sentence for people; None if there are none."""
+        if not self.count:
+            return None
+        return f"{self.count:,} {'row was' if self.count == 1 else 'rows were'} left out: {self.reason}"
+
+
+class CallError(Exception):
+    """A call of an aggregate failed; its cause is the `DataError`."""
+
+    def __init__(self, call: Any, error: DataError) -> None:
+        super().__init__(f"{call.name}: {error}")
+        self.call = call
+        self.error = error
+
+    def refused(self) -> StatementError:
+        return StatementError(
+            str(self),
+            span=self.call.span,
+            suggestion="SET 'penstock.row.failure' = 'log' leaves rows at fault out.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A call, and the columns that it is folded over; ``counts`` is bool[n], the rows that it does not skip, or None."""
+
+    call: Any
+    aggregator: Aggregator
+    arguments: Sequence[Any]
+    counts: Bools | None = None
+
+
+def initial(aggregator: Aggregator, count: int) -> State:
+    """The states of groups without rows."""
+    return [state_values.initial(f, count) for f in aggregator.fields]
+
+
+def rows_at_fault(calls: Sequence[Folded], groups: Int64s, count: int, error: CallError) -> tuple[Bools, str]:
+    """The rows (in order, bool[n]) that fail when all calls are folded over them, and why the first one does.
+
+    Args:
+        groups: the group of each row, from 0 to ``count - 1``.
+        error: how folding all rows at once failed.
+
+    Raises:
+        CallError: ``error``, if no row fails by itself.
+    """
+    failed = np.zeros(len(groups), np.bool_)
+    states = [list(initial(c.aggregator, count)) for c in calls]
+    reason = ""
+    waiting = [(0, len(groups))]
+    while waiting:
+        interrupts.check()
+        start, end = waiting.pop()
+        try:
+            after = [_folded(c, s, groups, start, end) for c, s in zip(calls, states, strict=True)]
+        except CallError as found:
+            if end - start == 1:
+                failed[start] = True
+                reason = reason or str(found)
+            else:
+                middle = (start + end) // 2
+                waiting += [(middle, end), (start, middle)]
+            continue
+        for state, (present, changed) in zip(states, after, strict=True):
+            for place, column in enumerate(changed):
+                state[place] = state_values.replaced(state[place], present, column)
+    if not reason:
+        raise error
+    return failed, reason
+
+
+def _folded(call: Folded, states: State, groups: Int64s, start: int, end: int) -> tuple[Int64s, State]:
+    """The groups of a stretch of rows, and their states after it.  Raises: CallError."""
+    rows = np.arange(start, end)
+    if call.counts is not None:
+        rows = rows[call.counts[start:end]]
+    present, numbers = np.unique(groups[rows], return_inverse=True)
+    if not len(present):
+        return present, [state_values.picked(s, present) for s in states]
+    before = [state_values.picked(s, present) for s in states]
+    segments = Segments(numbers.reshape(-1).astype(np.int64), len(present))
+    arguments = [a.take(pa.array(rows)) for a in call.arguments]
+    try:
+        after, _ = call.aggregator.scan(before, segments, arguments, None, False)
+        call.aggregator.result(after)
+    except DataError as error:
+        raise CallError(call.call, error) from error
+    return present, after
