@@ -107,7 +107,7 @@ def scan_leading(
         counts = np.zeros((3, count), np.int64)
         for group, held in enumerate(known):
             if held is None and not np.isfinite(sums[group]):  # of a version that did not count them
-                held = _Held(0, *_as_counts(float(sums[group])))
+                held = ExactSum(0, *_as_counts(float(sums[group])))
             if held is not None:
                 finite_sums[group] = 0.0
                 counts[:, group] = held.nan, held.plus, held.minus
@@ -178,7 +178,7 @@ def merge(left: State, right: State) -> State:
     merged = frame.state(total, None)
     for group in np.flatnonzero(~plain).tolist():
         a, b = (held_of(float(side[0][group]), float(side[1][group]), side[2][group]) for side in (left, right))
-        held = _Held(a.units + b.units, a.nan + b.nan, a.plus + b.plus, a.minus + b.minus)
+        held = ExactSum(a.units + b.units, a.nan + b.nan, a.plus + b.plus, a.minus + b.minus)
         merged[0][group], merged[1][group], merged[2][group] = held.columns()
     return merged
 
@@ -211,7 +211,7 @@ def rounded_totals(columns: Sequence[Floats]) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class ExactSum:
     """A sum as Python objects: the finite part in units of 2**-1074, and the counts of values that are not finite."""
 
     units: int
@@ -219,12 +219,12 @@ class _Held:
     plus: int = 0
     minus: int = 0
 
-    def plus_value(self, value: float, sign: int) -> _Held:
+    def plus_value(self, value: float, sign: int) -> ExactSum:
         """The sum after adding a value (``sign`` 1) or undoing it (-1)."""
         if isfinite(value):
-            return _Held(self.units + sign * units_of(value), self.nan, self.plus, self.minus)
+            return ExactSum(self.units + sign * units_of(value), self.nan, self.plus, self.minus)
         nan, plus, minus = _as_counts(value)
-        return _Held(self.units, self.nan + sign * nan, self.plus + sign * plus, self.minus + sign * minus)
+        return ExactSum(self.units, self.nan + sign * nan, self.plus + sign * plus, self.minus + sign * minus)
 
     @property
     def result(self) -> float:
@@ -257,19 +257,19 @@ class _Held:
         return result, 0.0, counts + self.units.to_bytes(size, "little", signed=True)
 
 
-def unpacked(more: bytes) -> _Held:
+def unpacked(more: bytes) -> ExactSum:
     """Decode ``MORE``."""
     units = int.from_bytes(more[_COUNTS.size :], "little", signed=True)
-    return _Held(units, *_COUNTS.unpack_from(more))
+    return ExactSum(units, *_COUNTS.unpack_from(more))
 
 
-def held_of(sum_: float, rest: float, more: bytes | None) -> _Held:
+def held_of(sum_: float, rest: float, more: bytes | None) -> ExactSum:
     """The sum of a state."""
     if more is not None:
         return unpacked(more)
     if not isfinite(sum_):
-        return _Held(0, *_as_counts(sum_))
-    return _Held(units_of(sum_) + (units_of(rest) if isfinite(rest) else 0))
+        return ExactSum(0, *_as_counts(sum_))
+    return ExactSum(units_of(sum_) + (units_of(rest) if isfinite(rest) else 0))
 
 
 def units_of(value: float) -> int:
@@ -454,7 +454,7 @@ class _Frame:
         if counts is not None:
             unusual |= (counts != 0).any(axis=0)
         for group in np.flatnonzero(unusual).tolist():
-            held = _Held(self.units(limbs[:, group]), *(() if counts is None else map(int, counts[:, group])))
+            held = ExactSum(self.units(limbs[:, group]), *(() if counts is None else map(int, counts[:, group])))
             sums[group], rests[group], more[group] = held.columns()
         return [sums, rests, more]
 

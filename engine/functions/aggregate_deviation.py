@@ -82,8 +82,8 @@ class Deviation(AggregatorBase):
         if running_counts is None or running_values is None or running_products is None:
             return final, None
         nothing = np.zeros(len(running_counts))
-        moments = _no_moments(len(running_counts)) if moments is None else moments
-        return final, [nothing, running_counts, nothing, *running_values, *running_products, moments]
+        told = _no_moments(len(running_counts)) if moments is None else moments
+        return final, [nothing, running_counts, nothing, *running_values, *running_products, told]
 
     def running(self) -> RunningDeviation:
         """The same function, computed as in ksqlDB."""
@@ -225,7 +225,7 @@ class Correlation(AggregatorBase):
         return [[state[k], state[6 + 2 * k], state[7 + 2 * k]] for k in range(5)]
 
     @staticmethod
-    def _state(sums: Sequence[State], counts: Any, fars: Sequence[Any]) -> State:
+    def _state(sums: Sequence[State], counts: Any, fars: State) -> State:
         return [*(s[0] for s in sums), counts, *(column for s in sums for column in s[1:]), *fars]
 
     def scan(
@@ -242,8 +242,8 @@ class Correlation(AggregatorBase):
         final = self._state([f for f, _ in sums], counts, fars)
         if running_counts is None:
             return final, None
-        moments = _no_moments(len(running_counts)) if moments is None else moments
-        return final, self._state([r for _, r in sums if r is not None], running_counts, [moments])
+        told = _no_moments(len(running_counts)) if moments is None else moments
+        return final, self._state([r for _, r in sums if r is not None], running_counts, [told])
 
     def merge(self, left: State, right: State) -> State:
         sums = [exact_sums.merge(a, b) for a, b in zip(self._sums(left), self._sums(right))]
@@ -300,7 +300,7 @@ def _exact(array: Any, present: Bools) -> Parts:
     return [high.astype(np.float64) * 2.0**32, (values - (high << 32)).astype(np.float64)]
 
 
-def _moments(sums: Sequence[State], products: Sequence[State], fars: Sequence[Any]) -> dict[int, far_products.Moments]:
+def _moments(sums: Sequence[State], products: Sequence[State], fars: State) -> dict[int, far_products.Moments]:
     """The groups with far products: of stored states, or of rows, for which `far_products.scan` made them."""
     if products[0][2].dtype.hasobject:
         return far_products.moments(sums, products, fars)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,11 @@ import pyarrow as pa
 
 from ...runtime import exact_sums
 from ...runtime.batch import Bools
+from ...runtime.exact_sums import ExactSum
 from ...runtime.kernel import Segments, State, StateField
 
 Floats = npt.NDArray[np.float64]
+Objects = npt.NDArray[np.object_]
 Parts = Sequence[Floats]
 """A column of numbers as sums of doubles."""
 
@@ -72,13 +74,13 @@ class Moments:
 def scan(
     sums: Sequence[State],
     products: Sequence[State],
-    fars: Sequence[Any],
+    fars: Sequence[Objects],
     segments: Segments,
     values: Sequence[Parts],
     added: Sequence[tuple[Parts, Parts, Bools | None]],
     undo: Bools | None,
     every: bool,
-) -> tuple[list[Any], Any]:
+) -> tuple[list[Objects], Objects | None]:
     """Add a batch's far products.
 
     Args:
@@ -135,7 +137,7 @@ def scan(
     return after, running
 
 
-def merge(left: Any, right: Any) -> Any:
+def merge(left: Objects, right: Objects) -> Objects:
     """Add two columns of stored sums."""
     merged = np.full(len(left), None, object)
     for group, (a, b) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
@@ -144,7 +146,7 @@ def merge(left: Any, right: Any) -> Any:
     return merged
 
 
-def moments(sums: Sequence[State], products: Sequence[State], fars: Sequence[Any]) -> dict[int, Moments]:
+def moments(sums: Sequence[State], products: Sequence[State], fars: Sequence[Objects]) -> dict[int, Moments]:
     """Of the groups that have far products, their exact sums."""
     groups = {g for column in fars for g, stored in enumerate(column.tolist()) if stored is not None}
     return {
@@ -233,7 +235,7 @@ def _double(above: int, below: int, exponent: int) -> float:
         return float("inf")
 
 
-def _moments(sums: Sequence[Any], products: Sequence[Any], fars: Sequence[int]) -> Moments:
+def _moments(sums: Sequence[ExactSum], products: Sequence[ExactSum], fars: Sequence[int]) -> Moments:
     shift = exact_sums.EXPONENT_MIN - _EXPONENT
     finite = not any(s.nan or s.plus or s.minus for s in (*sums, *products))
     return Moments(
@@ -245,7 +247,7 @@ def _units(parts: Parts, row: int) -> int:
     return sum(exact_sums.units_of(float(part[row])) for part in parts)
 
 
-def _held(state: State, group: int) -> Any:
+def _held(state: State, group: int) -> ExactSum:
     return exact_sums.held_of(float(state[0][group]), float(state[1][group]), state[2][group])
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,7 @@ from ...runtime import state_values
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Aggregator, Segments, State
 from ...storage import interrupts
+from ..expressions.nodes import AggregateCall, WindowFunction
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Faults:
 class CallError(Exception):
     """A call of an aggregate failed; its cause is the `DataError`."""
 
-    def __init__(self, call: Any, error: DataError) -> None:
+    def __init__(self, call: AggregateCall | WindowFunction, error: DataError) -> None:
         super().__init__(f"{call.name}: {error}")
         self.call = call
         self.error = error
@@ -64,9 +64,9 @@ class CallError(Exception):
 class Folded:
     """A call, and the columns that it is folded over; ``counts`` is bool[n], the rows that it does not skip, or None."""
 
-    call: Any
+    call: AggregateCall | WindowFunction
     aggregator: Aggregator
-    arguments: Sequence[Any]
+    arguments: State
     counts: Bools | None = None
 
 
