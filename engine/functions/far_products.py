@@ -190,12 +190,12 @@ def variance(count: int, group: Moments, *, root: bool) -> float:
     """The sample variance of a group, or its square root, rounded once; NaN if a value is not finite."""
     if not group.finite:
         return float("nan")
-    spread = max(_spread(count, group.products[0], group.sums[0], group.sums[0]), 0)
+    gap = max(_gap(count, group.products[0], group.sums[0], group.sums[0]), 0)
     below = count * (count - 1)
     if not root:
-        return _double(spread, below, _EXPONENT)
-    shift = _even(max(2 * _QUOTIENT_BITS - spread.bit_length() + below.bit_length(), 0))
-    return _double(_root((spread << shift) // below), 1, _EXPONENT // 2 - shift // 2)
+        return _double(gap, below, _EXPONENT)
+    shift = _even(max(2 * _QUOTIENT_BITS - gap.bit_length() + below.bit_length(), 0))
+    return _double(_root((gap << shift) // below), 1, _EXPONENT // 2 - shift // 2)
 
 
 def correlation(count: int, group: Moments) -> float:
@@ -203,8 +203,8 @@ def correlation(count: int, group: Moments) -> float:
     if not group.finite:
         return float("nan")
     (x, y), (xx, yy, xy) = group.sums, group.products
-    shared = _spread(count, xy, x, y)
-    below = _spread(count, xx, x, x) * _spread(count, yy, y, y)
+    shared = _gap(count, xy, x, y)
+    below = _gap(count, xx, x, x) * _gap(count, yy, y, y)
     if below <= 0:
         return float("nan")
     above = shared * shared
@@ -213,7 +213,7 @@ def correlation(count: int, group: Moments) -> float:
     return -ratio if shared < 0 else ratio
 
 
-def _spread(count: int, products: int, x: int, y: int) -> int:
+def _gap(count: int, products: int, x: int, y: int) -> int:
     return count * products - x * y
 
 
