@@ -39,7 +39,7 @@ def call(function: Callable[..., ResultT], *arguments: object) -> ResultT:
         KeyboardInterrupt: it was raised in the main thread.
     """
     try:
-        with interrupts.USER_CODE:  # a signal ends it at once, and not when the call that it is part of is over
+        with interrupts.UserCode():  # a signal ends it at once, and not when the call that it is part of is over
             return function(*arguments)
     except BaseException as error:
         raise raised(error) from error

@@ -25,8 +25,8 @@ from typing import Any, ParamSpec, TypeVar
 
 __all__ = [
     "DEFERRED",
-    "USER_CODE",
     "TimeLimitReached",
+    "UserCode",
     "acquire",
     "check",
     "deferring",
@@ -60,8 +60,9 @@ class _State:
         """Signals that wait, with their handlers."""
         self.saved: list[tuple[int, Any]] = []
         """The handlers in whose place `_note` stands."""
-        self.raising = False
-        """Whether code of the user's runs, which an exception may meet anywhere."""
+        self.raising = 0
+        """The depth at which code of the user's runs, which an exception may meet anywhere; 0 for none.  A call of ours that
+        this code makes is deeper."""
         self.stops: list[Callable[[], object]] = []
 
 
@@ -73,8 +74,8 @@ def _note(number: int, frame: FrameType | None) -> None:
     handler = next((h for n, h in _state.saved if n == number), None)
     if handler is None:
         return
-    if _state.raising:
-        _state.raising = False
+    if 0 < _state.raising == _state.depth:
+        _state.raising = 0
         handler(number, frame)
         return
     _state.pending.append((number, handler))
@@ -161,6 +162,8 @@ class _Deferred:
             return
         if _state.depth > 1:
             _state.depth -= 1
+            if _state.pending and _state.raising == _state.depth:  # back in the user's code
+                _deliver()
             return
         try:
             _state.depth = 0
@@ -170,23 +173,24 @@ class _Deferred:
                 _deliver()
 
 
-class _UserCode:
-    """Inside `DEFERRED`: user code runs, which may be interrupted anywhere."""
+class UserCode:
+    """Inside `DEFERRED`: user code runs, which may be interrupted anywhere; but not in the calls of ours that it makes."""
 
-    __slots__ = ()
+    __slots__ = ("_outer",)
 
     def __enter__(self) -> None:
+        self._outer = 0
         if get_ident() == main_thread().ident:
             check()
-            _state.raising = _state.depth > 0
+            self._outer = _state.raising
+            _state.raising = _state.depth
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if get_ident() == main_thread().ident:
-            _state.raising = False
+            _state.raising = self._outer
 
 
 DEFERRED = _Deferred()
-USER_CODE = _UserCode()
 
 
 def deferring(function: Callable[P, T]) -> Callable[P, T]:

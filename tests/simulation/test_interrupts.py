@@ -79,6 +79,6 @@ db.close()
 def test_a_function_that_never_ends_can_be_interrupted(tmp_path: Path) -> None:
     """Code of the user's runs in the main thread: Ctrl-C does not wait for it."""
     done = subprocess.run(
-        [sys.executable, "-c", ENDLESS, str(tmp_path / "db")], capture_output=True, text=True, cwd=tmp_path, timeout=60
+        [sys.executable, "-c", ENDLESS, str(tmp_path / "db")], capture_output=True, text=True, cwd=tmp_path, timeout=300
     )
     assert done.stdout.split() == ["interrupted", "2"], done.stderr
