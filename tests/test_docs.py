@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,20 @@ from tests.support.documents import blocks, run_page
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ROOMS = [
+    "aio",
+    "dbapi",
+    "engine",
+    "grammar",
+    "kernels",
+    "listener",
+    "notebook",
+    "repl",
+    "runtime",
+    "server",
+    "storage",
+    "testing",
+]
 _NAMED = re.compile(r"`(?P<path>[\w./-]+\.(?:py|md|lark|sql))(?:::(?P<name>[\w.]+))?`")
 
 
@@ -52,6 +67,47 @@ def test_named_files_and_functions_exist(document: Path) -> None:
         elif name is not None and name not in defined_names(ROOT / path):
             missing.append(f"{path}::{name}")
     assert missing == []
+
+
+_MEMBER = re.compile(r"`([A-Z]\w+)\.(\w+)[`(]")
+_OF_OTHERS = {"Consumer.wakeup", "Table.create"}
+"""Members of Kafka's and SQLAlchemy's classes that have the names of ours."""
+
+
+@cache
+def members_of_classes() -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """For each class name of the package: what its classes define or set, and the names of their bases."""
+    members: dict[str, set[str]] = {}
+    bases: dict[str, set[str]] = {}
+    for path in (*ROOT.glob("*.py"), *(p for room in ROOMS for p in (ROOT / room).rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            found = members.setdefault(node.name, set())
+            bases.setdefault(node.name, set()).update(ast.unparse(b).partition("[")[0].split(".")[-1] for b in node.bases)
+            for part in ast.walk(node):
+                if isinstance(part, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                    found.add(part.name)
+                elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+                    found.add(part.id)
+                elif isinstance(part, ast.Attribute) and isinstance(part.ctx, ast.Store):
+                    found.add(part.attr)
+    return members, bases
+
+
+def has_member(name: str, member: str) -> bool:
+    """Whether a class, or one that it inherits from, has the member."""
+    members, bases = members_of_classes()
+    return member in members[name] or any(has_member(b, member) for b in bases[name] if b in members and b != name)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_named_members_exist(document: Path) -> None:
+    """Every `Class.member` of a class of ours is there."""
+    members, _ = members_of_classes()
+    named = {m.groups() for m in _MEMBER.finditer(document.read_text(encoding="utf-8"))}
+    ours = {(name, member) for name, member in named if name in members and f"{name}.{member}" not in _OF_OTHERS}
+    assert sorted(f"{name}.{member}" for name, member in ours if not has_member(name, member)) == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

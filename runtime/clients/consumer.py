@@ -113,7 +113,7 @@ class Consumer:
         return self._membership.member
 
     def group_metadata(self) -> GroupMetadata:
-        """The metadata that `Transaction.send_offsets` needs.  Raises: ClientError, without a group."""
+        """The metadata that `ProducerTransaction.send_offsets` needs.  Raises: ClientError, without a group."""
         return self._membership.metadata()
 
     # --- reading ---------------------------------------------------------------------------
