@@ -7,7 +7,7 @@ STRUCT a dict, DECIMAL a `decimal.Decimal`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...kernels.booleans import booleans
-from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Failures, failures_of
 from .. import types as t
 from ..columns.items import all_entries_of
+from ..java.decimals import rounded_to_type
 
 _STORED = {t.DATE: pa.int32(), t.TIME: pa.int32(), t.TIMESTAMP: pa.int64()}
 
@@ -187,15 +187,12 @@ def from_python(values: Sequence[Any], type_: t.SqlType) -> tuple[Any, Failures 
 
 
 def _settle(value: Any, type_: t.SqlType) -> Any:
-    """Convert a value to the nearest Python type that Arrow accepts for ``type_``."""
+    """Convert a value to the nearest Python type that Arrow accepts for ``type_``; DECIMALs are rounded as in a CAST."""
     if value is None:
         return None
     match type_:
-        case t.Decimal(_, scale):
-            with localcontext() as context:
-                context.prec = 2 * DECIMAL_PRECISION_MAX
-                exact = value if isinstance(value, Decimal) else Decimal(str(value))
-                return exact.quantize(Decimal(1).scaleb(-scale))
+        case t.Decimal():
+            return rounded_to_type(value if isinstance(value, Decimal) else Decimal(str(value)), type_)
         case t.Array(item):
             return [_settle(v, item) for v in value]
         case t.Map(key, inner):

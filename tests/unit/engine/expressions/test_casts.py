@@ -9,6 +9,8 @@ import pytest
 
 from penstock.engine import types as t
 from penstock.engine.expressions.casts import can_cast
+from penstock.engine.expressions.values import from_python
+from penstock.engine.java.decimals import rounded_to_type
 
 D = Decimal
 
@@ -140,3 +142,16 @@ def test_casts_that_fail_are_null_and_say_why(bench: Any) -> None:
     """The reason names the cast and the text."""
     result = bench.run("CAST(A AS INT)", ["z"], A="STRING")
     assert result.failed[0] == "CAST(A AS INTEGER): 'z' is not an integer"
+
+
+@pytest.mark.parametrize("value", [Decimal("1.005"), 1.005, "1.005", Decimal("1.015"), Decimal("-1.005"), Decimal("2.5e-3")])
+def test_a_decimal_that_a_function_gives_is_rounded_as_in_a_cast(value: Any) -> None:
+    """Half up, away from zero, alone and in lists; it was half to even."""
+    type_ = t.Decimal(10, 2)
+    wanted = rounded_to_type(Decimal(str(value)), type_)
+    for number in (value, Decimal(str(value)) + 3):
+        array, failures = from_python([number], type_)
+        assert failures is None and array.to_pylist() == [rounded_to_type(Decimal(str(number)), type_)]
+    array, failures = from_python([[value]], t.Array(type_))
+    assert failures is None and array.to_pylist() == [[wanted]]
+    assert from_python([Decimal("99999999.995")], type_)[1] is not None
