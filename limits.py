@@ -145,6 +145,11 @@ KAFKA_BATCH_BYTES_MAX = 64 * 1024 * 1024
 KAFKA_REQUEST_BYTES_MAX = 100 * 1024 * 1024
 """Bytes of one request of a Kafka client (Kafka's ``socket.request.max.bytes``)."""
 
+KAFKA_REQUEST_ITEMS_MAX = 250_000
+"""Items in all arrays of one request of a Kafka client.  While they are read, no other client's request is, and an item of
+one byte on the wire takes a hundred in memory.
+"""
+
 KAFKA_TRANSACTION_BYTES_MAX = 512 * 1024 * 1024
 """Bytes in the open transactions of all Kafka clients together.  They are in memory until they are committed."""
 

@@ -16,7 +16,7 @@ from ..storage.log.protocol import Log
 if TYPE_CHECKING:
     from ..storage.state.checkpoint import CheckpointFiles
 
-__all__ = ["KafkaPlace", "open_kafka_log"]
+__all__ = ["KafkaPlace", "check_kafka", "open_kafka_log"]
 
 _FILE = "kafka.json"
 
@@ -34,21 +34,32 @@ class KafkaPlace:
     client: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
-def open_kafka_log(place: KafkaPlace, directory: Path | None, checkpoints: CheckpointFiles | None) -> Log:
-    """Open the log of a service.  Copies of state in the directory are dropped if they are of another service, or of one
-    whose topics were deleted since.
+def check_kafka(place: KafkaPlace) -> None:
+    """Check what can be checked before anything is made.
 
     Raises:
         StatementError: ``penstock[kafka]`` is not installed; a property is wrong.
-        StorageError: no broker answers, or it refuses this client.
     """
     try:
-        from ..storage.log.kafka.kafka_log import KafkaLog
+        from ..storage.log.kafka import kafka_log  # noqa: F401 (what it needs is there)
         from ..storage.log.kafka.settings import settings_of
     except ImportError as error:
         raise StatementError(
             f"a log in Kafka needs a package that is not installed: {error.name}", suggestion="pip install penstock[kafka]"
         ) from None
+    settings_of(place.servers, place.service_id, place.client, None)
+
+
+def open_kafka_log(place: KafkaPlace, directory: Path | None, checkpoints: CheckpointFiles | None) -> Log:
+    """Open the log of a service; `check_kafka` comes before.  Copies of state in the directory are dropped if they are of
+    another service, or of one whose topics were deleted since.
+
+    Raises:
+        StorageError: no broker answers, or it refuses this client.
+    """
+    from ..storage.log.kafka.kafka_log import KafkaLog
+    from ..storage.log.kafka.settings import settings_of
+
     known = {} if directory is None else _known(directory / _FILE)
     instance = None if directory is None else known.get("instance") or uuid.uuid4().hex[:12]
     log = KafkaLog(settings_of(place.servers, place.service_id, place.client, instance))

@@ -27,7 +27,7 @@ from .functions import load_built_ins
 from .functions.registry import Registry
 from .functions.user import USER_FUNCTIONS
 from .journal import ChangeJournal
-from .kafka_opening import KafkaPlace, open_kafka_log
+from .kafka_opening import KafkaPlace, check_kafka, open_kafka_log
 from .query_options import DatabaseOptions
 from .schema import Column, Schema
 from .schema_log import open_registry
@@ -161,6 +161,8 @@ def _open(path: Path | None, settings: Settings, how: ConnectArguments) -> Opene
     options = settings.database
     clock = checked_clock(how.clock or SYSTEM_CLOCK)
     functions = how.registry if how.registry is not None else Registry(USER_FUNCTIONS)
+    if how.kafka is not None:
+        check_kafka(how.kafka)  # before a directory is made
     with use_clock(clock), ExitStack() as undo:
         files = open_directory(path, create=how.create)
         undo.callback(files.close)

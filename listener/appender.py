@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ..errors import PenstockError
@@ -33,12 +34,18 @@ class Gathering:
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self.is_empty = True
+        self.changes = 0
+        """How often something was added."""
         self._counts: dict[TopicPartition, int] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not self.changes
 
     def change(self) -> Transaction:
         """The transaction itself, for changes other than appended records."""
-        self.is_empty = False
+        self.changes += 1
         return self._transaction
 
     def append(self, topic: str, partition: int, records: Records) -> int:
@@ -61,11 +68,11 @@ class Append:
     """One unit of work for the appender.
 
     Attributes:
-        add: adds the work to a transaction.  If that transaction fails, it is called again with another one.  It may raise a
-            `PenstockError` before it has added anything: then only this append fails.
+        add: adds the work to a transaction.  If that transaction fails, it is called again with another one.  If it raises a
+            `PenstockError`, only this append fails; what it has added by then is not committed.
         committed: is called on the appender's thread after the commit, in the order of commits.
         size: bytes, roughly.
-        done: gets the result or the error.
+        done: gets the result or the error.  It cannot be cancelled once it is submitted.
     """
 
     add: Callable[[Gathering], None]
@@ -90,7 +97,8 @@ class Appender:
         self._thread.start()
 
     def submit(self, append: Append) -> Future[Commit]:
-        """Queue an append.  Appends are committed in the order of these calls."""
+        """Queue an append.  Appends are committed in the order of these calls, whether somebody waits for them or not."""
+        append.done.set_running_or_notify_cancel()  # a client that goes away takes nothing back
         self._queue.put(append)
         return append.done
 
@@ -125,9 +133,12 @@ class Appender:
         self._begin()
         try:
             for append in together:
+                before = gathering.changes
                 try:
                     append.add(gathering)
                 except PenstockError as error:
+                    if gathering.changes != before:
+                        raise  # a part of it is in the transaction, which must not be committed
                     append.done.set_exception(error)
                     continue
                 added.append(append)
@@ -137,6 +148,8 @@ class Appender:
             else:
                 commit = transaction.commit(durable=any(a.durable for a in added))
         except BaseException as error:
+            with suppress(PenstockError):
+                transaction.abort()
             left = [append for append in together if not append.done.done()]
             if len(left) == 1:
                 left[0].done.set_exception(error)
@@ -145,5 +158,9 @@ class Appender:
                 self._commit([append])
             return
         for append in added:
-            append.committed(commit)
-            append.done.set_result(commit)
+            try:
+                append.committed(commit)
+            except Exception as error:  # the thread goes on for the others
+                append.done.set_exception(error)
+            else:
+                append.done.set_result(commit)

@@ -28,6 +28,8 @@ __all__ = ["HANDLERS", "Broker", "BrokerOptions", "Client", "handles"]
 LOGGER = logging.getLogger("penstock.kafka")
 NODE_ID = 1
 """The id of the only broker."""
+_EVERYWHERE = ("", "0.0.0.0", "::")
+"""Addresses that are all of a machine's: to listen on, but not to connect to from elsewhere."""
 
 Body = Mapping[str, Any]
 Handler = Callable[["Broker", "Client", Request], Awaitable[Body | None]]
@@ -51,7 +53,7 @@ class BrokerOptions:
 
     Attributes:
         advertised_host, advertised_port: the address that clients are told (``advertised.listeners``); by default the one
-            where it listens.
+            where it listens.  If it listens on all addresses (``0.0.0.0``), each client is told the one that it has reached.
         auto_create_topics: whether a client's request for a missing topic creates it (``auto.create.topics.enable``).
         partitions: of topics that are created without a number of partitions (``num.partitions``).
         initial_rebalance_delay_ms: how long the first member of a group waits for others
@@ -79,11 +81,13 @@ class Client:
     Attributes:
         principal: the authenticated user; None before the login.
         order: is held while a batch is given to the appender.
+        reached: the address of this machine that it is connected to.
         mechanism, exchange: of a login in progress.
         muted_until_s: no request is read before this time of `time.monotonic`.
     """
 
     host: str
+    reached: str = ""
     principal: Principal | None = None
     order: asyncio.Lock = field(default_factory=asyncio.Lock)
     mechanism: str | None = None
@@ -117,7 +121,7 @@ class Broker:
         self.state = StateTopic(access.log, access.now_ms)
         entries = self.state.read()
         self.producers = ProducerStates(entries)
-        self.appender = Appender(access.log, self.producers.begin)
+        self.appender = Appender(access.log, self._begin)
         self.offsets = Offsets(access, self.state, entries)
         self.groups = GroupCoordinator(options.initial_rebalance_delay_ms, access.claim_group)
         self.transactions = Transactions(
@@ -127,6 +131,16 @@ class Broker:
         self.fetch_sessions = FetchSessions()
         self.produced = Quota(options.producer_byte_rate)
         self.consumed = Quota(options.consumer_byte_rate)
+
+    def _begin(self) -> None:
+        """Before each of the appender's transactions, on its thread."""
+        self.producers.begin()
+        self.transactions.begin()
+
+    def address_for(self, client: Client) -> Body:
+        """The host and port where a client is to look for the broker."""
+        everywhere = self.host in _EVERYWHERE and client.reached
+        return {"host": client.reached if everywhere else self.host, "port": self.port}
 
     async def run(self, append: Append) -> Commit:
         """Commit something through the appender.

@@ -15,7 +15,7 @@ import contextlib
 import struct
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from .protocol import ErrorCode
@@ -37,6 +37,7 @@ class JoinRequest:
         instance_id: of a static member, which keeps its place when its consumer restarts.
         protocols: names of assignors in order of preference, each with the member's subscription.
         knows_ids: the client understands an answer that gives it an id to join with.
+        knows_skipping: the client understands that it leads the group and is not to assign anything (KIP-814).
     """
 
     member_id: str
@@ -48,11 +49,16 @@ class JoinRequest:
     protocol_type: str
     protocols: Sequence[tuple[str, bytes]]
     knows_ids: bool
+    knows_skipping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A member's place in a new generation; ``members`` is empty for all but the leader."""
+    """A member's place in a generation; ``members`` is empty for all but the leader.
+
+    Attributes:
+        skip: it leads the group, and nothing is to be assigned now.
+    """
 
     generation: int
     protocol_type: str
@@ -60,6 +66,7 @@ class Joined:
     leader: str
     member_id: str
     members: Sequence[tuple[str, str | None, bytes]]
+    skip: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -139,7 +146,7 @@ class Group:
             made = f"{request.instance_id or request.client_id or 'consumer'}-{uuid.uuid4()}"
             if request.knows_ids and request.instance_id is None:
                 loop = asyncio.get_running_loop()
-                self._pending[made] = loop.call_later(request.session_timeout_ms / 1000, self._pending.pop, made, None)
+                self._pending[made] = loop.call_later(request.session_timeout_ms / 1000, self._drop_pending, made)
                 raise Refused(ErrorCode.member_id_required, made)
             return self._add(made, request)
         if request.member_id in self._pending:
@@ -153,6 +160,11 @@ class Group:
         if self.state == "Stable" and unchanged and member.id != self.leader:
             return self._joined(member)
         return member
+
+    def _drop_pending(self, member_id: str) -> None:
+        """Wait no longer for somebody who was given an id to join with."""
+        self._pending.pop(member_id).cancel()
+        self._maybe_complete()
 
     def _add(self, member_id: str, request: JoinRequest) -> Member:
         member = Member(
@@ -194,7 +206,12 @@ class Group:
             self.leader = member.id
         if self.state == "Stable" and old.protocols == member.protocols:
             self.touch(member)
-            return self._joined(member, quiet=True)
+            joined = self._joined(member)
+            if not was_leader:
+                return joined
+            if request.knows_skipping:
+                return replace(joined, skip=True)
+            return replace(joined, leader=old.id, members=[])  # so that it assigns nothing
         return member
 
     def _prepare(self) -> None:
@@ -255,10 +272,10 @@ class Group:
             votes[best] = votes.get(best, 0) + 1
         return max(votes, key=lambda name: votes[name])
 
-    def _joined(self, member: Member, quiet: bool = False) -> Joined:
+    def _joined(self, member: Member) -> Joined:
         assert self.leader is not None
         members: list[tuple[str, str | None, bytes]] = []
-        if member.id == self.leader and not quiet:
+        if member.id == self.leader:
             members = [(m.id, m.instance_id, m.protocols[self.protocol]) for m in self.members.values()]
         return Joined(self.generation, self.protocol_type, self.protocol, self.leader, member.id, members)
 
@@ -306,7 +323,7 @@ class Group:
         if not member_id and instance_id is not None and instance_id in self._static:
             member_id = self._static[instance_id]
         if member_id in self._pending:
-            self._pending.pop(member_id).cancel()
+            self._drop_pending(member_id)
             return
         self._remove(self._known(member_id, instance_id))
 

@@ -17,14 +17,15 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from ..errors import StatementError, StorageError
+from ..errors import PenstockError, StatementError, StorageError
 from ..limits import KAFKA_REQUEST_BYTES_MAX
 from . import requests_cluster, requests_data, requests_groups, requests_looking
 from .appender import Append, Gathering
-from .broker import HANDLERS, LOGGER, Broker, BrokerOptions, Client
+from .broker import HANDLERS, LOGGER, Body, Broker, BrokerOptions, Client
 from .log_access import LogAccess
 from .protocol import MalformedRequest, Request, read_request, response_bytes
 from .security import Credentials, Security
+from .transactions import Refused
 
 if TYPE_CHECKING:
     from ..engine.database import Database
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["KafkaListener", "broker"]
 
 _LONG: Final = frozenset({"fetch", "join_group", "sync_group"})
-"""Requests that may wait minutes for other clients.  They leave nothing half done when they are cancelled."""
+"""Requests that may wait minutes for other clients.  They leave nothing half done when they are cancelled.  All others are
+carried through, even if their client is gone meanwhile: it will ask again, and must then find either all of it or nothing.
+"""
 _LONG_S: Final = 1.0
 """After so many seconds of such a request the listener begins to check whether its client is still connected."""
 _IN_FLIGHT_MAX = 32
@@ -93,6 +96,7 @@ class KafkaListener:
         self._security = security
         self._loop = asyncio.new_event_loop()
         self._connections: set[asyncio.Task[None]] = set()
+        self._work: set[asyncio.Future[Body | None]] = set()
         self._stopping = False
         self._broker: Broker
         self._started: threading.Event = threading.Event()
@@ -182,8 +186,8 @@ class KafkaListener:
                 await broker.transactions.expire()
                 if second % 60 == 0:
                     await broker.run(Append(forget_producers))
-            except StorageError as error:
-                LOGGER.warning("transactions that are over could not be ended: %s", error)
+            except Exception as error:  # what is over is looked at again in a second
+                LOGGER.warning("transactions that are over could not be ended: %s", error, exc_info=not _is_ours(error))
 
     async def _stop(self) -> None:
         self._server.close()
@@ -194,6 +198,11 @@ class KafkaListener:
             task.cancel()
         if self._connections:
             await asyncio.wait(self._connections, timeout=_CLOSE_S)
+        if self._work:  # of clients that are gone
+            _, left = await asyncio.wait(self._work, timeout=_CLOSE_S / 2)
+            for work in left:
+                work.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     # --- connections -----------------------------------------------------------------------
 
@@ -201,7 +210,10 @@ class KafkaListener:
         task = asyncio.current_task()
         assert task is not None
         peer = writer.get_extra_info("peername")
-        client = Client(str(peer[0]) if peer else "")
+        here = writer.get_extra_info("sockname")
+        if (connection := writer.get_extra_info("socket")) is not None:  # one whose other end has vanished ends some day
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        client = Client(str(peer[0]) if peer else "", reached=str(here[0]) if here else "")
         if self._stopping or len(self._connections) >= self._options.connections_max:
             LOGGER.warning("a connection from %s is refused: there are %d already", client.host, len(self._connections))
             writer.transport.abort()
@@ -307,16 +319,28 @@ class KafkaListener:
 
     async def _answer(self, client: Client, request: Request) -> bytes | None:
         try:
-            body = await HANDLERS[request.api](self._broker, client, request)
+            body = await self._handled(client, request)
             if body is None:
                 return None
             version = 0 if request.body is None else request.version
             return response_bytes(request.api, version, request.correlation_id, body)
         except asyncio.CancelledError:
             raise
+        except Refused as refused:
+            LOGGER.info("the connection from %s ends: %s: %s", client.host, request.api, refused)
+            raise
         except Exception:
             LOGGER.exception("%s of version %d from %s failed", request.api, request.version, client.host)
             raise
+
+    async def _handled(self, client: Client, request: Request) -> Body | None:
+        """The body of an answer.  If this is cancelled, what was asked for is done all the same: see `_LONG`."""
+        work = asyncio.ensure_future(HANDLERS[request.api](self._broker, client, request))
+        if request.api in _LONG:
+            return await work
+        self._work.add(work)
+        work.add_done_callback(self._work.discard)
+        return await asyncio.shield(work)
 
     @staticmethod
     async def _send(writer: asyncio.StreamWriter, answers: Answers) -> None:
@@ -362,6 +386,10 @@ def broker(
         raise StatementError(f"a broker has no option {sorted(unknown)[0]!r}")
     security = Security.of(users, certificate=certificate, key=key)
     return KafkaListener(database, host, port, options=BrokerOptions(**options), security=security, insecure=insecure)
+
+
+def _is_ours(error: Exception) -> bool:
+    return isinstance(error, PenstockError)
 
 
 def _is_loopback(host: str) -> bool:

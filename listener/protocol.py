@@ -23,7 +23,8 @@ from kio.serial import entity_writer
 from kio.static.constants import EntityType
 
 from ..errors import DataError
-from .reading import Malformed, nullable_text, reader, uvarint
+from ..limits import KAFKA_REQUEST_ITEMS_MAX
+from .reading import Items, Malformed, nullable_text, reader, uvarint
 
 __all__ = ["VERSIONS", "ErrorCode", "MalformedRequest", "Request", "name_of", "read_request", "response_bytes"]
 
@@ -41,7 +42,7 @@ VERSIONS: Mapping[str, tuple[int, int]] = {
     "sync_group": (0, 5),
     "describe_groups": (0, 5),
     "list_groups": (0, 5),
-    "sasl_handshake": (0, 1),
+    "sasl_handshake": (1, 1),
     "api_versions": (0, 3),
     "create_topics": (2, 7),
     "delete_topics": (1, 6),
@@ -68,9 +69,9 @@ VERSIONS: Mapping[str, tuple[int, int]] = {
 """API -> lowest and highest supported version (both included).  They serve clients of Kafka 2.1 and later, and clients that
 know only the versions with tagged fields.
 
-Not supported are versions in which writes or a group's offsets name topics by id (Produce 13, OffsetCommit 10), and those of
-other protocols: for brokers (AddPartitionsToTxn 4), for consumers of KIP-848, for transactions of KIP-890 (Produce 12,
-EndTxn 5).
+Not supported are SaslHandshake 0, after which logins travel outside of requests, versions in which writes or a group's
+offsets name topics by id (Produce 13, OffsetCommit 10), and those of other protocols: for brokers (AddPartitionsToTxn 4),
+for consumers of KIP-848, for transactions of KIP-890 (Produce 12, EndTxn 5).
 """
 
 _KEYS = {name: key for key, name in api_key_map.items()}
@@ -144,10 +145,10 @@ def read_request(data: bytes) -> Request:
         raise MalformedRequest(f"{api} of version {version}: versions {least} to {most} are spoken")
     entity, read = _module(api, version, EntityType.request)
     try:
-        client_id, at = nullable_text(data, _HEADER.size)
+        client_id, at = nullable_text(data, _HEADER.size, Items(0))
         if entity.__flexible__:
             at = _skip_tags(data, at)
-        body, end = read(data, at)
+        body, end = read(data, at, Items(KAFKA_REQUEST_ITEMS_MAX))
     except Malformed as error:
         raise MalformedRequest(f"{api} of version {version} that cannot be read: {error}") from error
     if end > len(data):
@@ -158,6 +159,7 @@ def read_request(data: bytes) -> Request:
 def _skip_tags(data: bytes, at: int) -> int:
     """The place behind the tagged fields of a header.  None of these fields matters here."""
     count, at = uvarint(data, at)
+    Items(KAFKA_REQUEST_ITEMS_MAX).take(count)
     for _ in range(count):
         _, at = uvarint(data, at)
         size, at = uvarint(data, at)

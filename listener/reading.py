@@ -1,7 +1,8 @@
 """Decodes requests by kio's descriptions of their classes.
 
 kio's own reader allocates as many items as an array's length claims before it looks at them, so a length of two thousand
-million would end the process.  This reader believes no length that the remaining bytes cannot hold.
+million would end the process.  This reader believes no length that the remaining bytes cannot hold, and no more items in a
+request than are given to it: a hundred million of a byte each would stop all other clients for a minute.
 """
 
 from __future__ import annotations
@@ -18,13 +19,29 @@ from typing import Any
 
 from kio.schema.errors import ErrorCode
 
-__all__ = ["Malformed", "nullable_text", "reader", "uvarint"]
-
-Read = Callable[[bytes, int], tuple[Any, int]]
+__all__ = ["Items", "Malformed", "nullable_text", "reader", "uvarint"]
 
 
 class Malformed(ValueError):
     """The bytes are not well-formed."""
+
+
+class Items:
+    """How many more items the arrays of a request may have."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, count: int) -> None:
+        """Raises: Malformed, if there are too many."""
+        self.left -= count
+        if self.left < 0:
+            raise Malformed("more items than a request may have (KAFKA_REQUEST_ITEMS_MAX)")
+
+
+Read = Callable[[bytes, int, Items], tuple[Any, int]]
 
 
 @cache
@@ -46,19 +63,20 @@ def reader(entity: Any) -> Read:
         else:
             fields.append((field.name, read))
 
-    def read_entity(data: bytes, at: int) -> tuple[Any, int]:
+    def read_entity(data: bytes, at: int, items: Items) -> tuple[Any, int]:
         values: dict[str, Any] = {}
         for name, read in fields:
-            values[name], at = read(data, at)
+            values[name], at = read(data, at, items)
         if flexible:
-            at = _tagged(data, at, tagged, values)
+            at = _tagged(data, at, tagged, values, items)
         return entity(**values), at
 
     return read_entity
 
 
-def _tagged(data: bytes, at: int, known: dict[int, tuple[str, Read]], values: dict[str, Any]) -> int:
+def _tagged(data: bytes, at: int, known: dict[int, tuple[str, Read]], values: dict[str, Any], items: Items) -> int:
     count, at = uvarint(data, at)
+    items.take(count)
     for _ in range(count):
         tag, at = uvarint(data, at)
         size, at = uvarint(data, at)
@@ -67,7 +85,7 @@ def _tagged(data: bytes, at: int, known: dict[int, tuple[str, Read]], values: di
             raise Malformed("a tagged field is cut off")
         if tag in known:
             name, read = known[tag]
-            values[name], behind = read(data, at)
+            values[name], behind = read(data, at, items)
             if behind != end:
                 raise Malformed(f"the tagged field {name} does not have {size} bytes")
         at = end
@@ -91,7 +109,7 @@ def _field(type_: Any, kind: str | None, flexible: bool) -> Read:
 def _number(format_: str) -> Read:
     packed = struct.Struct(format_)
 
-    def read(data: bytes, at: int) -> tuple[Any, int]:
+    def read(data: bytes, at: int, items: Items) -> tuple[Any, int]:
         try:
             (value,) = packed.unpack_from(data, at)
         except struct.error:
@@ -102,8 +120,8 @@ def _number(format_: str) -> Read:
 
 
 def _converted(read_plain: Read, convert: Callable[[Any], Any]) -> Read:
-    def read(data: bytes, at: int) -> tuple[Any, int]:
-        value, at = read_plain(data, at)
+    def read(data: bytes, at: int, items: Items) -> tuple[Any, int]:
+        value, at = read_plain(data, at, items)
         try:
             return convert(value), at
         except (ValueError, OverflowError) as error:
@@ -112,7 +130,7 @@ def _converted(read_plain: Read, convert: Callable[[Any], Any]) -> Read:
     return read
 
 
-def _uuid(data: bytes, at: int) -> tuple[Any, int]:
+def _uuid(data: bytes, at: int, items: Items) -> tuple[Any, int]:
     if at + 16 > len(data):
         raise Malformed("an id is cut off")
     value = uuid.UUID(bytes=data[at : at + 16])
@@ -138,15 +156,15 @@ _PLAIN: dict[str, Read] = {
 def _length(flexible: bool, wide: bool) -> Read:
     """Read a length in bytes or items; -1 stands for null."""
     if flexible:
-        return _converted(uvarint, lambda number: number - 1)
+        return _converted(lambda data, at, items: uvarint(data, at), lambda number: number - 1)
     return _number(">i" if wide else ">h")
 
 
 def _octets(text: bool, nullable: bool, flexible: bool, *, wide: bool) -> Read:
     read_length = _length(flexible, wide)
 
-    def read(data: bytes, at: int) -> tuple[Any, int]:
-        length, at = read_length(data, at)
+    def read(data: bytes, at: int, items: Items) -> tuple[Any, int]:
+        length, at = read_length(data, at, items)
         if length < 0:
             if nullable and length == -1:
                 return None, at
@@ -168,19 +186,20 @@ def _octets(text: bool, nullable: bool, flexible: bool, *, wide: bool) -> Read:
 def _array(item: Read, nullable: bool, flexible: bool) -> Read:
     read_length = _length(flexible, wide=True)
 
-    def read(data: bytes, at: int) -> tuple[Any, int]:
-        count, at = read_length(data, at)
+    def read(data: bytes, at: int, items: Items) -> tuple[Any, int]:
+        count, at = read_length(data, at, items)
         if count < 0:
             if nullable and count == -1:
                 return None, at
             raise Malformed(f"an array of {count} items")
         if count > len(data) - at:  # each has a byte at least
             raise Malformed(f"an array of {count} items in {len(data) - at} bytes")
-        items = []
+        items.take(count)
+        found = []
         for _ in range(count):
-            value, at = item(data, at)
-            items.append(value)
-        return tuple(items), at
+            value, at = item(data, at, items)
+            found.append(value)
+        return tuple(found), at
 
     return read
 

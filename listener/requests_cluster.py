@@ -111,7 +111,7 @@ async def metadata(broker: Broker, client: Client, request: Request) -> Body:
         else:
             topics.append(_topic_metadata(broker, name, ErrorCode.none, config.partitions))
     return {
-        "brokers": [{"node_id": NODE_ID, "host": broker.host, "port": broker.port, "rack": None}],
+        "brokers": [{"node_id": NODE_ID, **broker.address_for(client), "rack": None}],
         "cluster_id": _cluster_id(broker),
         "controller_id": NODE_ID,
         "topics": topics,
@@ -170,7 +170,7 @@ async def describe_cluster(broker: Broker, client: Client, request: Request) -> 
         "error_message": None,
         "cluster_id": _cluster_id(broker),
         "controller_id": NODE_ID,
-        "brokers": [{"broker_id": NODE_ID, "host": broker.host, "port": broker.port, "rack": None}],
+        "brokers": [{"broker_id": NODE_ID, **broker.address_for(client), "rack": None}],
     }
 
 
@@ -185,7 +185,10 @@ async def describe_log_dirs(broker: Broker, client: Client, request: Request) ->
     for name, config in broker.access.topics().items():
         if wanted is not None and name not in wanted:
             continue
-        sizes = broker.access.log.partition_sizes(name)
+        try:
+            sizes = broker.access.log.partition_sizes(name)
+        except StorageError:  # deleted meanwhile
+            continue
         numbers = range(config.partitions) if wanted is None else sorted(wanted[name] & set(range(config.partitions)))
         topics.append(
             {

@@ -16,7 +16,7 @@ from .broker import LOGGER, Body, Broker, Client, handles
 from .fetch_sessions import TopicKey, topic_key
 from .producers import Accepted, RefusedBatch
 from .protocol import ErrorCode, Request
-from .transactions import Refused
+from .transactions import OpenTransaction, Refused
 
 _ROWS_MAX = 20_000
 """The largest number of records of a partition in one answer to Fetch."""
@@ -25,61 +25,70 @@ _BEHIND_S = 20.0
 
 
 class _Part:
-    """The batches of a Produce request for one partition, and their result."""
+    """The batch of a Produce request for one partition, and its result."""
 
     def __init__(self, place: TopicPartition) -> None:
         self.place = place
         self.code = ErrorCode.none
         self.message: str | None = None
         self.offset = -1
-        self.batches: list[ReceivedBatch] = []
-        self.records: list[Any] = []
-        self.transactional_id: str | None = None
-        self._firsts: list[tuple[int, Accepted | None, int]] = []
+        self.batch: ReceivedBatch | None = None
+        self.records: Any = None
+        self.transaction: OpenTransaction | None = None
+        self._accepted: Accepted | None = None
+        self._first = -1
+        """How many records precede it in the partition's part of the commit; -1 if it is not in it."""
 
     def fail(self, code: ErrorCode, message: str | None = None) -> None:
-        self.code, self.message, self.batches = code, message, []
+        self.code, self.message, self.batch = code, message, None
 
     def add(self, gathering: Gathering, broker: Broker) -> None:
-        """Add the batches that are their producers' next ones.  Runs on the appender's thread."""
-        self._firsts = []
-        for batch, records in zip(self.batches, self.records, strict=True):
-            accepted = None
-            if batch.producer_id >= 0:
-                try:
-                    accepted = broker.producers.accept(batch, self.place)
-                except RefusedBatch as refused:
-                    self.code, self.offset = refused.code, refused.offset
-                    self.message = None if refused.code == ErrorCode.none else str(refused)
-                    return
-            if self.transactional_id is not None:
-                assert accepted is not None
-                broker.transactions.add_batch(self.transactional_id, self.place, records, accepted)
-                self._firsts.append((-1, accepted, len(batch)))
-                continue
+        """Add the batch, if it is its producer's next one.  Runs on the appender's thread."""
+        batch, self._accepted, self._first = self.batch, None, -1
+        if batch is None:
+            return None
+        self.code, self.message, self.offset = ErrorCode.none, None, -1
+        if self.transaction is not None and not broker.transactions.takes(self.transaction):
+            return self.fail(ErrorCode.invalid_txn_state, "the transaction is over")
+        accepted = None
+        if batch.producer_id >= 0:
             try:
-                first = gathering.append(*self.place, records)
+                accepted = broker.producers.accept(batch, self.place)
+            except RefusedBatch as refused:
+                self.code, self.offset = refused.code, refused.offset
+                self.message = None if refused.code == ErrorCode.none else str(refused)
+                return None
+        if self.transaction is not None:
+            assert accepted is not None
+            broker.transactions.gather(self.transaction, self.place, self.records, accepted)
+        else:
+            try:
+                self._first = gathering.append(*self.place, self.records)
             except StorageError as error:  # deleted meanwhile
-                self.fail(ErrorCode.unknown_topic_or_partition, str(error))
-                return
-            self._firsts.append((first, accepted, len(batch)))
-        new = [a for _, a, _ in self._firsts if a is not None]
-        if new and self.transactional_id is None:
-            broker.state.append(gathering.change(), broker.producers.entries(new))
+                return self.fail(ErrorCode.unknown_topic_or_partition, str(error))
+            if accepted is not None:
+                broker.state.append(gathering.change(), broker.producers.entries([accepted]))
+        self._accepted = accepted
+        return None
 
     def committed(self, commit: Commit, broker: Broker) -> None:
         start = commit.starts.get(self.place, -1)
-        for first, accepted, _ in self._firsts:
-            offset = -1 if first < 0 or start < 0 else start + first
-            if self.offset < 0:
-                self.offset = offset
-            if accepted is not None:
-                broker.producers.wrote(accepted, offset)
+        offset = -1 if self._first < 0 or start < 0 else start + self._first
+        if self.offset < 0:
+            self.offset = offset
+        if self._accepted is not None:
+            if self.transaction is not None:
+                broker.transactions.add_batch(self.transaction, self.place, self.records, self._accepted)
+            broker.producers.wrote(self._accepted, offset)
 
 
 @handles("produce")
 async def produce(broker: Broker, client: Client, request: Request) -> Body | None:
-    """Produce: append batches.  Batches of a transaction wait there for its end."""
+    """Produce: append batches.  Batches of a transaction wait there for its end.
+
+    Raises:
+        Refused: a client that wants no answer cannot be told what is wrong, so its connection ends, as in Kafka.
+    """
     body = request.body
     parts: list[_Part] = []
     size = 0
@@ -92,7 +101,7 @@ async def produce(broker: Broker, client: Client, request: Request) -> Body | No
     if body.acks not in (-1, 0, 1):
         for part in parts:
             part.fail(ErrorCode.invalid_required_acks)
-    good = [part for part in parts if part.batches]
+    good = [part for part in parts if part.batch is not None]
     if good:
 
         def add(gathering: Gathering) -> None:
@@ -114,6 +123,9 @@ async def produce(broker: Broker, client: Client, request: Request) -> Body | No
                 part.fail(ErrorCode.kafka_storage_error, str(error))
     wait_ms = client.throttled(broker.produced, request.client_id, size)
     if body.acks == 0:
+        bad = next((part for part in parts if part.code != ErrorCode.none), None)
+        if bad is not None:
+            raise Refused(bad.code, f"{bad.place[0]}-{bad.place[1]}: {bad.message or bad.code.name}")
         return None
     answers: dict[str, list[Body]] = {}
     for part in parts:
@@ -145,27 +157,26 @@ def _read_part(broker: Broker, client: Client, part: _Part, data: bytes, transac
         return part.fail(ErrorCode.unknown_topic_or_partition)
     try:
         batches = decode_batches(data, broker.access.now_ms())
-        if "compact" in config.cleanup_policy and any(_lacks_keys(b) for b in batches):
+        if len(batches) != 1:  # Kafka's rule since Produce 3
+            return part.fail(ErrorCode.invalid_record, f"{len(batches)} batches where a partition has one in a request")
+        (batch,) = batches
+        if "compact" in config.cleanup_policy and _lacks_keys(batch):
             return part.fail(ErrorCode.invalid_record, "a record without a key in a compacted topic")
-        part.records = [broker.access.as_stored(config, batch.records) for batch in batches]
-        for batch in batches:
-            if batch.transactional:
-                if transactional_id is None:
-                    raise Refused(ErrorCode.invalid_record, "a transactional batch without a transactional id")
-                broker.require(client, "write", "transactional_id", transactional_id)
-                broker.transactions.reserve(
-                    transactional_id, batch.producer_id, batch.producer_epoch, part.place, len(data) // len(batches)
-                )
-                part.transactional_id = transactional_id
-        if part.transactional_id is not None and not all(b.transactional for b in batches):
-            raise Refused(ErrorCode.invalid_record, "batches in and outside a transaction in one request")
+        part.records = broker.access.as_stored(config, batch.records)
+        if batch.transactional:
+            if transactional_id is None:
+                raise Refused(ErrorCode.invalid_record, "a transactional batch without a transactional id")
+            if batch.producer_id < 0:
+                raise Refused(ErrorCode.invalid_record, "a transactional batch without a producer id")
+            broker.require(client, "write", "transactional_id", transactional_id)
+            part.transaction = broker.transactions.reserve(
+                transactional_id, batch.producer_id, batch.producer_epoch, part.place, len(data)
+            )
     except (InvalidBatch, Refused) as error:
         return part.fail(error.code, str(error))
     except PenstockError as error:
         return part.fail(ErrorCode.invalid_record, str(error))
-    if not batches:
-        return part.fail(ErrorCode.invalid_record, "no batch of records")
-    part.batches = batches
+    part.batch = batch
     return None
 
 
@@ -383,8 +394,12 @@ async def delete_records(broker: Broker, client: Client, request: Request) -> Bo
             elif offset > end or offset < -1:
                 answer["error_code"] = ErrorCode.offset_out_of_range
             else:
-                await broker.blocking(broker.access.log.delete_before, name, partition, end if offset == -1 else offset)
-                answer["low_watermark"] = broker.access.log.start_offset(name, partition)
+                try:
+                    await broker.blocking(broker.access.log.delete_before, name, partition, end if offset == -1 else offset)
+                    answer["low_watermark"] = broker.access.log.start_offset(name, partition)
+                except StorageError:
+                    gone = _end(broker, name, partition) < 0
+                    answer["error_code"] = ErrorCode.unknown_topic_or_partition if gone else ErrorCode.kafka_storage_error
             items.append(answer)
         answers.append({"name": topic.name, "partitions": items})
     return {"topics": answers}
@@ -397,8 +412,12 @@ async def offset_for_leader_epoch(broker: Broker, client: Client, request: Reque
     for topic in request.body.topics:
         items = []
         for item in topic.partitions:
-            end = _end(broker, str(topic.topic), int(item.partition))
+            name = str(topic.topic)
+            may = broker.may(client, "read", "topic", name)
+            end = _end(broker, name, int(item.partition)) if may else -1
             code = ErrorCode.none if end >= 0 else ErrorCode.unknown_topic_or_partition
+            if not may:
+                code = ErrorCode.topic_authorization_failed
             items.append({"error_code": code, "partition": item.partition, "leader_epoch": 0, "end_offset": end})
         answers.append({"topic": topic.topic, "partitions": items})
     return {"topics": answers}

@@ -43,9 +43,7 @@ def _coordinator(broker: Broker, client: Client, kind: str | None, key: str) -> 
     except Refused as refused:
         code = refused.code
     good = code == ErrorCode.none
-    place = (
-        {"node_id": NODE_ID, "host": broker.host, "port": broker.port} if good else {"node_id": -1, "host": "", "port": -1}
-    )
+    place = {"node_id": NODE_ID, **broker.address_for(client)} if good else {"node_id": -1, "host": "", "port": -1}
     return {"key": key, "error_code": code, "error_message": None, **place}
 
 
@@ -68,6 +66,7 @@ async def join_group(broker: Broker, client: Client, request: Request) -> Body:
         protocol_type=str(body.protocol_type),
         protocols=[(str(p.name), bytes(p.metadata)) for p in body.protocols],
         knows_ids=request.version >= 4,
+        knows_skipping=request.version >= 9,
     )
     try:
         broker.require(client, "read", "group", str(body.group_id))
@@ -89,6 +88,7 @@ async def join_group(broker: Broker, client: Client, request: Request) -> Body:
         "protocol_type": joined.protocol_type,
         "protocol_name": joined.protocol,
         "leader": joined.leader,
+        "skip_assignment": joined.skip,
         "member_id": joined.member_id,
         "members": [
             {"member_id": member, "group_instance_id": instance, "metadata": metadata}

@@ -84,7 +84,8 @@ async def describe_transactions(broker: Broker, client: Client, request: Request
         else:
             topics: dict[str, list[int]] = {}
             for topic, partition in sorted(seen.places):
-                topics.setdefault(topic, []).append(partition)
+                if broker.may(client, "read", "topic", topic):
+                    topics.setdefault(topic, []).append(partition)
             answer.update(
                 transaction_state=seen.state,
                 transaction_timeout=seen.timeout_ms,

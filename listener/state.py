@@ -32,12 +32,16 @@ class TransactionalId(msgspec.Struct, array_like=True):
     Attributes:
         epoch: of its newest producer; older ones are fenced.
         status: whether a transaction is open, and how the last one ended.
+        last_producer_id, last_epoch: what its newest producer had before, if it asked for its next epoch itself; else -1.
+            It may ask again, if the answer was lost.
     """
 
     producer_id: int
     epoch: int
     timeout_ms: int
     status: Literal["empty", "ongoing", "committed", "aborted"] = "empty"
+    last_producer_id: int = -1
+    last_epoch: int = -1
 
 
 class ProducedTo(msgspec.Struct, array_like=True):

@@ -14,15 +14,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import StorageError
 from ..limits import KAFKA_TRANSACTION_BYTES_MAX
-from ..storage.log.protocol import Records, TopicPartition
+from ..storage.log.protocol import Commit, Records, TopicPartition
 from .appender import Append, Gathering
 from .log_access import LogAccess, group_name
 from .producers import Accepted, ProducerStates
 from .protocol import ErrorCode
 from .state import Entry, StateTopic, TransactionalId
 
-__all__ = ["OffsetText", "Refused", "SeenTransaction", "Transactions"]
+__all__ = ["OffsetText", "OpenTransaction", "Refused", "SeenTransaction", "Transactions"]
 
 
 class Refused(Exception):
@@ -38,18 +39,25 @@ OffsetText = tuple[str, TopicPartition, str | None]
 
 
 @dataclass(slots=True)
-class _Open:
-    """An open transaction."""
+class OpenTransaction:
+    """An open transaction.
+
+    Attributes:
+        places: the partitions that were added to it, with the numbers (`Log.topic_id`) of their topics.
+        ending: its end was asked for.
+        over: it is committed or aborted; nothing comes to it any more.
+    """
 
     began_s: float
     began_ms: int
-    places: set[TopicPartition] = field(default_factory=set)
+    places: dict[TopicPartition, int] = field(default_factory=dict)
     groups: set[str] = field(default_factory=set)
     batches: list[tuple[TopicPartition, Records]] = field(default_factory=list)
     accepted: list[Accepted] = field(default_factory=list)
     offsets: dict[str, dict[TopicPartition, tuple[int, str | None]]] = field(default_factory=dict)
     size: int = 0
     ending: bool = False
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +102,11 @@ class Transactions:
         self._seconds = seconds
         self._keep_texts = keep_texts
         self._known: dict[str, TransactionalId] = {}
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, OpenTransaction] = {}
         self._lost: set[str] = set()
         self._size = 0
+        self._gathered: list[tuple[OpenTransaction, TopicPartition, Records, Accepted]] = []
+        self._written: list[OpenTransaction] = []
         for key, value in entries.items():
             if key[0] != "transactional":
                 continue
@@ -122,8 +132,11 @@ class Transactions:
         if not 0 < timeout_ms <= 24 * 60 * 60 * 1000:
             raise Refused(ErrorCode.invalid_transaction_timeout)
         known = self._known.get(name)
-        if producer_id >= 0 and (known is None or (known.producer_id, known.epoch) != (producer_id, epoch)):
-            raise Refused(ErrorCode.producer_fenced)
+        if producer_id >= 0 and known is not None and (known.producer_id, known.epoch) != (producer_id, epoch):
+            if (known.last_producer_id, known.last_epoch) != (producer_id, epoch) or known.status != "empty":
+                raise Refused(ErrorCode.producer_fenced)
+            await self._keep(name, known)
+            return known  # its answer was lost
         if known is not None and self._is_ending(name):
             raise Refused(ErrorCode.concurrent_transactions)
         self._drop(name)
@@ -132,7 +145,7 @@ class Transactions:
             made = TransactionalId(given, 0, timeout_ms)
         else:
             given, next_epoch, entries = self._producers.next_epoch(known.producer_id, known.epoch)
-            made = TransactionalId(given, next_epoch, timeout_ms)
+            made = TransactionalId(given, next_epoch, timeout_ms, "empty", producer_id, epoch)
             if given != known.producer_id:
                 entries = [*entries, *self._producers.forget(known.producer_id)]
         self._producers.fence(made.producer_id, made.epoch)
@@ -160,40 +173,65 @@ class Transactions:
     def _drop(self, name: str) -> None:
         transaction = self._open.pop(name, None)
         if transaction is not None:
+            transaction.over = True
             self._size -= transaction.size
 
     # --- what a transaction gets -----------------------------------------------------------
 
     async def add_places(self, name: str, producer_id: int, epoch: int, places: Iterable[TopicPartition]) -> None:
-        """Add partitions to which the producer will write.  Raises: Refused."""
-        (await self._begun(name, producer_id, epoch)).places.update(places)
+        """Add partitions to which the producer will write.
+
+        Raises:
+            Refused.
+            StorageError: the begin of the transaction could not be written.
+        """
+        open_ = await self._begun(name, producer_id, epoch)
+        for place in places:
+            open_.places.setdefault(place, self._number_of(place))
 
     async def add_group(self, name: str, producer_id: int, epoch: int, group: str) -> None:
-        """Add a group whose offsets the producer will commit.  Raises: Refused."""
+        """Add a group whose offsets the producer will commit.  Raises: Refused, StorageError."""
         (await self._begun(name, producer_id, epoch)).groups.add(group)
 
-    async def _begun(self, name: str, producer_id: int, epoch: int) -> _Open:
+    async def _begun(self, name: str, producer_id: int, epoch: int) -> OpenTransaction:
         known = self._check(name, producer_id, epoch)
         if name in self._lost:
-            raise Refused(ErrorCode.invalid_txn_state, "the transaction was lost with the process that had it")
+            # of the errors that say so, clients can abort and go on after this one
+            raise Refused(ErrorCode.invalid_producer_id_mapping, "the transaction was lost with the process that had it")
         transaction = self._open.get(name)
         if transaction is None:
-            transaction = self._open[name] = _Open(self._seconds(), self._access.now_ms())
-            known.status = "ongoing"
-            await self._keep(name, known)
+            transaction = self._open[name] = OpenTransaction(self._seconds(), self._access.now_ms())
+            before, known.status = known.status, "ongoing"
+            try:
+                await self._keep(name, known)
+            except BaseException:  # nothing is added to what has not begun
+                if self._open.get(name) is transaction:
+                    self._drop(name)
+                    known.status = before
+                raise
         elif transaction.ending:
             raise Refused(ErrorCode.concurrent_transactions)
         return transaction
 
-    def _of(self, name: str, producer_id: int, epoch: int) -> _Open:
+    def _of(self, name: str, producer_id: int, epoch: int) -> OpenTransaction:
         self._check(name, producer_id, epoch)
         transaction = self._open.get(name)
         if transaction is None or transaction.ending:
             raise Refused(ErrorCode.invalid_txn_state, "no transaction was begun")
         return transaction
 
-    def reserve(self, name: str, producer_id: int, epoch: int, place: TopicPartition, size: int) -> None:
-        """Reserve ``size`` bytes for a batch in a transaction.  Raises: Refused."""
+    def _number_of(self, place: TopicPartition) -> int:
+        """The number of a partition's topic; -1 if there is none."""
+        config = self._access.topic(place[0])
+        if config is None or not 0 <= place[1] < config.partitions:
+            return -1
+        try:
+            return self._access.log.topic_id(place[0])
+        except StorageError:  # deleted meanwhile
+            return -1
+
+    def reserve(self, name: str, producer_id: int, epoch: int, place: TopicPartition, size: int) -> OpenTransaction:
+        """Reserve ``size`` bytes for a batch in a transaction, which is returned.  Raises: Refused."""
         transaction = self._of(name, producer_id, epoch)
         if place not in transaction.places:
             raise Refused(ErrorCode.invalid_txn_state, f"{place[0]}-{place[1]} was not added to the transaction")
@@ -204,13 +242,25 @@ class Transactions:
             )
         transaction.size += size
         self._size += size
+        return transaction
 
-    def add_batch(self, name: str, place: TopicPartition, records: Records, accepted: Accepted) -> None:
-        """Add a checked batch, on the appender's thread.  If its transaction has ended, the batch is dropped."""
-        transaction = self._open.get(name)
-        known = self._known.get(name)
-        if transaction is None or known is None or known.epoch != accepted.epoch:
-            return
+    # On the appender's thread: a batch counts when the commit is through with which it was gathered.  If that fails, all of
+    # it is gathered again.
+
+    def begin(self) -> None:
+        """Forget what was gathered for a commit: the next one begins."""
+        self._gathered, self._written = [], []
+
+    def takes(self, transaction: OpenTransaction) -> bool:
+        """Whether a transaction still takes batches."""
+        return not transaction.over and all(written is not transaction for written in self._written)
+
+    def gather(self, transaction: OpenTransaction, place: TopicPartition, records: Records, accepted: Accepted) -> None:
+        """Gather a checked batch of a transaction."""
+        self._gathered.append((transaction, place, records, accepted))
+
+    def add_batch(self, transaction: OpenTransaction, place: TopicPartition, records: Records, accepted: Accepted) -> None:
+        """Add a gathered batch to its transaction."""
         transaction.batches.append((place, records))
         transaction.accepted.append(accepted)
 
@@ -271,9 +321,13 @@ class Transactions:
             raise Refused(ErrorCode.concurrent_transactions)
         transaction.ending = True
         ended = TransactionalId(known.producer_id, known.epoch, known.timeout_ms, "committed" if commit else "aborted")
+
+        def over(_: Commit) -> None:
+            transaction.over = True
+
         try:
             await self._run(
-                Append(lambda gathering: self._write(gathering, name, transaction, ended), size=transaction.size)
+                Append(lambda gathering: self._write(gathering, name, transaction, ended), over, transaction.size)
             )
         except BaseException:
             transaction.ending = False
@@ -281,12 +335,17 @@ class Transactions:
         known.status = ended.status
         self._drop(name)
 
-    def _write(self, gathering: Gathering, name: str, transaction: _Open, ended: TransactionalId) -> None:
-        """Write the records to the log, on the appender's thread."""
-        entries: list[Entry] = [(("transactional", name), ended), *self._producers.entries(transaction.accepted)]
+    def _write(self, gathering: Gathering, name: str, transaction: OpenTransaction, ended: TransactionalId) -> None:
+        """Write the records to the log, on the appender's thread.  Those of topics that were deleted since are left out."""
+        late = [rest for of, *rest in self._gathered if of is transaction]
+        self._written.append(transaction)
+        accepted = [*transaction.accepted, *(a for _, _, a in late)]
+        entries: list[Entry] = [(("transactional", name), ended), *self._producers.entries(accepted)]
         if ended.status == "committed":
-            for (topic, partition), records in transaction.batches:
-                gathering.append(topic, partition, records)
+            there = {place for place, number in transaction.places.items() if number == self._number_of(place)}
+            for place, records in [*transaction.batches, *((place, records) for place, records, _ in late)]:
+                if place in there:
+                    gathering.append(*place, records)
             for group, offsets in transaction.offsets.items():
                 positions = {place: offset for place, (offset, _) in offsets.items()}
                 gathering.change().set_positions(group_name(group), positions)
@@ -298,6 +357,8 @@ class Transactions:
         now_s = self._seconds()
         for name, transaction in list(self._open.items()):
             known = self._known[name]
+            if self._open.get(name) is not transaction:
+                continue  # ended while another one was
             if transaction.ending or now_s - transaction.began_s <= known.timeout_ms / 1000:
                 continue
             self._drop(name)

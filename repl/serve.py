@@ -129,15 +129,24 @@ def _kafka(database: Any, options: argparse.Namespace) -> Any:
     from ..listener.kafka_listener import KafkaListener
     from ..listener.security import Security
 
-    host, _, port = str(options.kafka).rpartition(":")
-    if not port.isdigit():
-        raise StatementError(f"--kafka takes HOST:PORT, not {options.kafka!r}")
+    address = _host_and_port("--kafka", options.kafka)
+    advertised: tuple[str | None, int | None] = (None, None)
+    if options.kafka_advertised is not None:
+        advertised = _host_and_port("--kafka-advertised", options.kafka_advertised)
     check = None if options.users is None else _password_check(options.users)
     files = [None if path is None else str(path) for path in (options.certificate, options.private_key)]
     security = Security(check, None, *files)
-    bounds = BrokerOptions(producer_byte_rate=options.producer_byte_rate, consumer_byte_rate=options.consumer_byte_rate)
-    address = (host.strip("[]") or "127.0.0.1", int(port))
-    return KafkaListener(database, *address, options=bounds, security=security, insecure=options.insecure)
+    chosen = BrokerOptions(
+        *advertised, producer_byte_rate=options.producer_byte_rate, consumer_byte_rate=options.consumer_byte_rate
+    )
+    return KafkaListener(database, *address, options=chosen, security=security, insecure=options.insecure)
+
+
+def _host_and_port(argument: str, given: str) -> tuple[str, int]:
+    host, _, port = given.rpartition(":")
+    if not port.isdigit():
+        raise StatementError(f"{argument} takes HOST:PORT, not {given!r}")
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _read(script: Path) -> str:

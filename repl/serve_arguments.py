@@ -23,6 +23,9 @@ def add_commands(commands: Any, common: Callable[[argparse.ArgumentParser], None
     serve.add_argument(
         "--kafka", metavar="HOST:PORT", help="let Kafka clients reach its topics, too, at 127.0.0.1:9092 for example"
     )
+    serve.add_argument(
+        "--kafka-advertised", metavar="HOST:PORT", help="where Kafka clients are told to reach it (where it listens)"
+    )
     serve.add_argument("--users", metavar="FILE", type=Path, help="accounts: who may come in, and what they may do")
     serve.add_argument("--certificate", metavar="PEM", type=Path, help="a certificate (chain): HTTPS")
     serve.add_argument("--private-key", metavar="PEM", type=Path, help="the certificate's key")

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..engine.database import Database, connect
-from ..listener.kafka_listener import broker
 
 __all__ = ["KafkaBroker", "run_kafka_broker"]
 
@@ -37,7 +36,9 @@ def run_kafka_broker() -> Iterator[KafkaBroker]:
     The first rebalance of a group does not wait for more members, so a test's consumers get their assignment at once.
 
     Raises:
-        ImportError: ``penstock[broker]`` is not installed.
+        StatementError: ``penstock[broker]`` is not installed.
     """
+    from .. import broker  # the door, which says what to install
+
     with connect() as database, broker(database, initial_rebalance_delay_ms=0) as listener:
         yield KafkaBroker(listener.address, database)

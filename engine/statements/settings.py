@@ -5,7 +5,9 @@ from __future__ import annotations
 from ...errors import StatementError, UnsupportedError
 from ...grammar import ast
 from ...grammar.unparse import unparse
+from ..query_options import PROPERTIES
 from ..results import Message
+from ..settings import canonical_name
 from .context import Context
 
 
@@ -16,7 +18,9 @@ def set_property(context: Context, statement: ast.SetProperty) -> Message:
     except StatementError as error:
         error.span = statement.span
         raise
-    return Message("set", f"{statement.name} is '{statement.value}'", unparse(statement))
+    described = PROPERTIES[canonical_name(statement.name)]
+    note = "" if described.in_effect else f", which changes nothing: {described.meaning}"
+    return Message("set", f"{statement.name} is '{statement.value}'{note}", unparse(statement))
 
 
 def unset_property(context: Context, statement: ast.UnsetProperty) -> Message:

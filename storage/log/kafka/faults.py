@@ -22,6 +22,10 @@ GENERATION_OVER = frozenset(
     }
 )
 """Errors: the group has given this member's partitions to others."""
+_FORGOTTEN = frozenset({KafkaError.INVALID_PRODUCER_ID_MAPPING, KafkaError.UNKNOWN_PRODUCER_ID})
+"""Errors: the brokers do not know this producer any more.  They forget transactional ids that are idle for 7 days, and
+Penstock's listener what was open when it ended.
+"""
 
 _ABSENT = frozenset(
     {
@@ -102,7 +106,8 @@ def is_passing(failure: BaseException) -> bool:
     code = error.code()
     if code in GENERATION_OVER or code in LOGIN or code in _FORBIDDEN or code in _LARGE or code in _GONE:
         return False
-    return code in _ABSENT or code in RETRIED or code in FENCED or error.fatal() or error.retriable()
+    known = code in _ABSENT or code in RETRIED or code in FENCED or code in _FORGOTTEN
+    return known or error.fatal() or error.retriable()
 
 
 def fault(failure: Any, doing: str, servers: str, last: Any = None) -> StorageError:

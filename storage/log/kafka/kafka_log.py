@@ -79,8 +79,11 @@ class KafkaLog:
         KafkaTransaction(self._parts, self._topics).write_entries(entries)
         self._parts.state.catch_up()
 
-    def _claim_entry(self, entry: Entry, same: Callable[[Any], bool]) -> None:
+    def _claim_entry(self, entry: Entry, same: Callable[[Any], bool]) -> Any:
         """Commit an entry, unless there is one that means the same: of processes that do so at the same moment, one does.
+
+        Returns:
+            what was there before; None: nothing.
 
         Raises:
             StorageError: no broker answers.
@@ -92,13 +95,22 @@ class KafkaLog:
             known = self._parts.state.get(*key)
             if known is not None and same(known):
                 transaction.abort()
-                return
+                return known
             try:
                 transaction.write_entries([entry])
             except PartitionsLostError:
                 continue  # another one has begun since: what does it write?
             self._parts.state.catch_up()
-            return
+            return known
+
+    def _once(self, name: str, made: Callable[[], str]) -> str:
+        """What the log has by a name; all processes of the service have the same.  Raises: StorageError."""
+        self._parts.state.catch_up()
+        found = self._parts.state.get("log", name)
+        if found is None:
+            self._claim_entry((("log", name), made()), lambda _: True)
+            found = self._parts.state.get("log", name)
+        return str(found)
 
     # --- what it is --------------------------------------------------------------------------------------------------
 
@@ -129,22 +141,12 @@ class KafkaLog:
     @property
     def identity(self) -> str:
         """Another one for every log that was ever begun under a service's id.  Raises: StorageError."""
-        self._parts.state.catch_up()
-        found = self._parts.state.get("log", "identity")
-        if found is None:
-            self._write_entries([(("log", "identity"), uuid.uuid4().hex)])
-            found = self._parts.state.get("log", "identity")
-        return str(found)
+        return self._once("identity", lambda: uuid.uuid4().hex)
 
     def service_key(self) -> str:
         """See `protocol.Log.service_key`: whoever may read the service's topics knows it."""
         self._parts.check_open()
-        self._parts.state.catch_up()
-        found = self._parts.state.get("log", "key")
-        if found is None:
-            self._write_entries([(("log", "key"), secrets.token_hex(32))])
-            found = self._parts.state.get("log", "key")
-        return str(found)
+        return self._once("key", lambda: secrets.token_hex(32))
 
     def advertise(self, address: str | None) -> None:
         """See `protocol.Log.advertise`."""

@@ -112,10 +112,14 @@ class Follower:
                         self._tails[place] = _Tail(start, start)
                         self._changes.append(("assign", place, start))
                 self._begin()
+        found: dict[Place, int] = {}
         with self._guard:
             for place in places:
-                self._tails[place].asked_s = now
-            return {place: self._tails[place].end for place in places}
+                if (tail := self._tails.get(place)) is not None:
+                    tail.asked_s = now
+                    found[place] = tail.end
+        lost = [place for place in places if place not in found]
+        return {**found, **self._start_of(lost)} if lost else found  # (they are followed again when they are asked for)
 
     def read(self, place: Place, offset: int, rows_max: int, bytes_max: int | None, floor: int = 0) -> FetchedRecords | None:
         """Records from ``offset`` on, if they are in memory; else None.

@@ -37,6 +37,8 @@ FRESH_S = 5.0
 """How long what is known of the topics counts, where nothing says that it has changed."""
 MISSED_S = 0.2
 """And how soon it is asked again for one that was not there."""
+LATE_S = 3.0
+"""How long a topic that was there is looked for: a broker that has just started may not know of it yet."""
 _QUICK_S = 1.0
 """How long is waited for an answer where what was known will do."""
 _AGAIN_S = 1.0
@@ -56,7 +58,8 @@ class Topics:
 
     Args:
         write: commits entries of the service's state.
-        claim: commits one, unless another process has just committed an equal one by the same name.
+        claim: commits one, unless another process has just committed an equal one by the same name; returns what was there
+            before.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class Topics:
         names: TopicNames,
         state: ServiceState,
         write: Callable[[list[Entry]], None],
-        claim: Callable[[Entry, Callable[[Any], bool]], None],
+        claim: Callable[[Entry, Callable[[Any], bool]], Any],
     ) -> None:
         self._connection = connection
         self._names = names
@@ -76,6 +79,8 @@ class Topics:
         self._known: dict[str, TopicConfig] = {}
         self._configs: dict[str, dict[str, str]] = {}
         """Kafka's name -> what was set for it."""
+        self._seen: set[str] = set()
+        """The topics that were there, as far as nobody has found that they are gone."""
         self._asked_s = 0.0
         self._far_future = True
 
@@ -104,8 +109,23 @@ class Topics:
         """One topic.  Raises: LogRefusedError, if there is none of this name."""
         found = self.one(name)
         if found is None:
+            found = self._late(name)
+        if found is None:
             raise LogRefusedError(f"there is no topic {name!r}")
         return found
+
+    def _late(self, name: str) -> TopicConfig | None:
+        """A topic that was there and is missing now, if it shows within `LATE_S`; else it is gone."""
+        deadline = time.monotonic() + min(LATE_S, self._connection.settings.timeout_s)
+        while name in self._seen:
+            if time.monotonic() > deadline:
+                self._seen.discard(name)
+                break
+            time.sleep(MISSED_S)
+            found = self.one(name)
+            if found is not None:
+                return found
+        return None
 
     def refresh(self, seconds: float | None = None) -> None:
         """Ask for all topics, for so long at most.  Raises: StorageError."""
@@ -121,6 +141,7 @@ class Topics:
             self._known = {
                 name: _config(listed[kafka], self._configs.get(kafka, {}), kept.get(name)) for kafka, name in shown.items()
             }
+            self._seen |= self._known.keys()
             self._asked_s = time.monotonic()
 
     def _list(self, seconds: float | None = None) -> dict[str, int]:
@@ -195,12 +216,12 @@ class Topics:
             if self.one(name) is not None:
                 raise TopicExistsError(f"the topic {name!r} exists")
             # first what Kafka does not say of it: whoever finds the topic finds that, too
-            self._state.catch_up()
-            before = self._state.get("topic", name)
             entry = _entry(config, random.getrandbits(62))
             if is_own_name(name):  # another process of the service may make it at this moment: it is one topic, with one id
-                self._claim((("topic", name), entry), lambda other: {**other, "id": 0} == {**entry, "id": 0})
+                before = self._claim((("topic", name), entry), lambda other: {**other, "id": 0} == {**entry, "id": 0})
             else:
+                self._state.catch_up()
+                before = self._state.get("topic", name)
                 self._write([(("topic", name), entry)])
             kafka = self._names.topic(name)
             try:
@@ -298,6 +319,7 @@ class Topics:
                 self._write([(("topic", name), None)])
             self._configs.pop(kafka, None)
             self.refresh()
+            self._seen.discard(name)
 
     def _admin(self, doing: str, ask: Callable[[float], Mapping[Any, Future[Any]]]) -> None:
         def answered(left: float) -> None:

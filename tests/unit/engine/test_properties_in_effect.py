@@ -282,6 +282,15 @@ def test_what_penstock_has_not_is_refused_by_name(name: str) -> None:
         db.execute(f"SET '{name}' = '1';")
 
 
+def test_what_changes_nothing_is_said_to() -> None:
+    """A property that is met whatever its value is."""
+    with opened() as db:
+        (result,) = db.execute("SET 'ksql.streams.commit.interval.ms' = '20';")
+        assert "changes nothing" in str(result) and "every step is committed at once" in str(result)
+        (result,) = db.execute("SET 'auto.offset.reset' = 'latest';")
+        assert "changes nothing" not in str(result)
+
+
 @pytest.mark.parametrize("name", ["penstock.threads", "penstock.rows.per.step"])
 def test_what_belongs_to_the_database_is_not_set_in_a_session(name: str) -> None:
     """It would do nothing."""

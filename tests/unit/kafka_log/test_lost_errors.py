@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from penstock.storage.log.kafka.faults import FENCED, error_of, is_passing
+from penstock.storage.log.kafka.kafka_log import KafkaLog
+from penstock.storage.log.kafka.settings import KafkaSettings
+from penstock.storage.log.kafka.transaction import KafkaTransaction
 from penstock.storage.log.kafka.writing import Delivered, flushed, reason
+from penstock.storage.log.protocol import Records, TopicConfig
+from penstock.testing.kafka import KafkaBroker
 
 
 class Fenced:
@@ -44,3 +52,25 @@ def test_what_the_client_says_stands() -> None:
     """An error that tells what it is is not asked for again."""
     failure = KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not for you"))
     assert reason(Fenced(None), failure) is failure
+
+
+def test_a_producer_that_the_brokers_have_forgotten_is_replaced(kafka_broker: KafkaBroker) -> None:
+    """They forget one that has written nothing for 7 days; what it was to commit is committed by another one."""
+    log = KafkaLog(KafkaSettings(kafka_broker.address, "shop", instance="a", timeout_s=20))
+    log.create_topic("t", TopicConfig(1))
+    write, failures = KafkaTransaction._write, []
+
+    def forgotten_at_first(self: KafkaTransaction, *how: Any) -> Any:
+        if not failures:
+            failures.append(KafkaException(KafkaError(KafkaError.INVALID_PRODUCER_ID_MAPPING, "not known")))
+            raise failures[0]
+        return write(self, *how)
+
+    try:
+        transaction = log.transaction()
+        transaction.append("t", Records(None, pa.array([b"v"], pa.binary()), np.ones(1, np.int64)), 0)
+        with mock.patch.object(KafkaTransaction, "_write", forgotten_at_first):
+            transaction.commit()
+        assert failures and log.read("t", 0, 0, rows_max=10).values.to_pylist() == [b"v"]
+    finally:
+        log.close()

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from penstock.errors import LogRefusedError, LogUnavailableError, StorageError
-from penstock.storage.log.kafka import topics
+from penstock.storage.log.kafka import kafka_log, topics
 from penstock.storage.log.kafka.kafka_log import KafkaLog
 from penstock.storage.log.kafka.settings import KafkaSettings
 from penstock.storage.log.protocol import Records, TopicConfig
@@ -85,5 +85,76 @@ def test_nothing_is_left_of_a_topic_that_is_refused(kafka_broker: KafkaBroker) -
             log.create_topic(NAME, config)
         log._parts.state.catch_up()
         assert log._parts.state.get("topic", NAME) is None
+    finally:
+        log.close()
+
+
+def test_what_another_one_has_just_said_of_it_stays(kafka_broker: KafkaBroker) -> None:
+    """One that was looking when the other one said it, and fails to make the topic, does not take it away."""
+    first, second = (KafkaLog(KafkaSettings(kafka_broker.address, "shop", instance=i, timeout_s=20)) for i in "ab")
+    config = TopicConfig(2, pa.struct([pa.field("A", pa.int64())]), internal=True)
+    entry = topics._entry(config, 7)
+
+    def meanwhile(bits: int) -> int:
+        first._claim_entry((("topic", NAME), entry), lambda other: False)
+        return 8
+
+    refused = mock.patch.object(topics.Topics, "make", side_effect=LogRefusedError("not allowed"))
+    try:
+        with refused, mock.patch.object(topics.random, "getrandbits", meanwhile), pytest.raises(LogRefusedError):
+            second.create_topic(NAME, config)
+        first._parts.state.catch_up()
+        assert first._parts.state.get("topic", NAME) == entry
+    finally:
+        second.close()
+        first.close()
+
+
+def test_two_that_begin_a_log_know_it_by_one_name(kafka_broker: KafkaBroker) -> None:
+    """And know each other by one key, though each has found none when it looked."""
+    first, second = (KafkaLog(KafkaSettings(kafka_broker.address, "shop", instance=i, timeout_s=20)) for i in "ab")
+    found: list[str] = []
+
+    def meanwhile(size: int) -> str:
+        if not found:
+            found.append("")
+            found[0] = first.service_key()
+        return f"made by {len(found)}"
+
+    try:
+        with mock.patch.object(kafka_log.secrets, "token_hex", meanwhile):
+            assert second.service_key() == found[0] == first.service_key()
+        assert first.identity == second.identity
+    finally:
+        second.close()
+        first.close()
+
+
+def test_a_topic_that_a_restarted_broker_does_not_show_is_looked_for(kafka_broker: KafkaBroker) -> None:
+    """A broker that has just started may not know of it yet.  One that does not come back is gone."""
+    kafka_broker.database.create_topic("orders", partitions=3)
+    log = KafkaLog(KafkaSettings(kafka_broker.address, "shop", instance="a", timeout_s=20))
+    listed, left = topics.Topics._list, [3]
+
+    def without(self: topics.Topics, seconds: float | None = None) -> dict[str, int]:
+        found = listed(self, seconds)
+        if left[0]:
+            left[0] -= 1
+            del found["orders"]
+        return found
+
+    try:
+        assert log._topics.need("orders").partitions == 3
+        with mock.patch.object(topics.Topics, "_list", without):
+            log._topics._asked_s = 0.0
+            assert log._topics.need("orders").partitions == 3
+            assert left == [0]
+            left[0] = 1_000
+            log._topics._asked_s = 0.0
+            with mock.patch.object(topics, "LATE_S", 0.5), pytest.raises(LogRefusedError, match="no topic"):
+                log._topics.need("orders")
+            with pytest.raises(LogRefusedError, match="no topic"), mock.patch.object(topics.time, "sleep") as slept:
+                log._topics.need("orders")
+            assert not slept.called  # it is not waited for again
     finally:
         log.close()

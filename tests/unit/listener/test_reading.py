@@ -17,6 +17,7 @@ from kio.schema.index import api_key_map
 from kio.serial import entity_writer
 from kio.static.constants import EntityType
 
+from penstock.limits import KAFKA_REQUEST_ITEMS_MAX
 from penstock.listener.protocol import VERSIONS, MalformedRequest, read_request
 
 KEYS = {name: key for key, name in api_key_map.items()}
@@ -79,3 +80,13 @@ def test_garbage_is_refused_or_read(which: tuple[str, int], body: bytes) -> None
         read_request(frame(*which, body, False))
     except MalformedRequest:
         return
+
+
+def test_a_request_has_so_many_items() -> None:
+    """A hundred million empty names would be read for minutes, and nobody else's requests meanwhile."""
+    with pytest.raises(MalformedRequest, match="KAFKA_REQUEST_ITEMS_MAX"):
+        read_request(frame("metadata", 1, struct.pack(">i", KAFKA_REQUEST_ITEMS_MAX + 1) + b"\0\0" * 300_000, False))
+    inner = struct.pack(">h1si", 1, b"t", 1000) + struct.pack(">iq", 0, 0) * 1000
+    with pytest.raises(MalformedRequest, match="KAFKA_REQUEST_ITEMS_MAX"):  # in all arrays together
+        read_request(frame("delete_records", 0, struct.pack(">i", 300) + inner * 300, False))
+    read_request(frame("metadata", 1, struct.pack(">i", 1000) + b"\0\0" * 1000, False))
