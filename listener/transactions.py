@@ -337,9 +337,9 @@ class Transactions:
 
     def _write(self, gathering: Gathering, name: str, transaction: OpenTransaction, ended: TransactionalId) -> None:
         """Write the records to the log, on the appender's thread.  Those of topics that were deleted since are left out."""
-        late = [rest for of, *rest in self._gathered if of is transaction]
+        late = [(place, records, numbered) for of, place, records, numbered in self._gathered if of is transaction]
         self._written.append(transaction)
-        accepted = [*transaction.accepted, *(a for _, _, a in late)]
+        accepted = [*transaction.accepted, *(numbered for _, _, numbered in late)]
         entries: list[Entry] = [(("transactional", name), ended), *self._producers.entries(accepted)]
         if ended.status == "committed":
             there = {place for place, number in transaction.places.items() if number == self._number_of(place)}
