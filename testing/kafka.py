@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ..engine.database import Database, connect
+from ..errors import StatementError
 
 __all__ = ["KafkaBroker", "run_kafka_broker"]
 
@@ -38,7 +39,14 @@ def run_kafka_broker() -> Iterator[KafkaBroker]:
     Raises:
         StatementError: ``penstock[broker]`` is not installed.
     """
-    from .. import broker  # the door, which says what to install
-
+    try:
+        from ..listener.kafka_listener import broker
+    except ModuleNotFoundError as error:
+        if (error.name or "penstock").startswith("penstock"):
+            raise
+        raise StatementError(
+            f"a Kafka broker needs a package that is not installed: {error.name}",
+            suggestion="pip install 'penstock[broker]'",
+        ) from None
     with connect() as database, broker(database, initial_rebalance_delay_ms=0) as listener:
         yield KafkaBroker(listener.address, database)
