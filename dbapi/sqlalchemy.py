@@ -6,6 +6,7 @@ Names fold as in Oracle's dialect: a name in lower case in Python is an unquoted
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import schema as sqlschema
@@ -14,6 +15,8 @@ from sqlalchemy.engine import default, reflection
 from sqlalchemy.engine.url import URL
 from sqlalchemy.exc import ArgumentError, CompileError, NoSuchTableError
 from sqlalchemy.sql import compiler
+from sqlalchemy.sql.operators import OperatorType
+from sqlalchemy.sql.selectable import GenerativeSelect
 
 from ..engine.surface import DatabaseSurface
 from ..engine.types import Array, Decimal, Primitive, SqlType
@@ -49,6 +52,7 @@ class PenstockTypeCompiler(compiler.GenericTypeCompiler):
 
     visit_VARCHAR = visit_CHAR = visit_TEXT = visit_NVARCHAR = visit_NCHAR = visit_CLOB = visit_text = visit_string
     visit_unicode = visit_unicode_text = visit_string
+    visit_uuid = visit_UUID = visit_string
 
     def visit_FLOAT(self, type_: Any, **kw: Any) -> str:
         return "DOUBLE"
@@ -77,26 +81,50 @@ class PenstockTypeCompiler(compiler.GenericTypeCompiler):
         return f"ARRAY<{self.process(type_.item_type, **kw)}>"
 
 
+class PenstockCompiler(compiler.SQLCompiler):
+    """How queries are written."""
+
+    def limit_clause(self, select: GenerativeSelect, **kw: object) -> str:
+        """LIMIT and OFFSET, each of which stands alone, too."""
+        text = ""
+        if select._limit_clause is not None:
+            text += f"\n LIMIT {self.process(select._limit_clause, **kw)}"
+        if select._offset_clause is not None:
+            text += f"\n OFFSET {self.process(select._offset_clause, **kw)}"
+        return text
+
+    def visit_empty_set_op_expr(self, type_: Sequence[sqltypes.TypeEngine], expand_op: OperatorType, **kw: object) -> str:
+        """Nothing is in an empty list, and everything is not: a NULL has its type, as IN wants it."""
+        text = super().visit_empty_set_op_expr(type_, expand_op, **kw)
+        written = self.dialect.type_compiler_instance
+        nulls = ["NULL" if isinstance(t, sqltypes.NullType) else f"CAST(NULL AS {written.process(t)})" for t in type_]
+        return str(text).replace(", ".join(["NULL"] * len(type_)), ", ".join(nulls), 1)
+
+
 class PenstockDDLCompiler(compiler.DDLCompiler):
-    """How tables of SQLAlchemy are created and dropped: one with a primary key is a table, one without a stream.  Its topic
-    has its name and is deleted with it.
+    """How tables of SQLAlchemy are created and dropped: one with a primary key is a table, one without a stream, whose rows
+    are all kept.  With ``penstock_kind="stream"`` the primary key is a stream's key.  Its topic has its name and is deleted
+    with it.
     """
 
     def visit_create_table(self, create: sqlschema.CreateTable, **kw: object) -> str:
         """Raises: CompileError, for what Penstock would not check or fill in."""
         table = create.element
+        kind = _kind(table)
         keys = list(table.primary_key)
+        key = " PRIMARY KEY" if kind == "TABLE" else " KEY"
         self._refuse_what_is_not_kept(table)
         columns = [
             f"{self.preparer.format_column(column)} {self.dialect.type_compiler_instance.process(column.type)}"
-            f"{' PRIMARY KEY' if column in keys else ''}"
+            f"{key if column in keys else ''}"
             for column in [*keys, *(column for column in table.columns if column not in keys)]
         ]
         once = "IF NOT EXISTS " if create.if_not_exists else ""
         partitions = int(table.dialect_options["penstock"]["partitions"])
+        key_format = ", KEY_FORMAT = 'JSON'" if len(keys) > 1 else ""  # (the format KAFKA holds one column)
         return (
-            f"\nCREATE {_kind(table)} {once}{self.preparer.format_table(table)} ({', '.join(columns)})"
-            f" WITH (KAFKA_TOPIC = '{table.name.replace(chr(39), chr(39) * 2)}', PARTITIONS = {partitions})"
+            f"\nCREATE {kind} {once}{self.preparer.format_table(table)} ({', '.join(columns)})"
+            f" WITH (KAFKA_TOPIC = '{table.name.replace(chr(39), chr(39) * 2)}', PARTITIONS = {partitions}{key_format})"
         )
 
     def visit_drop_table(self, drop: sqlschema.DropTable, **kw: object) -> str:
@@ -115,7 +143,11 @@ class PenstockDDLCompiler(compiler.DDLCompiler):
 
 
 def _kind(table: sqlschema.Table) -> str:
-    return "TABLE" if len(table.primary_key) else "STREAM"
+    """Raises: CompileError, for another kind than stream or table."""
+    kind = table.dialect_options["penstock"]["kind"] or ("table" if len(table.primary_key) else "stream")
+    if kind not in ("stream", "table"):
+        raise CompileError(f"{table.name}: penstock_kind is 'stream' or 'table', not {kind!r}")
+    return str(kind).upper()
 
 
 class PenstockIdentifierPreparer(compiler.IdentifierPreparer):
@@ -148,7 +180,8 @@ class PenstockDialect(default.DefaultDialect):
     requires_name_normalize = True
     use_insertmanyvalues_wo_returning = True
     """Many rows are one INSERT, and so one commit."""
-    construct_arguments = [(sqlschema.Table, {"partitions": 1})]  # noqa: RUF012  (as SQLAlchemy declares it)
+    construct_arguments = [(sqlschema.Table, {"partitions": 1, "kind": None})]  # noqa: RUF012  (as SQLAlchemy declares it)
+    statement_compiler = PenstockCompiler
     ddl_compiler = PenstockDDLCompiler
     type_compiler_cls = PenstockTypeCompiler
     preparer = PenstockIdentifierPreparer

@@ -165,6 +165,13 @@ class Description(Result):
     statement: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        lines = [self.title] if self.title else []
+        for heading, content in self.sections:
+            text = str(content)
+            lines.append(f"{heading}: {text}" if heading and "\n" not in text else f"{heading}\n{text}".strip("\n"))
+        return "\n".join(lines)
+
 
 @dataclass(frozen=True, slots=True)
 class ProtobufRows:

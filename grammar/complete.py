@@ -41,6 +41,8 @@ class Suggestion:
 
 _WORD = re.compile(r"[A-Za-z0-9_@]*$|`[^`]*$")
 _PLAIN = re.compile(r"[A-Z_][A-Z0-9_@]*\Z")
+_COLUMNS_MAX = 500
+"""How many columns are suggested at once; before FROM says whose, a large catalog has tens of thousands."""
 _AFTER_SOURCE = {"FROM", "JOIN", "INTO", "DESCRIBE", "STREAM", "TABLE"}
 _QUERY_ACTIONS = {"TERMINATE", "PAUSE", "RESUME", "EXPLAIN"}
 _PRIMITIVES = ("BOOLEAN", "INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "BYTES", "DATE", "TIME", "TIMESTAMP")
@@ -255,9 +257,13 @@ def _matching(word: str, candidates: Sequence[tuple[Kind, str]]) -> list[Suggest
     wanted = word.strip("`").upper()
     found = []
     seen = set()
+    columns = 0
     for kind, name in candidates:
+        if kind == "column" and columns == _COLUMNS_MAX:
+            continue
         if name.upper().startswith(wanted) and name not in seen:
             seen.add(name)
+            columns += kind == "column"
             found.append(Suggestion(_written(name, kind, word), kind, len(word)))
     return found
 

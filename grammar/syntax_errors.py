@@ -32,6 +32,7 @@ _WORDS_FOR = {
     "STRUCT_TYPE": "STRUCT<",
     END: "the end of the statement",
 }
+_DOTTED = re.compile(r"\w+(?:\.\w+)*")
 _NOT_NULL = re.compile(r"NOT\s+NULL", re.IGNORECASE)
 _OPERATORS = frozenset(["+", "-", "*", "/", "%", "||", "=", "<>", "!=", "<", "<=", ">", ">=", "[", "->"])
 _DOOR = "db.duckdb() takes DuckDB's own SQL, which has it (at the prompt: \\duckdb SELECT ..)"
@@ -123,7 +124,8 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
     if lexeme == "(" and len(previous) > 1 and text[previous[-2][1] : previous[-2][2]].upper() in ("FROM", "JOIN", ","):
         return f"A function that makes rows stands in the SELECT list here: EXPLODE(..). {_DOOR}."
     if group == "IDENTIFIER" and "TEXT" in accepted and "IDENTIFIER" not in accepted:
-        return f"A text stands in quotes: '{lexeme}'."
+        name = _DOTTED.match(text, start)  # of a property, most likely
+        return f"A text stands in quotes: '{lexeme if name is None else name[0]}'."
     if previous and previous[-1][0] == "TEXT" and previous[-1][2] == start:
         return "A quote inside of a text is written twice: ''."
     habit = _habit(lexeme, previous, text, accepted)

@@ -178,7 +178,11 @@ def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
         shell = Shell(database, _print, _width, print_error=_print_error)
         shell.format = options.format
         try:
-            return 0 if all(shell.run(_ended(text), path) for text, path in texts) else 1
+            for number, (text, path) in enumerate(texts):
+                later = "\n".join(text for text, _ in texts[number + 1 :])
+                if not shell.run(_ended(text), path, later=later):
+                    return 1
+            return 0
         except Quit:
             return 0
         finally:

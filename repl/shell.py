@@ -6,7 +6,7 @@ import difflib
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import IO, Any, TextIO
 
@@ -29,9 +29,23 @@ FILE_WIDTH = 1_000_000
 """The width of a table in a file, where nothing needs folding."""
 _READS = re.compile(r"(?i)\s*(SELECT|WITH)\b")
 _EMITS = re.compile(r"(?i)\bEMIT\b")
+_INSERT = re.compile(r"(?i)\bINSERT\s+INTO\s+(`[^`]+`|\"[^\"]+\"|[\w$]+)")
 _CATCH_UP_S = 2.0
 _OFFSET_RESET = "auto.offset.reset"
 """Told to a person only: what a query does follows its typed options."""
+
+
+def _inserts(script: str, names: Iterable[str], made_of: Sequence[tuple[str, Iterable[str]]]) -> bool:
+    """Whether a script inserts into one of these streams, or into what queries make them of."""
+    found = {_name(target) for target in _INSERT.findall(script)}
+    wanted = set(names)
+    while more := {s for sink, sources in made_of if sink in wanted for s in sources} - wanted:
+        wanted |= more
+    return bool(found & wanted)
+
+
+def _name(written: str) -> str:
+    return written[1:-1] if written[0] in '`"' else written.upper()
 
 
 class Shell:
@@ -80,6 +94,8 @@ class Shell:
         self.last = ""
         self._written: Any = None
         """The token of the last INSERT, until somebody reads."""
+        self._later = ""
+        """What a script does after the present statement."""
 
     def write(self, text: str) -> None:
         """Print a text where results go."""
@@ -132,12 +148,13 @@ class Shell:
             return not stripped.endswith("\\") or stripped == "\\"
         return is_cli_command(stripped) or is_complete(continued(text).strip())
 
-    def run(self, text: str, path: str | None = None, *, commands: bool = True) -> bool:
+    def run(self, text: str, path: str | None = None, *, commands: bool = True, later: str = "") -> bool:
         """Run commands and statements and print their results.  The first failure ends it.
 
         Args:
             path: the file of the text, for errors.
             commands: the text may contain commands of the shell.
+            later: what will be run after this text.
 
         Returns:
             whether all succeeded.
@@ -148,7 +165,8 @@ class Shell:
         text = continued(text)
         try:
             pieces = cut(text) if commands else [Piece("statement", part) for part in with_places(text)]
-            for piece in pieces:
+            for number, piece in enumerate(pieces):
+                self._later = "\n".join([*(p.text for p in pieces[number + 1 :]), later])
                 began_s = time.perf_counter()
                 if not self._one(piece, path):
                     return False
@@ -275,23 +293,34 @@ class Shell:
         return bool(self.database.settings[_OFFSET_RESET] == "latest")
 
     def _say_what_is_passed_over(self, answer: Any) -> None:
-        """Tell a person that a new query has not read the records that are there, which surprises everybody once."""
-        query = self.database.catalog.queries.get(answer.details.get("query_id"))
-        if self._terminal is None or query is None or not self._starts_late() or "replaced" in answer.text:
+        """Tell a person that a new query has not read the records that are there, which surprises everybody once; of a
+        script that goes on to insert some, it is what was meant.
+        """
+        queries = self.database.catalog.queries
+        query = queries.get(answer.details.get("query_id"))
+        if query is None or not self._starts_late() or "replaced" in answer.text:
             return
+        made_of = [(q.sink, q.sources) for q in queries.values()]
         describe = getattr(self.database, "describe_topic", None)
-        if describe is None:
+        if describe is None or _inserts(self._later, query.sources, made_of):
             return
         count = 0
         for name in query.sources:
             source = self.database.catalog.sources.get(name)
             if source is not None and source.kind == "STREAM":
                 count += sum(part.end_offset - part.start_offset for part in describe(source.topic).partitions)
-        if count:
-            records = "record that is" if count == 1 else "records that are"
+        if not count:
+            return
+        records = "record that is" if count == 1 else "records that are"
+        if self._terminal is not None:
             self.note(
                 f"It reads what comes from now on, not the {count:,} {records} there.\n"
                 "To have them read: DROP it, SET 'auto.offset.reset' = 'earliest'; and create it again."
+            )
+        else:
+            self.print_error(
+                f"{query.sink} reads what comes from now on, not the {count:,} {records} there: "
+                "SET 'auto.offset.reset' = 'earliest'; before it has them read."
             )
 
     def _print(self, printed: Any) -> None:

@@ -52,7 +52,7 @@ def _check_unused(catalog: Catalog, source: DataSource, span: Span) -> None:
     derived = sorted(catalog.queries[q].sink for q in readers if catalog.queries[q].kind != "INSERT")
     if derived:
         raise StatementError(
-            f"{source.name} cannot be dropped: {', '.join(derived)} read from it",
+            f"{source.name} cannot be dropped: {', '.join(derived)} {'reads' if len(derived) == 1 else 'read'} from it",
             span=span,
             suggestion="DROP what was derived from it first.",
         )

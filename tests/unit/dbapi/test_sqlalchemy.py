@@ -140,6 +140,31 @@ def test_tables_of_metadata(tmp_path: Path) -> None:
     made.dispose()
 
 
+def test_streams_with_keys(tmp_path: Path) -> None:
+    """``penstock_kind="stream"``: the primary key is a stream's key, all rows are kept, and classes can be mapped to it."""
+    from uuid import UUID
+
+    made = sa.create_engine(f"penstock:///{tmp_path / 'shop'}")
+    data = sa.MetaData()
+    where = sa.Column("place", sa.Text, primary_key=True)
+    column = sa.Column("hour", sa.Integer, primary_key=True)
+    seen = sa.Table("seen", data, where, column, sa.Column("device", sa.Uuid), penstock_kind="stream")
+    data.create_all(made)
+    device = UUID(int=7)
+    with made.connect() as connection:
+        connection.execute(sa.insert(seen), [{"place": "ea", "hour": n, "device": device} for n in (1, 2, 2)])
+        hours = sa.select(seen.c.hour).order_by(seen.c.hour)
+        assert connection.execute(hours.offset(1)).scalars().all() == [2, 2]
+        assert connection.execute(hours.limit(1).offset(1)).scalars().all() == [2]
+        assert connection.execute(hours.where(seen.c.hour.in_([]))).all() == []
+        assert len(connection.execute(hours.where(seen.c.place.not_in([]))).all()) == 3
+        assert connection.execute(sa.select(seen.c.device).where(seen.c.device == device)).scalars().all() == [device] * 3
+    data.drop_all(made)
+    with pytest.raises(sa.exc.CompileError, match="penstock_kind"):
+        sa.Table("t", sa.MetaData(), sa.Column("v", sa.Integer), penstock_kind="view").create(made)
+    made.dispose()
+
+
 def test_pandas_writes(tmp_path: Path) -> None:
     """`to_sql` makes a stream, appends, and replaces; what it wrote is read."""
     made = sa.create_engine(f"penstock:///{tmp_path / 'shop'}")

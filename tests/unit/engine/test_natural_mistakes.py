@@ -384,7 +384,7 @@ MISTAKES = [
     (
         "SET «auto».offset.reset = earliest;",
         "auto was not expected here",
-        "A text stands in quotes: 'auto'.",
+        "A text stands in quotes: 'auto.offset.reset'.",
     ),
     (
         "SET «'auto.offset.reset'» = 'begin';",
@@ -542,3 +542,15 @@ def test_a_call_that_is_wrong(
 def test_there_are_many() -> None:
     """At least sixty."""
     assert len(MISTAKES) + len(CALLS) >= 60
+
+
+def test_a_description_is_printed_as_text() -> None:
+    """Not as the object that it is."""
+    with penstock.connect() as database:
+        database.execute("CREATE STREAM s (id INT KEY, v STRING) WITH (KAFKA_TOPIC='s', PARTITIONS=1);")
+        (described,) = database.execute("DESCRIBE s EXTENDED;")
+    lines = str(described).splitlines()
+    assert lines[0] == "S"
+    assert {"Topic: s", "Partitions: 1"} <= set(lines)
+    assert any(line.startswith("ID ") and "INTEGER" in line for line in lines)
+    assert "Description(" not in str(described)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from penstock.grammar.complete import WITH_PROPERTIES, CompletionNames, suggest
@@ -50,6 +52,16 @@ def test_columns_of_the_named_source_come_first() -> None:
     found = texts("SELECT A| FROM ORDERS")
     assert found[:3] == ["AMOUNT", "ABS", "ARRAY_SORT"]
     assert "AS" in found
+
+
+def test_a_large_catalog_does_not_fill_the_menu() -> None:
+    """Before FROM says whose columns are meant, some are offered, and all functions and words behind them."""
+    sources = {f"SOURCE_{n}": [f"COLUMN_{n}_{c}" for c in range(50)] for n in range(100)}
+    names = CompletionNames(sources, ["CONCAT"], [], [], [])
+    kinds = Counter(s.kind for s in suggest("SELECT CO", 9, names))
+    assert kinds["column"] == 500 and kinds["function"] == 1 and kinds["keyword"] > 0
+    assert [s.text for s in suggest("SELECT COLUMN_99_49", 19, names)] == ["COLUMN_99_49"]
+    assert len(suggest("SELECT s. FROM source_99 s", 9, names)) == 50
 
 
 def test_a_statement_begins_with_a_statement_word() -> None:

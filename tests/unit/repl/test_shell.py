@@ -158,3 +158,40 @@ def test_the_prompt_sees_its_own_rows() -> None:
             assert str(count) in "".join(lines).split()
             assert shell.run("INSERT INTO s VALUES ('a', 1);")
         assert shell.run("PAUSE ALL; INSERT INTO s VALUES ('a', 1); SELECT n FROM t;")
+
+
+DEFINED = """
+    CREATE STREAM s (id INT KEY, `lower` INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1);
+    INSERT INTO s (id) VALUES (1);
+    CREATE STREAM big AS SELECT * FROM s WHERE id > 0;
+"""
+SAID = (
+    "T reads what comes from now on, not the 1 record that is there: SET 'auto.offset.reset' = 'earliest'; before it has "
+    "them read.\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        ("CREATE TABLE t AS SELECT id, COUNT(*) AS n FROM s GROUP BY id;", SAID),
+        ("SET 'auto.offset.reset' = 'earliest'; CREATE TABLE t AS SELECT id, COUNT(*) AS n FROM s GROUP BY id;", ""),
+        ("CREATE TABLE t AS SELECT id, COUNT(*) AS n FROM s GROUP BY id; insert into `S` (id) VALUES (2);", ""),
+        ("CREATE TABLE t AS SELECT id, COUNT(*) AS n FROM s GROUP BY id; INSERT INTO other (id) VALUES (2);", SAID),
+        ("CREATE TABLE t AS SELECT id, COUNT(*) AS n FROM big GROUP BY id; INSERT INTO s (id) VALUES (2);", ""),
+    ],
+)
+def test_a_script_is_told_what_its_queries_pass_over(rest: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In one line on stderr, unless it inserts later; and nothing where rows are."""
+    other = "CREATE STREAM other (id INT KEY) WITH (KAFKA_TOPIC = 'other', PARTITIONS = 1);"
+    defined = DEFINED.replace("CREATE STREAM big", "SET 'auto.offset.reset' = 'earliest'; CREATE STREAM big")
+    assert main(["-e", other + defined + "UNSET 'auto.offset.reset';" + rest]) == 0
+    assert capsys.readouterr().err == said
+
+
+def test_a_later_text_of_the_command_line_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    """What another -e inserts is no surprise either."""
+    table = "CREATE TABLE t AS SELECT id, COUNT(*) AS n FROM s GROUP BY id;"
+    first = DEFINED.partition("CREATE STREAM big")[0]
+    assert main(["-e", first + table, "-e", "INSERT INTO s (id) VALUES (2);"]) == 0
+    assert capsys.readouterr().err == ""
