@@ -224,3 +224,9 @@ def _record(annotation: Any, place: str) -> AnnotationType:
         return {name.upper(): part(shape.outward, read(name)) for name, shape in shapes.items()}
 
     return AnnotationType(pattern, False, inward, outward)
+
+
+def values_of(column: Any) -> list[Any]:
+    """A column as the Python values that a user's code gets, before `AnnotationType.inward`; a MAP is a dict."""
+    values: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
+    return values
