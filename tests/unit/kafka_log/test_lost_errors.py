@@ -56,7 +56,7 @@ def test_what_the_client_says_stands() -> None:
 
 def test_a_producer_that_the_brokers_have_forgotten_is_replaced(kafka_broker: KafkaBroker) -> None:
     """They forget one that has written nothing for 7 days; what it was to commit is committed by another one."""
-    log = KafkaLog(KafkaSettings(kafka_broker.address, "shop", instance="a", timeout_s=20))
+    log = KafkaLog(KafkaSettings(kafka_broker.address, "shop", instance="a", timeout_s=60))
     log.create_topic("t", TopicConfig(1))
     write, failures = KafkaTransaction._write, []
 
