@@ -499,5 +499,5 @@ class LocalLog:
 def _left(state: LogState, committer: Committer) -> None:
     """Make relaxed commits durable although the log was not closed: it was dropped, or the process ends."""
     if not state.foreign:
-        with suppress(StorageError):  # nobody is there to be told; it was never promised
+        with interrupts.DEFERRED, suppress(StorageError):  # nobody is there to be told; it was never promised
             committer.flush()
