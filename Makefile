@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
-# long runs: one part after the other, and what it covered is printed when it ends
+# long runs: one part after the other, and what it covered is printed when it ends (pytest would keep each logged error of
+# a part, and with its traceback a whole database: -p no:logging)
 PARTS := -n $(WORKERS) --maxschedchunk 1
 
 .PHONY: setup demo pictures examples test check lint types conformance bless sim flips crashes interrupts crash-points faults kafka-kills kafka-mutations foreign-kafka kafka kafka-jars test-kafka kill-demo bench sanitize clean server-clients http-fuzz console console-tools test-console console-screenshots
@@ -67,7 +68,7 @@ sim: setup
 	PENSTOCK_SIMULATIONS=2000 $(BIN)/python -m pytest tests/simulation -q
 
 flips: setup
-	PENSTOCK_FLIPS=all $(BIN)/python -m pytest tests/simulation/test_flips.py $(PARTS) -q
+	PENSTOCK_FLIPS=all $(BIN)/python -m pytest tests/simulation/test_flips.py $(PARTS) -q -p no:logging
 
 crashes: setup
 	PENSTOCK_KILLS=500 $(BIN)/python -m pytest tests/simulation/test_kill.py $(PARTS) -q
@@ -79,7 +80,7 @@ interrupts: setup
 	PENSTOCK_INTERRUPTS=1000 $(BIN)/python -m pytest tests/simulation/test_interrupts.py $(PARTS) -q -s
 
 crash-points: setup
-	PENSTOCK_CRASHES=all $(BIN)/python -m pytest tests/simulation/test_engine_crashes.py -k every_operation $(PARTS) -q
+	PENSTOCK_CRASHES=all $(BIN)/python -m pytest tests/simulation/test_engine_crashes.py -k every_operation $(PARTS) -q -p no:logging
 
 kafka-kills: setup
 	PENSTOCK_KAFKA_KILLS=100 $(BIN)/python -m pytest tests/kafka_clients/test_kill.py tests/kafka_clients/test_kill_java.py -q -s
