@@ -124,11 +124,8 @@ class ProducerStates:
         Raises:
             RefusedBatch: it is not.
         """
+        self.check_epoch(batch)
         producer_id, epoch = batch.producer_id, batch.producer_epoch
-        with self._guard:
-            newest = self._epochs.get(producer_id, -1)
-        if epoch < newest:
-            raise RefusedBatch(ErrorCode.invalid_producer_epoch, f"producer {producer_id} has the epoch {newest} by now")
         written = self._written.get(producer_id, {}).get(place)
         pending = self._pending.get((producer_id, place))
         if pending is not None:
@@ -152,6 +149,15 @@ class ProducerStates:
             raise RefusedBatch(ErrorCode.out_of_order_sequence_number, message)
         self._pending[producer_id, place] = (epoch, batch.last_sequence)
         return Accepted(producer_id, epoch, place, first, batch.last_sequence)
+
+    def check_epoch(self, batch: ReceivedBatch) -> None:
+        """Check that a batch's producer was not fenced.  Raises: RefusedBatch."""
+        with self._guard:
+            newest = self._epochs.get(batch.producer_id, -1)
+        if batch.producer_epoch < newest:
+            raise RefusedBatch(
+                ErrorCode.invalid_producer_epoch, f"producer {batch.producer_id} has the epoch {newest} by now"
+            )
 
     @staticmethod
     def _check_repeated(written: _Written, batch: ReceivedBatch) -> None:

@@ -48,11 +48,12 @@ class _Part:
         if batch is None:
             return None
         self.code, self.message, self.offset = ErrorCode.none, None, -1
-        if self.transaction is not None and not broker.transactions.takes(self.transaction):
-            return self.fail(ErrorCode.invalid_txn_state, "the transaction is over")
         accepted = None
         if batch.producer_id >= 0:
             try:
+                if self.transaction is not None and not broker.transactions.takes(self.transaction):
+                    broker.producers.check_epoch(batch)  # that it was fenced says more than that its transaction is over
+                    return self.fail(ErrorCode.invalid_txn_state, "the transaction is over")
                 accepted = broker.producers.accept(batch, self.place)
             except RefusedBatch as refused:
                 self.code, self.offset = refused.code, refused.offset

@@ -104,6 +104,7 @@ def scan(
         return after, None
     running = np.full(len(segments.groups), None, object) if every else None
     totals = {g: [_number(column[g]) for column in fars] for g in np.flatnonzero(touched).tolist()}
+    held: dict[int, list[ExactSum]] = {}
     if running is None:
         rows = np.zeros(len(segments.groups), np.bool_)
         for _, _, far_ in added:

@@ -203,7 +203,7 @@ def _aggregated(
         except DataError as error:
             failed = _rows_to_leave_out(Folded(call, aggregator, arguments), partitions, options, how, error)
         # What is left of each frame.
-        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(~failed)])
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(~failed)]).astype(np.int64)
         starts, first, last = before[starts], before[first], before[last]
         arguments = [a.filter(pa.array(~failed)) for a in arguments]
         partitions = np.unique(partitions[~failed], return_inverse=True)[1].reshape(-1).astype(np.int64)

@@ -70,7 +70,7 @@ def service_id() -> str:
 @pytest.fixture
 def connect(address: str, service_id: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect]:
     """Opens a database of the service, whose topics have names of their own on the broker; closed at the end."""
-    monkeypatch.setattr(parts, "Names", OwnNames)
+    monkeypatch.setattr(parts, "TopicNames", OwnNames)
     with ExitStack() as opened:
 
         def make(path: Path | None = None, **more: Any) -> penstock.Database:

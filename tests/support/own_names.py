@@ -9,7 +9,7 @@ from penstock.storage.log.ownership import is_own_name
 class OwnNames(TopicNames):
     """A service's names where its users' topics carry its id, too: every service has an ``INPUT`` of its own.
 
-    Put in the place of `penstock.storage.log.kafka.parts.Names`.
+    Put in the place of `penstock.storage.log.kafka.parts.TopicNames`.
     """
 
     def __init__(self, service_id: str) -> None:

@@ -124,7 +124,10 @@ def test_a_push_query_whose_stream_is_dropped_says_so(
     database = shop.database
     database.execute("CREATE STREAM alone (id STRING KEY, n INT) WITH (VALUE_FORMAT = 'JSON', PARTITIONS = 1);")
     if statement == "delete":
-        database.execute("DROP STREAM alone; CREATE STREAM alone (id STRING KEY, n INT) WITH (KAFKA_TOPIC = 'ALONE');")
+        database.execute(
+            "DROP STREAM alone;"
+            "CREATE STREAM alone (id STRING KEY, n INT) WITH (KAFKA_TOPIC = 'ALONE', VALUE_FORMAT = 'JSON');"
+        )
     with penstock.connect(shop.url) as far:
         rows = (far if over_http else database).subscribe(query)
         if statement == "delete":
