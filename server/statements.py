@@ -229,22 +229,26 @@ async def terminate_cluster(service: Service, topics: list[str], account: Accoun
     """``POST /ksql/terminate``: end all queries, drop all sources, and delete the matching topics.
 
     Args:
-        topics: regular expressions for names of topics.
+        topics: Java's regular expressions for whole names of topics.
 
     Raises:
-        ApiError: the account is no admin, or an expression is not valid.
+        ApiError: the account is no admin, or an expression is not valid or takes too long; nothing was changed.
     """
-    import re
+    from ..engine.java.regex_matching import compile_java
 
     if not account.is_admin:
         service.audit.refused(account.name, "TERMINATE CLUSTER", "no admin")
         raise ApiError(NOT_ALLOWED, f"{account.name} is no admin")
+    if not isinstance(topics, list) or not all(isinstance(pattern, str) for pattern in topics):
+        raise ApiError(BAD_REQUEST, "deleteTopicList is a list of regular expressions, each a text")
     try:
-        patterns = [re.compile(pattern) for pattern in topics]
-    except (re.error, TypeError) as error:
+        patterns = [compile_java(rf"\A(?:{pattern})\z") for pattern in topics]
+        names = {*service.database.topic_names(), *(s.topic for s in service.database.catalog.sources.values())}
+        doomed = {name for name in names if any(pattern.search(name) for pattern in patterns)}
+    except ValueError as error:
         raise ApiError(BAD_REQUEST, f"deleteTopicList holds regular expressions: {error}") from error
     service.audit.changed(account.name, "TERMINATE CLUSTER")
-    await service.workers.run(_terminate, service, patterns)
+    await service.workers.run(_terminate, service, doomed)
     service.terminated = True
     command_status = service.commands.note(
         "cluster/TerminateCluster/terminate", "SUCCESS", "The cluster is terminated.", None
@@ -261,9 +265,8 @@ async def terminate_cluster(service: Service, topics: list[str], account: Accoun
     ]
 
 
-def _terminate(service: Service, patterns: list[Any]) -> None:
+def _terminate(service: Service, doomed: set[str]) -> None:
     database = service.database
-    doomed = {s.topic for s in database.catalog.sources.values() if any(p.fullmatch(s.topic) for p in patterns)}
     database.execute("TERMINATE ALL;")
     while left := [s for s in database.catalog.sources.values() if not s.statement.startswith("(")]:
         dropped = 0
@@ -279,7 +282,7 @@ def _terminate(service: Service, patterns: list[Any]) -> None:
         if not dropped:
             break
     for topic in database.topic_names():
-        if any(p.fullmatch(topic) for p in patterns):
+        if topic in doomed:
             try:
                 database.delete_topic(topic)
             except PenstockError:

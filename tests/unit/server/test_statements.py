@@ -182,6 +182,15 @@ def test_the_cluster_is_terminated(shop: Api) -> None:
     assert shop.http.get("/info").json()["KsqlServerInfo"]["serverStatus"] == "TERMINATED"
 
 
+def test_topics_to_delete_are_matched_in_a_bounded_time(shop: Api) -> None:
+    """An expression that tries all ways to match would stop the whole server."""
+    topic = "a" * 40 + "b"
+    shop.ksql(f"CREATE STREAM s (v INT) WITH (kafka_topic='{topic}', partitions=1, value_format='json');")
+    answer = shop.http.post("/ksql/terminate", json={"deleteTopicList": ["(a+)+", "ord.*|x"]})
+    assert answer.json()[0]["commandStatus"]["status"] == "SUCCESS"
+    assert topic in shop.database.topic_names() and "orders" not in shop.database.topic_names()
+
+
 def test_the_outcome_of_a_command(shop: Api) -> None:
     """By its id, with back-quotes or without; 404 for one that never was."""
     shop.ksql("CREATE STREAM s (v INT) WITH (kafka_topic='s', partitions=1, value_format='json');")
