@@ -106,7 +106,7 @@ def is_passing(failure: BaseException) -> bool:
     code = error.code()
     if code in GENERATION_OVER or code in LOGIN or code in _FORBIDDEN or code in _LARGE or code in _GONE:
         return False
-    known = code in _ABSENT or code in RETRIED or code in FENCED or code in _FORGOTTEN
+    known = code in _ABSENT or code in RETRIED or code in FENCED or code in _FORGOTTEN or code == KafkaError.UNKNOWN
     return known or error.fatal() or error.retriable()
 
 
@@ -130,6 +130,11 @@ def fault(failure: Any, doing: str, servers: str, last: Any = None) -> StorageEr
                 action="start the broker or correct its address; what was running goes on when it answers again",
             )
     text = _AFTER.sub("", str(failure) if error is None else error.str())
+    if code == KafkaError.UNKNOWN:  # a broker that is ending, or that has met an error of its own
+        return LogUnavailableError(
+            f"cannot {doing}: a Kafka broker of {servers} failed: {text}",
+            action="look into the brokers' logs; what was running goes on when they answer again",
+        )
     if code in LOGIN:
         return LogRefusedError(
             f"cannot {doing}: the Kafka brokers at {servers} refuse this client: {text}",

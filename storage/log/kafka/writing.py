@@ -203,6 +203,8 @@ def end(producer: Producer, delivered: Delivered, log: Parts) -> None:
             return
         except KafkaException as failure:
             error = error_of(failure)
+            if error.code() == KafkaError.UNKNOWN:
+                raise UndecidedError(delivered) from failure  # it may have failed behind the commit
             if error.txn_requires_abort():
                 abort(producer, failure, log)
                 raise

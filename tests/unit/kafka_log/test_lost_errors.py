@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from penstock.storage.log.kafka.faults import FENCED, error_of, is_passing
+from penstock.errors import LogUnavailableError
+from penstock.storage.log.kafka.faults import FENCED, error_of, fault, is_passing
 from penstock.storage.log.kafka.kafka_log import KafkaLog
 from penstock.storage.log.kafka.settings import KafkaSettings
 from penstock.storage.log.kafka.transaction import KafkaTransaction
-from penstock.storage.log.kafka.writing import Delivered, flushed, reason
+from penstock.storage.log.kafka.writing import Delivered, UndecidedError, end, flushed, reason
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.testing.kafka import KafkaBroker
 
@@ -46,6 +47,24 @@ def test_a_lost_error_is_asked_for(cause: KafkaException | None) -> None:
     failure = reason(producer, caught.value)
     assert error_of(failure).code() in FENCED
     assert is_passing(failure)
+
+
+class Failing:
+    """A producer whose broker fails while it commits, as one that is ended then."""
+
+    def commit_transaction(self, _timeout_s: float) -> None:
+        raise KafkaException(KafkaError(KafkaError.UNKNOWN, "EndTxn commit failed", txn_requires_abort=True))
+
+
+def test_a_broker_that_fails_leaves_the_commit_undecided() -> None:
+    """It may have been committed; a query waits and looks, and does not stop."""
+    producer: Any = Failing()
+    log: Any = SimpleNamespace(settings=SimpleNamespace(attempt_s=1.0))
+    with pytest.raises(UndecidedError) as caught:
+        end(producer, Delivered(), log)
+    failure = caught.value.__cause__
+    assert failure is not None and is_passing(failure)
+    assert isinstance(fault(failure, "commit", "here"), LogUnavailableError)
 
 
 def test_what_the_client_says_stands() -> None:
