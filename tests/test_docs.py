@@ -12,24 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.checkout import ROOMS, ROOT
 from tests.support.documents import blocks, run_page
 
-ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-ROOMS = [
-    "aio",
-    "dbapi",
-    "engine",
-    "grammar",
-    "kernels",
-    "listener",
-    "notebook",
-    "repl",
-    "runtime",
-    "server",
-    "storage",
-    "testing",
-]
 _NAMED = re.compile(r"`(?P<path>[\w./-]+\.(?:py|md|lark|sql))(?:::(?P<name>[\w.]+))?`")
 
 

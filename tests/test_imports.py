@@ -7,21 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-ROOMS = (
-    "aio",
-    "dbapi",
-    "engine",
-    "grammar",
-    "kernels",
-    "listener",
-    "notebook",
-    "repl",
-    "runtime",
-    "server",
-    "storage",
-    "testing",
-)
+from tests.support.checkout import ROOMS, ROOT
+
 COMMON = {"errors", "limits", "paths"}
 MAY_IMPORT = {
     "aio": {"engine", "runtime", "server"},

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import penstock
+from tests.support.checkout import ROOMS, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-LIBRARY = ("aio", "dbapi", "engine", "grammar", "kernels", "listener", "notebook", "runtime", "server", "storage", "testing")
+LIBRARY = [room for room in ROOMS if room != "repl"]
 PRINTS = {("engine/relation.py", "show"), ("server/openapi.py", "<module>")}
 """What is there to print: `Relation.show`, and the OpenAPI file as a program."""
 
