@@ -19,6 +19,7 @@ from ...runtime.batch import Bools, Int64s
 from ...runtime.kernel import Aggregator, Segments, State
 from ...storage import interrupts
 from ..expressions.nodes import AggregateCall, WindowFunction
+from ..query_options import QueryOptions
 
 
 @dataclass(slots=True)
@@ -75,7 +76,29 @@ def initial(aggregator: Aggregator, count: int) -> State:
     return [state_values.initial(f, count) for f in aggregator.fields]
 
 
-def rows_at_fault(calls: Sequence[Folded], groups: Int64s, count: int, error: CallError) -> tuple[Bools, str]:
+def rows_to_leave_out(
+    calls: Sequence[Folded], groups: Int64s, count: int, options: QueryOptions, faults: Faults, error: CallError
+) -> Bools:
+    """bool[n]: the rows that one of the calls cannot take; they are counted and told (``faults``).
+
+    Args:
+        groups: the group of each row, from 0 to ``count - 1``.
+        error: how folding all rows at once failed.
+
+    Raises:
+        StatementError: rows at fault are not to be left out, or it is no row's fault.
+    """
+    if options.row_failure == "stop":
+        raise error.refused() from error.error
+    try:
+        failed, reason = _rows_at_fault(calls, groups, count, error)
+    except CallError:
+        raise error.refused() from error.error
+    faults.add(int(np.count_nonzero(failed)), reason)
+    return failed
+
+
+def _rows_at_fault(calls: Sequence[Folded], groups: Int64s, count: int, error: CallError) -> tuple[Bools, str]:
     """The rows (in order, bool[n]) that fail when all calls are folded over them, and why the first one does.
 
     Args:

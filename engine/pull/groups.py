@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import DataError
-from ...runtime.batch import Bools, Int64s
+from ...runtime.batch import Int64s
 from ...runtime.kernel import Aggregator, Segments
 from ..expressions.nodes import AggregateCall
 from ..functions.aggregate import configured
 from ..functions.registry import FunctionRef, Registry
 from ..query_options import QueryOptions
 from ..types import SqlType, to_arrow
-from .faults import CallError, Folded, initial, rows_at_fault
+from .faults import CallError, Folded, initial
 from .rows import Evaluation, Rows, evaluate, row_codes, whole
 
 
@@ -31,47 +31,21 @@ def aggregate(call: AggregateCall, rows: Rows, groups: Int64s, count: int, optio
     """The results of one aggregate, per group; ``groups`` has the group of each row, from 0 to ``count - 1``.
 
     Raises:
-        CallError: a row cannot be taken, see `rows_to_leave_out`.
+        CallError: a row cannot be taken, see `faults.rows_to_leave_out`.
     """
-    folded = _folded(call, rows, groups, options, how)
-    aggregator, arguments = folded.aggregator, folded.arguments
-    if folded.counts is not None:
-        index = pa.array(folded.counts)
-        groups, arguments = groups[folded.counts], [a.filter(index) for a in arguments]
+    own = folded(call, rows, groups, options, how)
+    aggregator, arguments = own.aggregator, own.arguments
+    if own.counts is not None:
+        index = pa.array(own.counts)
+        groups, arguments = groups[own.counts], [a.filter(index) for a in arguments]
     try:
         return _results(aggregator, arguments, groups, count, to_arrow(call.type))
     except DataError as error:
         raise CallError(call, error) from error
 
 
-def rows_to_leave_out(
-    calls: Sequence[AggregateCall],
-    rows: Rows,
-    groups: Int64s,
-    count: int,
-    options: QueryOptions,
-    how: Evaluation,
-    error: CallError,
-) -> Bools:
-    """bool[n]: the rows for which an aggregate fails, which are told (`Evaluation.faults`).
-
-    Args:
-        error: what `aggregate` raised for one of the calls.
-
-    Raises:
-        StatementError: rows at fault are not to be left out, or it is no row's fault.
-    """
-    if options.row_failure == "stop":
-        raise error.refused() from error.error
-    try:
-        found, reason = rows_at_fault([_folded(c, rows, groups, options, how) for c in calls], groups, count, error)
-    except CallError:
-        raise error.refused() from error.error
-    how.faults.add(int(np.count_nonzero(found)), reason)
-    return found
-
-
-def _folded(call: AggregateCall, rows: Rows, groups: Int64s, options: QueryOptions, how: Evaluation) -> Folded:
+def folded(call: AggregateCall, rows: Rows, groups: Int64s, options: QueryOptions, how: Evaluation) -> Folded:
+    """A call, and the columns that it is folded over."""
     aggregator = aggregator_of(call.function, call.argument_types, call.literals, options, how.functions)
     arguments = [evaluate(e, rows, how=how) for e in call.inputs]
     if not call.distinct:

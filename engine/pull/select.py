@@ -42,9 +42,9 @@ from ..expressions.nodes import (
 )
 from ..schema import RESERVED_NAMES
 from ..types import BOOLEAN, Array, Map, SqlType, Struct
-from .faults import CallError
+from .faults import CallError, rows_to_leave_out
 from .from_tables import FromTable, TableFinder
-from .groups import aggregate, rows_to_leave_out
+from .groups import aggregate, folded
 from .joins import all_of, conjuncts, join
 from .rows import Rows, SortKey, evaluate, evaluated, row_codes
 from .scope import TableScope
@@ -279,8 +279,8 @@ class _Select:
                     columns[name] = aggregate(call, rows, groups, len(first), options, how)
                 return Rows(columns, len(first)), change
             except CallError as error:
-                calls = [call for _, call in aggregates.calls]
-                failed = rows_to_leave_out(calls, rows, groups, len(first), options, how, error)
+                calls = [folded(call, rows, groups, options, how) for _, call in aggregates.calls]
+                failed = rows_to_leave_out(calls, groups, len(first), options, how.faults, error)
             values = [v.filter(pa.array(~failed)) for v in values]
             rows = rows.filter(~failed)
 

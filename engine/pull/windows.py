@@ -14,7 +14,7 @@ from ...runtime.kernel import Aggregator, Segments
 from ..expressions.nodes import Literal, WindowFunction
 from ..query_options import QueryOptions
 from ..types import to_arrow
-from .faults import CallError, Folded, initial, rows_at_fault
+from .faults import CallError, Folded, initial, rows_to_leave_out
 from .groups import aggregator_of
 from .rows import Evaluation, Rows, SortKey, evaluate, row_codes, whole
 
@@ -201,27 +201,13 @@ def _aggregated(
                 return _running(aggregator, partitions, arguments, starts, last)
             return _sliding(aggregator, arguments, first, last)
         except DataError as error:
-            failed = _rows_to_leave_out(Folded(call, aggregator, arguments), partitions, options, how, error)
+            own, count = Folded(call, aggregator, arguments), int(partitions.max(initial=-1)) + 1
+            failed = rows_to_leave_out([own], partitions, count, options, how.faults, CallError(call, error))
         # What is left of each frame.
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(~failed)]).astype(np.int64)
         starts, first, last = before[starts], before[first], before[last]
         arguments = [a.filter(pa.array(~failed)) for a in arguments]
         partitions = np.unique(partitions[~failed], return_inverse=True)[1].reshape(-1).astype(np.int64)
-
-
-def _rows_to_leave_out(
-    folded: Folded, partitions: Int64s, options: QueryOptions, how: Evaluation, error: DataError
-) -> Bools:
-    """bool[n]: the rows that fail when each partition is folded; they count in no frame.  Raises: StatementError."""
-    failure = CallError(folded.call, error)
-    if options.row_failure == "stop":
-        raise failure.refused() from error
-    try:
-        failed, reason = rows_at_fault([folded], partitions, int(partitions.max(initial=-1)) + 1, failure)
-    except CallError:
-        raise failure.refused() from error
-    how.faults.add(int(np.count_nonzero(failed)), reason)
-    return failed
 
 
 def _running(aggregator: Aggregator, partitions: Int64s, arguments: list[Any], starts: Int64s, last: Int64s) -> Any:
