@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import IO, Any, TextIO
 
 from ..errors import PenstockError, StatementError
@@ -42,6 +43,10 @@ def _inserts(script: str, names: Iterable[str], made_of: Sequence[tuple[str, Ite
     while more := {s for sink, sources in made_of if sink in wanted for s in sources} - wanted:
         wanted |= more
     return bool(found & wanted)
+
+
+def _joined(pieces: Sequence[Piece], first: int, later: str) -> str:
+    return "\n".join([*(piece.text for piece in pieces[first:]), later])
 
 
 def _name(written: str) -> str:
@@ -94,8 +99,8 @@ class Shell:
         self.last = ""
         self._written: Any = None
         """The token of the last INSERT, until somebody reads."""
-        self._later = ""
-        """What a script does after the present statement."""
+        self._later: Callable[[], str] = str
+        """Gives what a script does after the present statement; long, so it is put together where it is asked for."""
 
     def write(self, text: str) -> None:
         """Print a text where results go."""
@@ -166,7 +171,7 @@ class Shell:
         try:
             pieces = cut(text) if commands else [Piece("statement", part) for part in with_places(text)]
             for number, piece in enumerate(pieces):
-                self._later = "\n".join([*(p.text for p in pieces[number + 1 :]), later])
+                self._later = partial(_joined, pieces, number + 1, later)
                 began_s = time.perf_counter()
                 if not self._one(piece, path):
                     return False
@@ -302,7 +307,7 @@ class Shell:
             return
         made_of = [(q.sink, q.sources) for q in queries.values()]
         describe = getattr(self.database, "describe_topic", None)
-        if describe is None or _inserts(self._later, query.sources, made_of):
+        if describe is None or _inserts(self._later(), query.sources, made_of):
             return
         count = 0
         for name in query.sources:
