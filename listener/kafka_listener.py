@@ -187,7 +187,8 @@ class KafkaListener:
                 if second % 60 == 0:
                     await broker.run(Append(forget_producers))
             except Exception as error:  # what is over is looked at again in a second
-                LOGGER.warning("transactions that are over could not be ended: %s", error, exc_info=not _is_ours(error))
+                ours = isinstance(error, PenstockError)
+                LOGGER.warning("transactions that are over could not be ended: %s", error, exc_info=not ours)
 
     async def _stop(self) -> None:
         self._server.close()
@@ -386,10 +387,6 @@ def broker(
         raise StatementError(f"a broker has no option {sorted(unknown)[0]!r}")
     security = Security.of(users, certificate=certificate, key=key)
     return KafkaListener(database, host, port, options=BrokerOptions(**options), security=security, insecure=insecure)
-
-
-def _is_ours(error: Exception) -> bool:
-    return isinstance(error, PenstockError)
 
 
 def _is_loopback(host: str) -> bool:

@@ -12,6 +12,7 @@ from ..engine.results import Description, Listing, Message
 from ..errors import PenstockError
 from ..grammar import ast
 from ..storage.log.protocol import HEADERS
+from ..storage.values.arrow_streams import from_arrow_stream
 from .access import Need, check, check_need, topic_need
 from .accounts import Account
 from .http import ARROW, Request
@@ -240,7 +241,7 @@ def _bytes(text: Any) -> bytes | None:
 
 def _row(data: bytes) -> dict[str, Any]:
     """Read the one row of an Arrow stream.  Raises: ValueError, pa.ArrowException."""
-    table = pa.ipc.open_stream(pa.BufferReader(data)).read_all()
+    table = from_arrow_stream(data)
     table.validate(full=True)
     (row,) = table.to_pylist(maps_as_pydicts="strict")
     return row
