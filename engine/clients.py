@@ -27,6 +27,7 @@ class ClientMethods:
     """The methods of a database for the log's clients; see docs/reference/clients.md."""
 
     _clients: Clients
+    _use: object
 
     if TYPE_CHECKING:
 
@@ -63,7 +64,9 @@ class ClientMethods:
         options = ProducerOptions(
             compression, linger_ms, batch_bytes, max_in_flight, buffer_memory, max_block_ms, durable, background
         )
-        return self._clients.producer(id, options)
+        made = self._clients.producer(id, options)
+        made.use = self._use
+        return made
 
     def consumer(
         self,
@@ -109,7 +112,9 @@ class ClientMethods:
             client_id=client_id,
             durable=durable,
         )
-        return self._clients.consumer(topics, options, on_assigned=on_assigned, on_revoked=on_revoked, on_lost=on_lost)
+        made = self._clients.consumer(topics, options, on_assigned=on_assigned, on_revoked=on_revoked, on_lost=on_lost)
+        made.use = self._use
+        return made
 
     @property
     def groups(self) -> Groups:

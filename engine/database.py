@@ -59,7 +59,10 @@ def connect(
     """Open a database, or make a new one.
 
     A directory that this process already has open is shared.  All its `Database` objects see the same data, each has its own
-    SET and DEFINE, and closing the last one closes the files.  No other process can open it meanwhile.
+    SET and DEFINE, and closing the last one closes the files.  No other process can open it meanwhile.  Objects that were
+    dropped without `Database.close` do not count, unless what was made from them (a session, a producer, a consumer, a
+    subscription) is still there.  Dropping alone closes nothing: a directory whose last object was dropped stays open until
+    the process ends, or another object is opened and closed.
 
     Args:
         path: its directory, ``~`` stands for your home; None keeps everything in memory.
@@ -118,16 +121,16 @@ class Database(Session):
     def __init__(self, path: Path | None, settings: Settings, how: ConnectArguments) -> None:
         """Use `connect` instead."""
         self.path = path
-        self._opened = opened(path, settings, how)
+        self._opened, self._held = opened(path, settings, how)
         self._closed = False
         self._sessions: WeakSet[Session] = WeakSet()
         engine = self._opened.engine
         try:
             self._base = settings.other_than(self._opened.settings)[1]
             state = SessionState(engine.settings.for_session(self._base))
-            super().__init__(engine, self._opened.clients, state, frame_of_caller)
+            super().__init__(engine, self._opened.clients, state, frame_of_caller, self._held)
         except BaseException:
-            self._opened.release()
+            self._opened.release(self._held)
             raise
 
     # --- sessions --------------------------------------------------------------------------
@@ -159,7 +162,7 @@ class Database(Session):
         state = SessionState(
             self._engine.settings.for_session({**self._base, **(properties or {})}), variables, user, headers
         )
-        session = Session(self._engine, self._clients, state)
+        session = Session(self._engine, self._clients, state, use=self._use)
         self._sessions.add(session)
         return session
 
@@ -368,7 +371,7 @@ class Database(Session):
         """Stop the queries after their present steps and close the log.  Nothing committed is lost.
 
         If this process has the directory open more than once, only this object's own reads end; closing the last one closes
-        the directory.  In a process forked from the one that opened it this does nothing.
+        the directory (`connect` says which count).  In a process forked from the one that opened it this does nothing.
         """
         if self._closed or self._engine.log.foreign:
             return
@@ -376,7 +379,7 @@ class Database(Session):
         for session in self._sessions:
             session.close()
         super().close()
-        self._opened.release()
+        self._opened.release(self._held)
 
     def __enter__(self) -> Database:
         return self

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakSet
 
 from ..errors import StatementError
 from ..runtime import processing_log
@@ -55,20 +57,44 @@ class ConnectArguments:
     kafka: KafkaPlace | None = None
 
 
+class Use:
+    """Marks that an open database is in use.
+
+    A `Database` holds one, and so does what was made from it and works without it: sessions, clients, subscriptions.  When
+    all of them are garbage, the use does not count any more, as if the `Database` had been closed.
+    """
+
+    __slots__ = ("__weakref__",)
+
+
 class Opened:
-    """An open database, and the number of `Database` objects that share it."""
+    """An open database, shared by `Database` objects.  It is closed by whoever closes the last `Use`.
+
+    Garbage alone closes nothing: it is collected on any thread, at any moment, and closing takes locks and waits.
+    """
 
     def __init__(self, engine: Engine, clients: Clients, settings: Settings, how: ConnectArguments) -> None:
         self.engine = engine
         self.clients = clients
         self.settings = settings
         self.how = how
-        self.count = 1
         self.process = os.getpid()
         self.following: Following | None = None
         self.directory: Files | None = None
         """The directory to close with it, if the log is elsewhere."""
-        self.place: _Place | None = None
+        self.place = _Place()
+        self._uses: WeakSet[Use] = WeakSet()
+
+    def use(self) -> Use:
+        """Begin to use it."""
+        made = Use()
+        self._uses.add(made)
+        return made
+
+    @property
+    def used(self) -> bool:
+        """Whether somebody uses it, as far as garbage has been collected."""
+        return len(self._uses) > 0
 
     def check_same(self, settings: Settings, how: ConnectArguments) -> None:
         """Check that it was opened with the same arguments.  Raises: StatementError."""
@@ -91,17 +117,20 @@ class Opened:
                 suggestion="Leave them out, or close the other one first.",
             )
 
-    def release(self) -> None:
-        """Drop one `Database`; the last one closes the queries and the log."""
-        if self.place is None:
-            self._close()
-            return
+    def release(self, use: Use) -> None:
+        """End a use; with the last one, close the queries and the log."""
         with self.place.lock:
-            self.count -= 1
-            if self.count:
-                return
+            self._uses.discard(use)
+            if not self.used:
+                self.close()
+
+    def close(self) -> None:
+        """Close the queries and the log.  The caller holds the lock of the place."""
+        if self.place.opened is self:
             self.place.opened = None
-            self._close()
+        if self in _IN_MEMORY:
+            _IN_MEMORY.remove(self)
+        self._close()
 
     def _close(self) -> None:
         engine = self.engine
@@ -123,7 +152,7 @@ class Opened:
                     self.directory.close()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Place:
     """A directory; its lock is held while it is opened and closed."""
 
@@ -132,28 +161,52 @@ class _Place:
 
 
 _PLACES: dict[str, _Place] = {}
+_IN_MEMORY: list[Opened] = []
 _GUARD = threading.Lock()
 
 
-def opened(path: Path | None, settings: Settings, how: ConnectArguments) -> Opened:
+def opened(path: Path | None, settings: Settings, how: ConnectArguments) -> tuple[Opened, Use]:
     """Open a database, or share the one that this process has open.
+
+    One that was dropped without being closed is closed here if it is in memory, or if the arguments are other ones.
 
     Raises:
         StatementError, StorageError: see `connect`.
     """
     if path is None:
-        return _open(None, settings, how)
+        _close_unused()
+        made = _open(None, settings, how)
+        use = made.use()
+        _IN_MEMORY.append(made)
+        return made, use
     with _GUARD:
         place = _PLACES.setdefault(os.path.realpath(path), _Place())
     with place.lock:
         found = place.opened
         if found is not None and found.process == os.getpid() and not found.engine.closed:
-            found.check_same(settings, how)
-            found.count += 1
-            return found
+            try:
+                found.check_same(settings, how)
+            except StatementError:
+                gc.collect()  # what only refers to itself is used by nobody
+                if found.used:
+                    raise
+                found.close()
+            else:
+                return found, found.use()
         made = _open(path, settings, how)
         made.place, place.opened = place, made
-        return made
+        return made, made.use()
+
+
+def _close_unused() -> None:
+    """Close the databases in memory that nobody can reach any more."""
+    for found in list(_IN_MEMORY):
+        if found.process != os.getpid():
+            _IN_MEMORY.remove(found)
+            continue
+        with found.place.lock:
+            if not found.engine.closed and not found.used:
+                found.close()
 
 
 def _open(path: Path | None, settings: Settings, how: ConnectArguments) -> Opened:

@@ -18,6 +18,7 @@ from ..runtime.clients.records import RawRecord
 from ..runtime.clock import now_ms, use_clock
 from ..runtime.host import Token, names_to_wait_for
 from ..runtime.subscriptions import Subscription
+from ..runtime.topic_tail import TopicTail
 from ..storage import interrupts
 from ..storage.log.ownership import refused_write
 from ..storage.log.protocol import OffsetReset, Transaction
@@ -64,8 +65,15 @@ class Session(ClientMethods):
         clients: Clients,
         state: SessionState,
         lookup: Callable[[str], Any] = lambda name: None,
+        use: object = None,
     ) -> None:
+        """
+        Args:
+            lookup: finds data of the program by name.
+            use: keeps the database open, see `penstock.engine.opened.Use`; None for the engine's own sessions.
+        """
         self._engine = engine
+        self._use = use
         self._lookup = lookup
         self._clients = clients
         self._state = state
@@ -149,10 +157,15 @@ class Session(ClientMethods):
             return self._create_from_file(statement, alongside, script)
         result = execute(Context(self._engine, self._state, alongside), statement)
         if isinstance(result, PushResult):
-            self._state.reading.add(result.subscription)
+            self._reads(result.subscription)
         elif isinstance(result, PrintResult):
-            self._state.reading.add(result.tail)
+            self._reads(result.tail)
         return result
+
+    def _reads(self, reader: Subscription | TopicTail) -> None:
+        """Close what reads rows with the session; until then it keeps the database open."""
+        self._state.reading.add(reader)
+        reader.use = self._use
 
     def _create_from_file(
         self, statement: ast.CreateFrom, alongside: Callable[[Transaction], None] | None, script: Path | None
@@ -425,7 +438,7 @@ class Session(ClientMethods):
                 subscription = select.push(Context(self._engine, self._state), query, overflow, resume).subscription
             except StatementError as error:
                 raise self._hinted(error, text).located(text) from error.__cause__
-            self._state.reading.add(subscription)
+            self._reads(subscription)
             return subscription
 
     @property

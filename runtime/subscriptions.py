@@ -389,6 +389,8 @@ class Subscription:
     ) -> None:
         self.columns = columns
         self.query_id = query_id
+        self.use: object = None
+        """Keeps what it reads open, for whoever made it."""
         self._feed = feed
         self._to_columns = to_columns
         weakref.finalize(self, feed.abandon).atexit = False

@@ -56,6 +56,8 @@ class TopicTail:
         limit: int | None = None,
     ) -> None:
         self.topic = topic
+        self.use: object = None
+        """Keeps what it reads open, for whoever made it."""
         self.limited = limit is not None
         self.limit_reached = limit == 0
         self._log = log

@@ -49,6 +49,8 @@ class Accumulator:
         self.sending = threading.RLock()
         """The thread that begins a batch holds it."""
         self.closed = False
+        self.abandoned = False
+        """Set when the producer is garbage: nothing more will come."""
         self._options = options
         self._begin = begin
         self._guard = threading.Lock()
@@ -285,6 +287,9 @@ class Accumulator:
     def _send_in_background(self) -> None:
         while not self.closed:
             due_s = self._due_s()
+            if due_s is None and self.abandoned:
+                self._begun.put(None)
+                return
             if due_s is None or due_s > 0:
                 self._asleep.acquire(timeout=-1 if due_s is None else due_s)
                 continue
@@ -303,6 +308,14 @@ class Accumulator:
                 return None
             batch = self._waiting[0]
             return 0.0 if batch.size >= self._options.batch_bytes else batch.deadline_s - time.monotonic()
+
+    def abandon(self) -> None:
+        """Note that the producer was dropped: the threads write what waits, and end.
+
+        Called on any thread at any moment, so it takes no lock.
+        """
+        self.abandoned = True
+        self._wake()
 
     def close(self) -> None:
         """See `Producer.close`."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from ...errors import ClientError
+from ...errors import ClientError, PenstockError
 from ...storage.log.protocol import Log
+from .accumulator import Accumulator
 from .consumer import Consumer
 from .consumer_options import ConsumerOptions
 from .coordinator import Coordinator
@@ -17,6 +20,15 @@ from .membership import Listener, Topics
 from .producer import Producer, ProducerOptions
 
 __all__ = ["Clients"]
+
+_open: weakref.WeakSet[Clients] = weakref.WeakSet()
+
+
+@atexit.register
+def _write_what_waits() -> None:
+    """The process ends: write what producers have sent that nobody has closed."""
+    for clients in list(_open):
+        clients.write_what_waits()
 
 
 class Clients:
@@ -44,11 +56,13 @@ class Clients:
         self._refused = refused
         self._seconds = seconds
         self._coordinator = Coordinator(log, seconds)
-        self._producers: weakref.WeakSet[Producer] = weakref.WeakSet()
+        self._accumulators: weakref.WeakSet[Accumulator] = weakref.WeakSet()
+        """Of the producers, which may be garbage while these still have something to write."""
         self._consumers: weakref.WeakSet[Consumer] = weakref.WeakSet()
         self._guard = threading.Lock()
         self._closed = False
         self.groups = Groups(log, self._coordinator)
+        _open.add(self)
 
     def producer(self, producer_id: str | None, options: ProducerOptions) -> Producer:
         """See `Producer`."""
@@ -63,7 +77,7 @@ class Clients:
         )
         with self._guard:
             self._check_open()
-            self._producers.add(made)
+            self._accumulators.add(made.accumulator)
         return made
 
     def consumer(
@@ -96,6 +110,21 @@ class Clients:
         if self._closed:
             raise ClientError("the database is closed")
 
+    def write_what_waits(self) -> None:
+        """Write what producers have sent that nobody will close any more.
+
+        Over Kafka this is left out: its brokers may be gone, and would be waited for.
+        """
+        if self._closed or self._log.foreign or self._log.capabilities.shared:
+            return
+        left = list(self._accumulators)
+        for accumulator in left:
+            with suppress(PenstockError):  # nobody is there to be told
+                accumulator.close()
+        if left:
+            with suppress(PenstockError):  # the log's own last flush may have been before this
+                self._log.flush()
+
     def close(self) -> None:
         """Close all consumers, then all producers, after writing what was sent.
 
@@ -106,7 +135,7 @@ class Clients:
             return
         with self._guard:
             self._closed = True
-            clients: list[Consumer | Producer] = [*self._consumers, *self._producers]
+            clients: list[Consumer | Accumulator] = [*self._consumers, *self._accumulators]
         first: Exception | None = None
         for client in clients:
             try:

@@ -55,6 +55,8 @@ class Consumer:
         seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         options.check()
+        self.use: object = None
+        """Keeps the log open, for whoever made the consumer."""
         self._log = log
         self._options = options
         self._seconds = seconds

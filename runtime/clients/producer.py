@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -10,9 +11,10 @@ from typing import Any, Literal
 from ...errors import ClientError, PenstockError
 from ...storage import interrupts
 from ...storage.log.ownership import refused_write
-from ...storage.log.protocol import Committing, Log, TopicPartition
+from ...storage.log.protocol import Log, TopicPartition
 from .accumulator import Accumulator
-from .batch_writer import BatchMetadata, BatchWriter, Bulk, Delivery, ProducerBatch, RecordMetadata, Send, fail_all, size_of
+from .batch_writer import BatchMetadata, Bulk, Delivery, ProducerBatch, RecordMetadata, Send, fail_all, size_of
+from .beginning import BatchBeginner
 from .consumer import Consumer
 from .coordinator import Coordinator, GroupMetadata
 from .producer_options import ProducerOptions
@@ -24,6 +26,9 @@ __all__ = ["Producer", "ProducerOptions", "ProducerTransaction"]
 @interrupts.doors(but={"send"})  # (which `Accumulator.add` sees to: it is called for every record)
 class Producer:
     """Sends records.  Thread-safe; close it, or use it as a context manager.
+
+    A producer that is dropped, or still there when the process ends in the usual way, has its records written all the same;
+    without a thread of its own (``background=False``) only the latter.
 
     Args:
         producer_id: with an id, records are numbered per partition.  A repeated number is recognised also after a crash, and
@@ -48,21 +53,18 @@ class Producer:
         if producer_id is not None and (not isinstance(producer_id, str) or not producer_id):
             raise ClientError("the id of a producer is text")
         self.id = producer_id
+        self.use: object = None
+        """Keeps the log open, for whoever made the producer."""
         self._log = log
         self._coordinator = coordinator
         self._options = options
         self._clock_ms = clock_ms
-        self._admit = admit
         self._refused = refused
-        self._identity = None if producer_id is None else (producer_id, log.open_producer(producer_id))
-        self._accumulator = Accumulator(
-            options,
-            1
-            if producer_id is not None
-            else options.max_in_flight,  # what it numbers next, the log knows when it is through
-            lambda items: self._begin(items, self._identity),
-        )
-        self._turns: dict[str, int] = {}
+        identity = None if producer_id is None else (producer_id, log.open_producer(producer_id))
+        self._beginner = BatchBeginner(log, options, identity, admit)
+        in_flight = 1 if producer_id is not None else options.max_in_flight  # what it numbers next, the log knows after it
+        self._accumulator = Accumulator(options, in_flight, self._beginner.begin)
+        weakref.finalize(self, self._accumulator.abandon).atexit = False
 
     # --- sending ---------------------------------------------------------------------------
 
@@ -149,38 +151,6 @@ class Producer:
         self._log.check_process()
         self._accumulator.flush()
 
-    def _begin(
-        self,
-        items: Sequence[Send | Bulk],
-        identity: tuple[str, int] | None,
-        positions: Mapping[str, Mapping[TopicPartition, int]] | None = None,
-        *,
-        whole: bool = False,
-    ) -> tuple[BatchWriter, Committing]:
-        """Give items and offsets of groups their place in the log.  Call it with ``Accumulator.sending`` held.
-
-        Args:
-            whole: write all of the items or none; otherwise those that can be written.
-        """
-        self._admit(list(dict.fromkeys(item.topic for item in items)))
-        transaction = self._log.transaction()
-        if self._options.compression is not None:
-            transaction.set_compression(self._options.compression)
-        writer = BatchWriter(self._log, transaction, identity, self._next_turn)
-        writer.add(items)
-        refused = writer.refused(items) if whole else None
-        if refused is not None:
-            transaction.abort()
-            raise refused
-        for group, places in (positions or {}).items():
-            transaction.set_positions(group, places)
-        return writer, transaction.begin_commit(self._options.durable)
-
-    def _next_turn(self, topic: str, count: int) -> int:
-        turn = self._turns.get(topic, 0)
-        self._turns[topic] = turn + count
-        return turn
-
     def last_sequence(self, topic: str, partition: int = 0) -> int | None:
         """The sequence number of this producer's last committed record in a partition; None if there is none.
 
@@ -208,6 +178,11 @@ class Producer:
         return ProducerTransaction(self)
 
     # --- life cycle ------------------------------------------------------------------------
+
+    @property
+    def accumulator(self) -> Accumulator:
+        """What waits to be written; it outlives the producer."""
+        return self._accumulator
 
     def close(self) -> None:
         """Write what waits, and close.  In a process forked from the one that opened the log this does nothing.
@@ -317,7 +292,7 @@ class ProducerTransaction:
                     group = producer._coordinator.group(who.group)
                     held.enter_context(group.committing(who, offsets))
                     positions.setdefault(group.stored_name, {}).update(offsets)
-                writer, committing = producer._begin(items, producer._identity, positions, whole=True)
+                writer, committing = producer._beginner.begin(items, positions, whole=True)
                 commit = committing.result()
             writer.settle(commit)
         except BaseException as error:
