@@ -160,7 +160,8 @@ kill-demo: setup
 server-clients: setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[clients]"
 	mkdir -p build/npm
-	-npm --prefix build/npm install --no-audit --no-fund --ignore-scripts ksqldb-client@1.0.5 @cubejs-backend/ksql-driver@1.7.43
+	-npm --prefix build/npm install --no-audit --no-fund --ignore-scripts ksqldb-client@1.0.5 \
+	    @cubejs-backend/ksql-driver@1.7.43 ksqldb-js@1.1.2 ksqldb@0.0.1 @kafkajs/confluent-schema-registry@4.1.0
 	$(BIN)/python -m pytest tests/server_clients -q -rs
 
 # The web console's files.  Whoever changes its sources runs this (it takes node and npm) and commits what it writes.

@@ -201,13 +201,12 @@ class _Inserting:
             upto = self._inserted
             if upto > self._acknowledged:
                 first, last = self._acknowledged, min(upto, self._acknowledged + _BATCH_LINES)
-                if self._array:
-                    lead = "" if first == 0 else ",\n"
-                    text = lead + ",\n".join([f'{{"status":"ok","seq":{seq}}}' for seq in range(first, last)])
-                else:
-                    text = "".join([f'{{"status":"ok","seq":{seq}}}\n' for seq in range(first, last)])
+                before, after = (b",\n", b"") if self._array else (b"", b"\n")
+                texts = [b'%b{"status":"ok","seq":%d}%b' % (before, seq, after) for seq in range(first, last)]
+                if first == 0:
+                    texts[0] = texts[0].removeprefix(before)
                 self._acknowledged = last
-                await self._request.write(text.encode())
+                await self._request.write_each(texts)
                 continue
             if self._finished:
                 break

@@ -40,6 +40,7 @@ _SCHEMA: dict[str, Any] = {
 _REGISTRY = "application/vnd.schemaregistry.v1+json"
 _PLAIN = "text/plain"
 _LEVEL = {"compatibility": _TEXT}
+_MODE = {"mode": _TEXT}
 _RECORD = {
     "key": {"type": ["string", "null"], "contentEncoding": "base64"},
     "value": {"type": ["string", "null"], "contentEncoding": "base64"},
@@ -107,6 +108,7 @@ def operations() -> list[tuple[str, str, dict[str, Any]]]:
     rows = (DELIMITED, JSON, KSQL_JSON, ARROW, EVENTS)
     facts, own, registry = (KSQL_JSON, JSON), (JSON,), (_REGISTRY,)
     flag = {"enum": ["true", "false"]}
+    deleted, version = {"deleted": flag, "deletedOnly": flag}, "/subjects/{subject}/versions/{version}"
     names = {"type": "array", "items": _TEXT}
     chosen = {"durable": flag, "producer": _TEXT, "sequence": {"type": "integer"}}
     place = {name: {"type": "string", "description": meaning} for name, meaning in _RECORDS.items()}
@@ -189,13 +191,16 @@ def operations() -> list[tuple[str, str, dict[str, Any]]]:
         ("post", "/v1/topics/{name}/records", "append one record as it is", own, {"body": _json(_RECORD)}),
         ("get", "/metrics", "Prometheus' text format", (_PLAIN,), {}),
         ("get", "/openapi.json", "this document", own, {}),
-        ("get", "/subjects", "names of subjects", registry, {"query": {"subjectPrefix": _TEXT}}),
-        ("get", "/subjects/{subject}/versions", "numbers of versions", registry, {}),
+        ("get", "/subjects", "names of subjects", registry, {"query": {"subjectPrefix": _TEXT, **deleted}}),
+        ("get", "/subjects/{subject}/versions", "numbers of versions", registry, {"query": deleted}),
         ("post", "/subjects/{subject}/versions", "register a schema", registry, {"body": schema}),
         ("post", "/subjects/{subject}", "find a schema's version", registry, {"body": schema}),
         ("delete", "/subjects/{subject}", "remove a subject", registry, {"query": {"permanent": flag}}),
-        ("get", "/subjects/{subject}/versions/{version}", "a version", registry, {"query": {"format": _TEXT}}),
-        ("get", "/subjects/{subject}/versions/{version}/schema", "its schema alone", registry, {}),
+        ("get", version, "a version", registry, {"query": {"format": _TEXT, "deleted": flag}}),
+        ("delete", version, "remove a version", registry, {"query": {"permanent": flag}}),
+        ("get", f"{version}/schema", "its schema alone", registry, {}),
+        ("get", f"{version}/referencedby", "ids of schemas that refer to it", registry, {}),
+        ("get", "/schemas", "all versions", registry, {"query": {"subjectPrefix": _TEXT, "latestOnly": flag, **deleted}}),
         ("get", "/schemas/types", "kinds of schemas", registry, {}),
         ("get", "/schemas/ids/{id}", "a schema", registry, {"query": {"format": _TEXT}}),
         ("get", "/schemas/ids/{id}/schema", "its text", registry, {}),
@@ -203,6 +208,7 @@ def operations() -> list[tuple[str, str, dict[str, Any]]]:
         ("get", "/schemas/ids/{id}/subjects", "subjects that have it", registry, {}),
         ("get", "/config", "the level of compatibility", registry, {}),
         ("put", "/config", "set it", registry, {"body": _json(_LEVEL, "compatibility")}),
+        ("delete", "/config", "back to BACKWARD", registry, {}),
         ("get", "/config/{subject}", "a subject's own", registry, {"query": {"defaultToGlobal": flag}}),
         ("put", "/config/{subject}", "set it", registry, {"body": _json(_LEVEL, "compatibility")}),
         ("delete", "/config/{subject}", "back to the default", registry, {}),
@@ -221,6 +227,7 @@ def operations() -> list[tuple[str, str, dict[str, Any]]]:
             {"body": schema, "query": {"verbose": flag}},
         ),
         ("get", "/mode", "whether schemas can be registered", registry, {}),
+        ("put", "/mode", "READWRITE is taken, others are refused", registry, {"body": _json(_MODE, "mode")}),
     ]
     return [(method, path, _operation(path, summary, *types, **how)) for method, path, summary, types, how in listed]
 

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from typing import Any, Final
 
+import h2.events
 import h2.exceptions
 import hypercorn.config
 import hypercorn.protocol
@@ -78,7 +79,10 @@ class _Pieces(hypercorn.protocol.h2.StreamBuffer):
             await self._paused.wait()
 
     async def pop(self, max_length: int) -> bytes:
-        if not self._waiting or max_length <= 0:
+        if not self._waiting:
+            await self._is_empty.set()  # an answer without a body waits for this, too
+            return b""
+        if max_length <= 0:
             return b""
         data = self._waiting.popleft()
         if len(data) > max_length:
@@ -96,10 +100,20 @@ hypercorn.protocol.h2.StreamBuffer = _Pieces  # type: ignore[misc]
 
 
 class _Frames(hypercorn.protocol.h2.H2Protocol):
-    """HTTP/2 in which an answer's last DATA frame ends the stream, if it is known to be the last when it is sent.
+    """HTTP/2 for clients that take a DATA frame for a row, or that send on after their answer.
 
-    hypercorn ends each stream by an empty frame, which clients that take a DATA frame for a row cannot read.
+    An answer's last DATA frame ends the stream, if it is known to be the last when it is sent.  hypercorn ends each stream
+    by an empty frame, which such clients cannot read.
     """
+
+    async def _handle_events(self, events: list[h2.events.Event]) -> None:
+        """Drop what still comes of an answered request; hypercorn would end the connection, with all others in it."""
+        for event in events:
+            if isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
+                self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                await self._flush()
+            else:
+                await super()._handle_events([event])
 
     async def _send_data(self, stream_id: int) -> None:
         buffer, ended = self.stream_buffers[stream_id], False

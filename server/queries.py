@@ -17,7 +17,7 @@ from ..errors import PenstockError
 from ..grammar import ast
 from .access import Need, check, check_need
 from .accounts import Account
-from .http import ARROW, DELIMITED, EVENTS, JSON, KSQL_JSON, Disconnected, Request, until_disconnect
+from .http import ARROW, DELIMITED, EVENTS, FRAMES_MAX, JSON, KSQL_JSON, Disconnected, Request, until_disconnect
 from .problems import (
     BAD_REQUEST,
     BAD_STATEMENT,
@@ -36,9 +36,7 @@ from .tokens import read_token, write_token
 _PULL_TOKEN = "request.ksql.query.pull.consistency.token.vector"
 _PUSH_TOKEN = "request.ksql.query.push.continuation.token"
 _FLUSH_ROWS = 1_000
-"""Rows of a pull answer in one write.  Over HTTP/2, where clients take a DATA frame for a row, an answer with no more rows
-than this is written row by row.
-"""
+"""Rows of a pull answer in one write, where not each has its own."""
 _NUMBERS = itertools.count(1)
 
 
@@ -200,7 +198,7 @@ class Queries:
             for batch in arrow.to_batches():
                 parts += format_.rows(batch.columns, schema, None)
         else:
-            single = request.is_http2 and arrow.num_rows <= _FLUSH_ROWS
+            single = request.is_http2 and arrow.num_rows <= FRAMES_MAX
             for start in range(0, max(1, arrow.num_rows), _FLUSH_ROWS):
                 piece = arrow.slice(start, _FLUSH_ROWS)
                 rows = format_.rows(piece.columns, schema, None)

@@ -33,6 +33,10 @@ class RegistryError(Exception):
         self.message = message
 
 
+class _Raw(str):
+    """A schema that is an answer as it is."""
+
+
 def _no_subject(name: str) -> RegistryError:
     return RegistryError(404, 40401, f"Subject '{name}' not found.")
 
@@ -66,7 +70,10 @@ class RegistryApi:
             content = {"error_code": error.code, "message": error.message}
             await request.respond_json(content, error.status, error.headers, content_type=CONTENT_TYPE)
         else:
-            await request.respond_json(found, content_type=CONTENT_TYPE)
+            if isinstance(found, _Raw):
+                await request.respond(found.encode(), CONTENT_TYPE)
+            else:
+                await request.respond_json(found, content_type=CONTENT_TYPE)
 
     def _checked(self, *call: Any) -> Any:
         """Call the handler, and convert the registry's errors to those of the protocol."""
@@ -78,40 +85,34 @@ class RegistryApi:
     def _call(self, method: str, parts: list[str], body: dict[str, Any], query: dict[str, str], account: Account) -> Any:
         match [method, *parts]:
             case ["GET", "subjects"]:
-                prefix = query.get("subjectPrefix", "")
-                return [s for s in self._registry.subjects() if s.startswith(prefix) and self._sees(account, s)]
+                return self._subjects(query, account)
             case ["GET", "subjects", subject, "versions"]:
-                return self._versions(subject, account)
+                return sorted(self._versions_asked(subject, query, account))
             case ["POST", "subjects", subject, "versions"]:
                 self._need(account, "write", subject)
                 return self._register(subject, body, account)
             case ["POST", "subjects", subject]:
-                self._need(account, "read", subject)
-                return self._lookup(subject, body)
+                return self._lookup(subject, body, query, account)
             case ["GET", "subjects", subject, "versions", version]:
-                found = self._version(subject, version, account)
+                found = self._version(subject, version, query, account)
                 return _version_json(replace(found, schema=self._in_form(found.schema, query)))
             case ["GET", "subjects", subject, "versions", version, "schema"]:
-                import msgspec
-
-                text = self._version(subject, version, account).schema.text
-                try:
-                    return msgspec.json.decode(text)
-                except msgspec.DecodeError:
-                    return text
+                return _Raw(self._version(subject, version, query, account).schema.text)
+            case ["GET", "subjects", subject, "versions", version, "referencedby"]:
+                named = self._version(subject, version, query, account)
+                return sorted({r.id for r in self._referring(subject, [named.version]) if self._sees(account, r.subject)})
             case ["DELETE", "subjects", subject]:
-                self._need(account, "write", subject)
-                versions = self._versions(subject, account)
-                if query.get("permanent", "false").lower() != "true":
-                    self._registry.delete_subject(subject)
-                    self._service.audit.changed(account.name, f"DELETE SUBJECT {subject}")
-                return versions
+                return self._delete(subject, None, query, account)
+            case ["DELETE", "subjects", subject, "versions", version]:
+                return self._delete(subject, version, query, account)[0]
+            case ["GET", "schemas"]:
+                return [_version_json(r) for r in self._schemas(query, account)]
             case ["GET", "schemas", "types"]:
                 return list(_TYPES)
             case ["GET", "schemas", "ids", number]:
                 return _schema_json(self._in_form(self._by_id(number, account), query))
             case ["GET", "schemas", "ids", number, "schema"]:
-                return self._by_id(number, account).text
+                return _Raw(self._by_id(number, account).text)
             case ["GET", "schemas", "ids", number, "versions"]:
                 return [{"subject": r.subject, "version": r.version} for r in self._with_id(number, account)]
             case ["GET", "schemas", "ids", number, "subjects"]:
@@ -121,10 +122,16 @@ class RegistryApi:
             case ["PUT", "config"]:
                 check_need(account, Need("admin", what="the registry's default level"))
                 return self._set_level(None, body, account)
+            case ["DELETE", "config"]:
+                check_need(account, Need("admin", what="the registry's default level"))
+                before = self._registry.level()
+                self._registry.set_level(None)
+                self._service.audit.changed(account.name, "SET COMPATIBILITY (default) (default)")
+                return {"compatibilityLevel": before}
             case ["GET", "config", subject]:
                 self._need(account, "read", subject)
                 own = self._registry.own_level(subject)
-                if own is None and query.get("defaultToGlobal", "false").lower() != "true":
+                if own is None and not _is_on(query, "defaultToGlobal"):
                     raise RegistryError(
                         404, 40408, f"Subject '{subject}' does not have subject-level compatibility configured"
                     )
@@ -147,6 +154,10 @@ class RegistryApi:
                 return self._compatible_with(subject, version, body, query, account)
             case ["GET", "mode"] | ["GET", "mode", _]:
                 return {"mode": "READWRITE"}
+            case ["PUT", "mode", *_]:
+                return _only_mode(body.get("mode"))
+            case ["DELETE", "mode", subject]:
+                raise RegistryError(404, 40409, f"Subject '{subject}' has no mode of its own")
             case ["GET", "contexts"]:
                 return ["."]
         raise RegistryError(404, 404, "HTTP 404 Not Found")
@@ -169,20 +180,89 @@ class RegistryApi:
             self._service.audit.refused(account.name, f"{role.upper()} SUBJECT {subject}", error.message)
             raise
 
-    def _versions(self, subject: str, account: Account) -> list[int]:
+    def _subjects(self, query: dict[str, str], account: Account) -> list[str]:
+        """The subjects that an account may see; with ``deleted`` those that were deleted, too."""
+        prefix = query.get("subjectPrefix", "")
+        found = set(self._registry.subjects())
+        if _is_on(query, "deletedOnly"):
+            found = set(self._registry.deleted_subjects()) - found
+        elif _is_on(query, "deleted"):
+            found |= set(self._registry.deleted_subjects())
+        return sorted(s for s in found if s.startswith(prefix) and self._sees(account, s))
+
+    def _versions_asked(self, subject: str, query: dict[str, str], account: Account) -> dict[int, bool]:
+        """The versions that a request asks for, and whether each was deleted.  Raises: RegistryError, ApiError."""
         self._need(account, "read", subject)
-        found: list[int] = self._registry.versions(subject)
+        found: dict[int, bool] = {}
+        if _is_on(query, "deleted") or _is_on(query, "deletedOnly"):
+            found = dict.fromkeys(self._registry.deleted_versions(subject), True)
+        if not _is_on(query, "deletedOnly"):
+            found |= dict.fromkeys(self._registry.versions(subject), False)
         if not found:
             raise _no_subject(subject)
         return found
 
-    def _version(self, subject: str, version: str, account: Account) -> RegisteredSchema:
-        versions = self._versions(subject, account)
-        number = _version_number(version, versions)
+    def _registered(self, subject: str, version: int, deleted: bool) -> RegisteredSchema:
+        look_up = self._registry.deleted_version if deleted else self._registry.version
+        found: RegisteredSchema = look_up(subject, version)
+        return found
+
+    def _version(self, subject: str, version: str, query: dict[str, str], account: Account) -> RegisteredSchema:
+        versions = self._versions_asked(subject, query, account)
+        number = _version_number(version, sorted(versions))
         if number not in versions:
             raise _no_version(version)
-        found: RegisteredSchema = self._registry.version(subject, number)
+        return self._registered(subject, number, versions[number])
+
+    def _schemas(self, query: dict[str, str], account: Account) -> list[RegisteredSchema]:
+        """The versions of all subjects that a request asks for, or the newest of each."""
+        found = []
+        for subject in self._subjects(query, account):
+            versions = self._versions_asked(subject, query, account)
+            for number in sorted(versions)[-1:] if _is_on(query, "latestOnly") else sorted(versions):
+                found.append(self._registered(subject, number, versions[number]))
+        first, most = (query.get(name, "") for name in ("offset", "limit"))
+        start = int(first) if _is_number(first) else 0
+        return found[start : start + int(most) if _is_number(most) else None]
+
+    def _referring(self, subject: str, versions: list[int]) -> list[RegisteredSchema]:
+        """The schemas that refer to some versions of a subject."""
+        registry, found = self._registry, []
+        for other in registry.subjects():
+            for number in registry.versions(other):
+                registered = registry.version(other, number)
+                if any(r.subject == subject and r.version in versions for r in registered.schema.references):
+                    found.append(registered)
         return found
+
+    def _delete(self, subject: str, version: str | None, query: dict[str, str], account: Account) -> list[int]:
+        """Delete a version, or all; with ``permanent`` those that were deleted already.  Raises: RegistryError, ApiError."""
+        self._need(account, "write", subject)
+        registry, permanent = self._registry, _is_on(query, "permanent")
+        alive, deleted = registry.versions(subject), registry.deleted_versions(subject)
+        if not alive and not deleted:
+            raise _no_subject(subject)
+        chosen, other = (deleted, alive) if permanent else (alive, deleted)
+        what, code = f"Subject '{subject}'", 40405 if permanent else 40404
+        if version is not None:
+            number = _version_number(version, alive or deleted)
+            what, code = f"Version {number} of subject '{subject}'", 40407 if permanent else 40406
+            if number not in alive and number not in deleted:
+                raise _no_version(version)
+            chosen, other = [number] if number in chosen else [], [number] if number in other else []
+        if other and (permanent or not chosen):
+            state = "is not deleted: do that first" if permanent else "is deleted already: add permanent=true"
+            raise RegistryError(404, code, f"{what} {state}")
+        users = self._referring(subject, chosen)
+        if any(r.subject != subject or r.version not in chosen for r in users):
+            raise RegistryError(422, 42206, f"{what} is referred to by {users[0].subject}, version {users[0].version}")
+        if not permanent and version is None:
+            registry.delete_subject(subject)
+        else:
+            for number in chosen:
+                (registry.forget_version if permanent else registry.delete_version)(subject, number)
+        self._service.audit.changed(account.name, f"DELETE {what}{' PERMANENTLY' if permanent else ''}")
+        return list(chosen)
 
     def _register(self, subject: str, body: dict[str, Any], account: Account) -> dict[str, Any]:
         schema = _schema_of(body)
@@ -205,13 +285,11 @@ class RegistryApi:
             self._registry.version(subject, number).schema.same_as(schema) for number in self._registry.versions(subject)
         )
 
-    def _lookup(self, subject: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _lookup(self, subject: str, body: dict[str, Any], query: dict[str, str], account: Account) -> dict[str, Any]:
         schema = _schema_of(body)
-        versions = self._registry.versions(subject)
-        if not versions:
-            raise _no_subject(subject)
-        for number in reversed(versions):
-            found = self._registry.version(subject, number)
+        versions = self._versions_asked(subject, query, account)
+        for number in sorted(versions, reverse=True):
+            found = self._registered(subject, number, versions[number])
             if found.schema.same_as(schema):
                 return _version_json(found)
         raise RegistryError(404, 40403, "Schema not found")
@@ -248,7 +326,7 @@ class RegistryApi:
     ) -> dict[str, Any]:
         from ..storage.schemas.compatibility import incompatibilities
 
-        older = self._version(subject, version, account).schema
+        older = self._version(subject, version, {}, account).schema
         level = self._registry.level(subject).removesuffix("_TRANSITIVE")
         schema = _schema_of(body)
         try:
@@ -267,9 +345,22 @@ class RegistryApi:
 
 def _compatible(problems: list[str], query: dict[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {"is_compatible": not problems}
-    if query.get("verbose", "false").lower() == "true":
+    if _is_on(query, "verbose"):
         found["messages"] = problems
     return found
+
+
+def _is_on(query: dict[str, str], name: str) -> bool:
+    return query.get(name, "false").lower() == "true"
+
+
+def _only_mode(mode: Any) -> dict[str, Any]:
+    """Take the one mode that there is.  Raises: RegistryError."""
+    if mode not in ("READWRITE", "READONLY", "READONLY_OVERRIDE", "IMPORT", "FORWARD"):
+        raise RegistryError(422, 42204, f"Invalid mode: {mode}")
+    if mode != "READWRITE":
+        raise RegistryError(422, 42205, f"this registry is always READWRITE: there is no mode {mode}")
+    return {"mode": mode}
 
 
 def _schema_of(body: dict[str, Any]) -> SchemaText:

@@ -119,6 +119,30 @@ class SchemaRegistry(Protocol):
         """Remove a subject, and return its versions.  Their ids stay readable, since records refer to them."""
         ...
 
+    def delete_version(self, subject: str, version: int) -> None:
+        """Remove a version of a subject; nothing happens if there is none.  Its id stays readable."""
+        ...
+
+    def deleted_versions(self, subject: str) -> list[int]:
+        """The versions that were removed and are still remembered, ascending.  Their numbers are not given again."""
+        ...
+
+    def deleted_version(self, subject: str, version: int) -> RegisteredSchema:
+        """A version that was removed.
+
+        Raises:
+            DataError: there is none.
+        """
+        ...
+
+    def deleted_subjects(self) -> list[str]:
+        """The subjects with removed versions, sorted."""
+        ...
+
+    def forget_version(self, subject: str, version: int) -> None:
+        """Remember a removed version no more."""
+        ...
+
     def level(self, subject: str | None = None) -> str:
         """The level of compatibility that holds for a subject: its own or the default."""
         ...

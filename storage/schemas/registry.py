@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,9 +46,15 @@ __all__ = [
 
 @dataclass(slots=True)
 class _Subject:
+    """A subject: ids of schemas by version, of those that hold and of those that were removed."""
+
     versions: dict[int, int] = field(default_factory=dict)
+    deleted: dict[int, int] = field(default_factory=dict)
     level: str | None = None
-    last_version: int = 0
+
+    @property
+    def next_version(self) -> int:
+        return max((*self.versions, *self.deleted), default=0) + 1
 
 
 class EmbeddedRegistry:
@@ -83,19 +89,23 @@ class EmbeddedRegistry:
             if problems:
                 raise incompatible(subject, problems, self.level(subject))
             chosen = self._choose_id(schema, id)
-            self._write(
-                {"keytype": "SCHEMA", "subject": subject, "version": entry.last_version + 1, "magic": 1},
-                {
-                    "subject": subject,
-                    "version": entry.last_version + 1,
-                    "id": chosen,
-                    "schemaType": schema.type,
-                    "references": [{"name": r.name, "subject": r.subject, "version": r.version} for r in schema.references],
-                    "schema": schema.text,
-                    "deleted": False,
-                },
-            )
+            self._write_version(RegisteredSchema(subject, entry.next_version, chosen, schema), deleted=False)
             return chosen
+
+    def _write_version(self, registered: RegisteredSchema, *, deleted: bool) -> None:
+        schema = registered.schema
+        self._write(
+            _version_key(registered.subject, registered.version),
+            {
+                "subject": registered.subject,
+                "version": registered.version,
+                "id": registered.id,
+                "schemaType": schema.type,
+                "references": [{"name": r.name, "subject": r.subject, "version": r.version} for r in schema.references],
+                "schema": schema.text,
+                "deleted": deleted,
+            },
+        )
 
     def _choose_id(self, schema: SchemaText, wanted: int | None) -> int:
         if wanted is not None:
@@ -152,6 +162,38 @@ class EmbeddedRegistry:
                 )
             return versions
 
+    def delete_version(self, subject: str, version: int) -> None:
+        """See `SchemaRegistry.delete_version`."""
+        with self._lock:
+            if version in self.versions(subject):
+                self._write_version(self.version(subject, version), deleted=True)
+
+    def deleted_versions(self, subject: str) -> list[int]:
+        """See `SchemaRegistry.deleted_versions`."""
+        with self._lock:
+            entry = self._subjects.get(subject)
+            return sorted(entry.deleted) if entry else []
+
+    def deleted_version(self, subject: str, version: int) -> RegisteredSchema:
+        """See `SchemaRegistry.deleted_version`."""
+        with self._lock:
+            entry = self._subjects.get(subject)
+            if entry is None or version not in entry.deleted:
+                raise DataError(f"subject {subject} has no removed version {version}")
+            id_ = entry.deleted[version]
+            return RegisteredSchema(subject, version, id_, self._schemas[id_])
+
+    def deleted_subjects(self) -> list[str]:
+        """See `SchemaRegistry.deleted_subjects`."""
+        with self._lock:
+            return sorted(name for name, entry in self._subjects.items() if entry.deleted)
+
+    def forget_version(self, subject: str, version: int) -> None:
+        """See `SchemaRegistry.forget_version`."""
+        with self._lock:
+            if version in self.deleted_versions(subject):
+                self._write(_version_key(subject, version), None)
+
     def level(self, subject: str | None = None) -> str:
         """See `SchemaRegistry.level`."""
         with self._lock:
@@ -191,7 +233,7 @@ class EmbeddedRegistry:
             older = [self.version(subject, version).schema for version in reversed(versions)]
             return incompatibilities(self, schema, older, level.removesuffix("_TRANSITIVE"))
 
-    def _write(self, key: dict[str, Any], value: dict[str, Any] | None) -> None:
+    def _write(self, key: Mapping[str, object], value: dict[str, Any] | None) -> None:
         key_bytes = json.dumps(key, separators=(",", ":")).encode()
         value_bytes = None if value is None else json.dumps(value, separators=(",", ":")).encode()
         if self._append is not None:
@@ -213,7 +255,9 @@ class EmbeddedRegistry:
                     self._subjects.setdefault(key["subject"], _Subject()).level = level
             case "DELETE_SUBJECT":
                 if key["subject"] in self._subjects:
-                    self._subjects[key["subject"]].versions.clear()
+                    entry = self._subjects[key["subject"]]
+                    entry.deleted |= entry.versions
+                    entry.versions.clear()
             case _:
                 # Confluent's registry writes more kinds (NOOP, MODE); they change nothing here.
                 pass
@@ -221,12 +265,16 @@ class EmbeddedRegistry:
     def _apply_schema(self, key: dict[str, Any], value: dict[str, Any] | None) -> None:
         entry = self._subjects.setdefault(key["subject"], _Subject())
         version = int(key["version"])
-        entry.last_version = max(entry.last_version, version)
-        if value is None or value.get("deleted"):
-            entry.versions.pop(version, None)
+        entry.versions.pop(version, None)
+        entry.deleted.pop(version, None)
+        if value is None:
             return
         references = tuple(
             SchemaReference(r["name"], r["subject"], int(r["version"])) for r in value.get("references") or ()
         )
         self._schemas[int(value["id"])] = SchemaText(value.get("schemaType", "AVRO"), value["schema"], references)
-        entry.versions[version] = int(value["id"])
+        (entry.deleted if value.get("deleted") else entry.versions)[version] = int(value["id"])
+
+
+def _version_key(subject: str, version: int) -> Mapping[str, object]:
+    return {"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1}

@@ -119,13 +119,41 @@ class RemoteRegistry:
 
     def delete_subject(self, subject: str) -> list[int]:
         """See `SchemaRegistry.delete_subject`."""
+        return _sorted(int, self._delete(subject, "") or [])
+
+    def delete_version(self, subject: str, version: int) -> None:
+        """See `SchemaRegistry.delete_version`."""
+        self._delete(subject, f"/versions/{version}")
+
+    def _delete(self, subject: str, rest: str) -> object:
+        """Delete something of a subject; None if it is not there."""
         with self._lock:
             self._registered = {known: id_ for known, id_ in self._registered.items() if known[0] != subject}
             self._by_version = {known: found for known, found in self._by_version.items() if known[0] != subject}
         try:
-            return _sorted(int, self._call("DELETE", f"/subjects/{_quoted(subject)}"))
+            return self._call("DELETE", f"/subjects/{_quoted(subject)}{rest}")
         except _NotFoundError:
-            return []
+            return None
+
+    def deleted_versions(self, subject: str) -> list[int]:
+        """See `SchemaRegistry.deleted_versions`."""
+        all_ = self._find(f"/subjects/{_quoted(subject)}/versions?deleted=true") or []
+        return sorted({*_sorted(int, all_)} - {*self.versions(subject)})
+
+    def deleted_version(self, subject: str, version: int) -> RegisteredSchema:
+        """See `SchemaRegistry.deleted_version`."""
+        answer = self._find(f"/subjects/{_quoted(subject)}/versions/{version}?deleted=true")
+        if answer is None:
+            raise DataError(f"subject {subject} has no removed version {version}")
+        return _registered(answer)
+
+    def deleted_subjects(self) -> list[str]:
+        """See `SchemaRegistry.deleted_subjects`; here only those of which nothing is left."""
+        return sorted({*_sorted(str, self._call("GET", "/subjects?deleted=true"))} - {*self.subjects()})
+
+    def forget_version(self, subject: str, version: int) -> None:
+        """See `SchemaRegistry.forget_version`."""
+        self._delete(subject, f"/versions/{version}?permanent=true")
 
     def level(self, subject: str | None = None) -> str:
         """See `SchemaRegistry.level`."""

@@ -1,4 +1,4 @@
-"""PyPI's ksqldb and ksql-python-ng, as they are (the extra `clients`)."""
+"""PyPI's ksqldb, ksql-python-ng and ksqldb-client, as they are (the extra `clients`)."""
 
 from __future__ import annotations
 
@@ -95,3 +95,35 @@ def test_ng_drops_everything(ng: Any, database: penstock.Database) -> None:
     assert {q["id"] for q in info["readQueries"]} == set(database.queries)
     utils.drop_all_streams(ng)
     assert [s.name for s in database.catalog.sources.values() if s.kind == "STREAM"] == ["KSQL_PROCESSING_LOG"]
+
+
+def test_ksqldb_client(server: penstock.Server) -> None:
+    """Its models take entities, rows and errors; a row's types become those of pandas."""
+    library = pytest.importorskip("ksqldb_client", reason="the extra `clients` is not installed")
+    parse = pytest.importorskip("ksqldb_client.testing.parse")
+    client = library.KSqlDBClient(server.url)
+    assert client.info().ksql_server_info.server_status == "RUNNING"
+    (made,) = client.ksql(
+        "CREATE STREAM s (v INT, d DECIMAL(4,2), ts TIMESTAMP, st STRUCT<a INT, b STRING>, ar ARRAY<INT>)"
+        " WITH (kafka_topic='s', partitions=1, value_format='json');"
+    )
+    assert made.command_status.message == "Stream created"
+    listed = client.ksql("LIST STREAMS; LIST QUERIES;", command_sequence_number=made.command_sequence_number)
+    assert [s.name for s in listed[0].streams] == ["ORDERS", "S"]
+    assert [q.sinks for q in listed[1].queries] == [("SPEND",)]
+    (described,) = client.ksql("DESCRIBE ${name};", session_variables={"name": "s"})
+    assert described.statement_text == "DESCRIBE s;"
+    row = "1, 2.5, '2024-01-01T00:00:00', STRUCT(a:=1, b:='x'), ARRAY[1, 2]"
+    assert not list(client.ksql(f"INSERT INTO s (v, d, ts, st, ar) VALUES ({row});"))
+    with pytest.warns(DeprecationWarning):
+        pushed = client.query("SELECT * FROM s EMIT CHANGES LIMIT 1;", stream_properties=EARLIEST)
+    assert pushed[1].row.columns == (1, 2.5, "2024-01-01T00:00:00.000", {"A": 1, "B": "x"}, [1, 2])
+    assert pushed[2].final_message == "Limit Reached"
+    assert list(parse.query_response_to_pandas(pushed).columns) == ["v", "d", "ts", "st", "ar"]
+    as_select = client.ksql(
+        "CREATE TABLE t AS SELECT item, COUNT(*) AS n FROM orders GROUP BY item;", stream_properties=EARLIEST
+    )
+    assert client.status(as_select[0].command_id).query_id == as_select[0].command_status.query_id
+    for wrong in (lambda: client.ksql("CREATE NONSENSE;"), lambda: client.close_query(query_id="x")):
+        with pytest.raises(library.exceptions.APIError):
+            wrong()

@@ -43,6 +43,36 @@ def test_schemas_are_registered_found_and_deleted(client: Any) -> None:
     assert (missing.value.http_status_code, missing.value.error_code) == (404, 40401)
 
 
+def test_versions_and_subjects_are_deleted_for_good(client: Any) -> None:
+    """First marked as deleted, then permanently, as the client does it; what others refer to stays."""
+    for schema in (ORDER, WIDER):
+        client.register_schema("s-value", schema_registry.Schema(json.dumps(schema), "AVRO"))
+    reference = schema_registry.SchemaReference("Order", "s-value", 1)
+    user = {"type": "record", "name": "User", "fields": [{"name": "LAST", "type": "Order"}]}
+    client.register_schema("user-value", schema_registry.Schema(json.dumps(user), "AVRO", [reference]))
+    with pytest.raises(schema_registry.SchemaRegistryError) as used:
+        client.delete_version("s-value", 1)
+    assert (used.value.http_status_code, used.value.error_code) == (422, 42206)
+    assert client.get_referenced_by("s-value", 1) == [3]
+    assert client.delete_subject("user-value") == client.delete_subject("user-value", permanent=True) == [1]
+    assert client.delete_version("s-value", 1) == 1
+    assert client.get_versions("s-value") == [2]
+    assert client.get_versions("s-value", deleted=True) == [1, 2]
+    assert client.get_version("s-value", 1, deleted=True).schema.schema_str == json.dumps(ORDER)
+    with pytest.raises(schema_registry.SchemaRegistryError) as twice:
+        client.delete_version("s-value", 1)
+    assert twice.value.error_code == 40406
+    with pytest.raises(schema_registry.SchemaRegistryError) as alive:
+        client.delete_version("s-value", 2, permanent=True)
+    assert alive.value.error_code == 40407
+    assert client.delete_version("s-value", 2) == client.delete_version("s-value", 2, permanent=True) == 2
+    assert client.get_subjects() == []
+    assert client.get_subjects(deleted=True) == ["s-value"]
+    with pytest.raises(schema_registry.SchemaRegistryError) as gone:
+        client.delete_subject("s-value")
+    assert gone.value.error_code == 40404
+
+
 def test_compatibility_is_checked(client: Any) -> None:
     """Asked, and when registering: 409; the level is the subject's."""
     client.register_schema("s-value", schema_registry.Schema(json.dumps(ORDER), "AVRO"))

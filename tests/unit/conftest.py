@@ -56,7 +56,8 @@ class RegistryServer:
         if self.credentials and authorization != "Basic " + base64.b64encode(self.credentials.encode()).decode():
             return 401, {"error_code": 401, "message": "Unauthorized"}
         try:
-            found = self._route(method, [unquote(part) for part in urlsplit(path).path.strip("/").split("/")], body)
+            parts = [unquote(part) for part in urlsplit(path).path.strip("/").split("/")]
+            found = self._route(method, parts, body, urlsplit(path).query)
         except DataError as error:
             return 404, {"error_code": 40403, "message": str(error)}
         except StatementError as error:
@@ -64,11 +65,18 @@ class RegistryServer:
             return (409 if refused else 422), {"error_code": 409 if refused else 42201, "message": error.message}
         return (404, {"error_code": 40401, "message": "not found"}) if found is None else (200, found)
 
-    def _route(self, method: str, parts: list[str], body: Any) -> Any:
-        registry = self.registry
+    def _route(self, method: str, parts: list[str], body: Any, query: str) -> Any:
+        registry, deleted = self.registry, query == "deleted=true"
         match method, *parts:
             case "GET", "subjects":
-                return registry.subjects()
+                return sorted({*registry.subjects(), *(registry.deleted_subjects() if deleted else ())})
+            case "GET", "subjects", subject, "versions" if deleted:
+                return sorted(registry.versions(subject) + registry.deleted_versions(subject)) or None
+            case "GET", "subjects", subject, "versions", number if deleted:
+                return _version(registry.deleted_version(subject, int(number)))
+            case "DELETE", "subjects", subject, "versions", number:
+                (registry.forget_version if query == "permanent=true" else registry.delete_version)(subject, int(number))
+                return int(number)
             case "GET", "schemas", "ids", number:
                 return _text(registry.by_id(int(number)))
             case "GET", "subjects", subject, "versions":

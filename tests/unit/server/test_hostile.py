@@ -5,6 +5,7 @@ Scaled down here; ``PENSTOCK_HTTP_FUZZ=100000`` (`make http-fuzz`) is the whole 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -14,6 +15,8 @@ import threading
 import time
 from pathlib import Path
 
+import h2.connection
+import h2.events
 import httpx
 import pytest
 
@@ -185,3 +188,56 @@ def test_a_time_beyond_all_floats(shop: Api) -> None:
     """A number of 400 digits is a long time, and no failure of the server."""
     answer = shop.http.post("/v1/wait", content=b'{"timeout_s": 1' + b"0" * 400 + b"}")
     assert answer.status_code < 500, answer.text
+
+
+def test_rows_sent_after_a_refusal_end_no_other_request(shop: Api) -> None:
+    """Over HTTP/2: an insert is refused while its rows still come; the push query beside it in the connection goes on."""
+    found: dict[int, bytes] = {1: b"", 3: b"", 5: b""}
+    with socket.create_connection(_place(shop), 20) as connection:
+        client = h2.connection.H2Connection()
+        client.initiate_connection()
+
+        def request(number: int, path: str, body: bytes) -> None:
+            head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "localhost")]
+            client.send_headers(number, head)
+            client.send_data(number, body)
+            connection.sendall(client.data_to_send())
+
+        def read_until(number: int, text: bytes) -> None:
+            while text not in found[number]:
+                received = connection.recv(65_536)
+                assert received, "the connection ended"
+                for event in client.receive_data(received):
+                    if isinstance(event, h2.events.DataReceived):
+                        found[event.stream_id] += event.data
+                connection.sendall(client.data_to_send())
+
+        push = {"sql": "SELECT id FROM orders EMIT CHANGES;", "properties": {"auto.offset.reset": "latest"}}
+        request(1, "/query-stream", json.dumps(push).encode())
+        client.end_stream(1)
+        read_until(1, b"queryId")
+        request(3, "/inserts-stream", b'{"target":"nowhere"}\n')
+        read_until(3, b"error_code")
+        client.send_data(3, b'{"id":"late"}\n')
+        request(5, "/inserts-stream", b'{"target":"orders"}\n{"id":"new"}\n')
+        client.end_stream(5)
+        read_until(5, b'{"status":"ok","seq":0}')
+        read_until(1, b'["new"]')
+
+
+def test_answers_without_a_body_leave_no_task(shop: Api) -> None:
+    """Over HTTP/2: the task of a request ends with its answer, as /close-query gives it."""
+
+    def tasks() -> int:
+        loop = shop.server._loop
+        assert loop is not None
+        return len(asyncio.all_tasks(loop))
+
+    before = tasks()
+    with httpx.Client(base_url=shop.url, http1=False, http2=True, timeout=20) as client:
+        for _ in range(20):
+            with client.stream("POST", "/query-stream", json={"sql": "SELECT id FROM orders EMIT CHANGES;"}) as push:
+                query = json.loads(next(push.iter_lines()))["queryId"]
+                closed = client.post("/close-query", json={"queryId": query})
+                assert (closed.status_code, closed.content, closed.http_version) == (200, b"", "HTTP/2")
+    assert until(lambda: tasks() <= before)

@@ -139,14 +139,13 @@ def test_rows_come_one_by_one_as_they_are_made(shop: Api) -> None:
                 assert json.loads(next(chunks)) == [f"x{number}"]
 
 
-def frames(api: Api, sql: str) -> list[tuple[bytes, bool]]:
+def frames(api: Api, path: str, body: bytes) -> list[tuple[bytes, bool]]:
     """The DATA frames of an answer over HTTP/2, and whether each ends it."""
-    body = json.dumps({"sql": sql, "properties": EARLIEST}).encode()
     found: list[tuple[bytes, bool]] = []
     with socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2])), 10) as connection:
         client = h2.connection.H2Connection()
         client.initiate_connection()
-        head = [(":method", "POST"), (":path", "/query-stream"), (":scheme", "http"), (":authority", "localhost")]
+        head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "localhost")]
         client.send_headers(1, head)
         client.send_data(1, body, end_stream=True)
         connection.sendall(client.data_to_send())
@@ -160,12 +159,26 @@ def frames(api: Api, sql: str) -> list[tuple[bytes, bool]]:
     return found
 
 
+def row_frames(api: Api, sql: str) -> list[tuple[bytes, bool]]:
+    """The DATA frames of a query's answer."""
+    return frames(api, "/query-stream", json.dumps({"sql": sql, "properties": EARLIEST}).encode())
+
+
+def test_acknowledgements_over_http2_have_a_frame_each(shop: Api) -> None:
+    """There are clients that take each DATA frame for an acknowledgement; of very many at once, a frame has several."""
+    rows = b"".join(b'{"id":"f%d"}\n' % number for number in range(1_050))
+    found = frames(shop, "/inserts-stream", b'{"target":"orders"}\n' + rows[: rows.index(b'{"id":"f20"}')])
+    assert [json.loads(data)["seq"] for data, _ in found if data] == [*range(20)]
+    many = frames(shop, "/inserts-stream", b'{"target":"orders"}\n' + rows)
+    assert [json.loads(line)["seq"] for line in b"".join(data for data, _ in many).splitlines()] == [*range(1_050)]
+
+
 def test_an_answer_over_http2_has_a_frame_per_row(shop: Api) -> None:
     """Pull and push; the last one ends the stream: there are clients that take each DATA frame for a row."""
-    pull = frames(shop, "SELECT customer, n FROM spend;")
+    pull = row_frames(shop, "SELECT customer, n FROM spend;")
     assert [json.loads(data) for data, _ in pull[1:]] == [["ada", 2], ["bob", 1]]
     assert [ended for _, ended in pull] == [False, False, True]
-    push = frames(shop, "SELECT id FROM orders EMIT CHANGES LIMIT 2;")
+    push = row_frames(shop, "SELECT id FROM orders EMIT CHANGES LIMIT 2;")
     assert [json.loads(data) for data, _ in push[1:]] == [["1"], ["2"]]
     assert [ended for _, ended in push] == [False, False, True]
 

@@ -69,6 +69,28 @@ def test_records_rebuild_the_registry() -> None:
     assert again.register("x", avro(A, C)) == 4
 
 
+def test_versions_are_removed_and_forgotten() -> None:
+    """A removed version is remembered, with its number, until it is forgotten; its id stays readable."""
+    log: list[tuple[bytes, bytes | None]] = []
+    registry = EmbeddedRegistry(append=lambda key, value: log.append((key, value)))
+    for schema in (avro(A), avro(A, B)):
+        registry.register("s", schema)
+    registry.delete_version("s", 2)
+    registry.delete_version("s", 7)
+    registry.forget_version("s", 1)  # it is not removed
+    for found in (registry, EmbeddedRegistry(log)):
+        assert (found.versions("s"), found.deleted_versions("s"), found.deleted_subjects()) == ([1], [2], ["s"])
+        assert found.deleted_version("s", 2).schema == found.by_id(2) == avro(A, B)
+    assert registry.register("s", avro(A, B)) == 2 and registry.versions("s") == [1, 3]
+    assert registry.delete_subject("s") == [1, 3] and registry.deleted_versions("s") == [1, 2, 3]
+    for version in (1, 2, 3):
+        registry.forget_version("s", version)
+    for found in (registry, EmbeddedRegistry(log)):
+        assert (found.deleted_subjects(), found.subjects(), found.by_id(1)) == ([], [], avro(A))
+    with pytest.raises(DataError):
+        registry.deleted_version("s", 1)
+
+
 @pytest.mark.parametrize(
     ("level", "old", "new", "allowed"),
     [
