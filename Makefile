@@ -193,3 +193,8 @@ sanitize: setup
 
 clean:
 	rm -rf $(VENV) build .sanitized dist *.egg-info .demo-data
+
+# SQLAlchemy's suite for dialects
+.PHONY: test-sqlalchemy
+test-sqlalchemy: setup
+	$(BIN)/python tests/sqlalchemy_suite/run.py

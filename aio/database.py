@@ -166,7 +166,7 @@ class AsyncDatabase:
         """Execute a script whose statements happen once each, see `Database.submit`."""
         return await self._call(self.database.submit, text, name, path=path)
 
-    async def sql(self, text: str, *, after: Token | None = None, parameters: Parameters | None = None) -> Table:
+    async def sql(self, text: str, parameters: Parameters | None = None, *, after: Token | None = None) -> Table:
         """Answer one SELECT, see `Database.sql`."""
         ask = partial(self.database.sql, text, after=after, parameters=parameters)
         return await self._threads.call(ask, waits=after is not None)

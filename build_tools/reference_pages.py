@@ -33,7 +33,7 @@ def functions_page() -> str:
         "",
         "Made from the registry of functions by `make reference`; the results were computed. In the prompt,",
         "`DESCRIBE FUNCTION name` shows the same. Functions of your own: `@penstock.udf`, `@penstock.udtf`,",
-        "`@penstock.udaf` ([python.md](python.md)).",
+        "`@penstock.udaf` ([functions of your own](../how-to/functions.md)).",
         "",
         "Aggregates were called over the rows " + ", ".join(_row(row) for row in ROWS) + ".",
     ]

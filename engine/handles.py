@@ -48,7 +48,7 @@ class Session(Protocol):
     ) -> Token: ...
 
     def sql(
-        self, text: str, *, after: Token | None = None, parameters: Sequence[Any] | Mapping[str, Any] | None = None
+        self, text: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None, *, after: Token | None = None
     ) -> Table: ...
 
     def subscribe(

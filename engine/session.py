@@ -282,7 +282,7 @@ class Session(ClientMethods):
             submission.finish()
             return Submitted(name, tuple(known), tuple(results))
 
-    def sql(self, text: str, *, after: Token | None = None, parameters: Parameters | None = None) -> Table:
+    def sql(self, text: str, parameters: Parameters | None = None, *, after: Token | None = None) -> Table:
         """Answer a pull query: one SELECT over tables and streams, with any clauses of the dialect.
 
         All tables are read as of one moment between steps of their queries, so a step is never half visible.  The rows of
@@ -291,8 +291,8 @@ class Session(ClientMethods):
         have arrived.
 
         Args:
-            after: the token of an `insert`: wait until every table that the query names has processed it.
             parameters: values for ``?``, in order, or for ``$name``, by name.
+            after: the token of an `insert`: wait until every table that the query names has processed it.
 
         Raises:
             StatementError: the query is wrong, or ``after`` was not processed in time.

@@ -18,6 +18,7 @@ from .pairs import name_and_value
 from .serve_arguments import add_commands as add_serve_commands
 from .tools import TOOLS, add_tools, run_tool
 from .topics import add_topic_commands, run_topic_command
+from .user_functions import add_functions, load_functions
 
 
 def parser() -> argparse.ArgumentParser:
@@ -47,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         "until Ctrl-C. Started again with the same data directory, it resumes where it stopped.",
     )
     run.add_argument("script", help="a file of statements")
-    _common(run)
+    _common(run, "<script>.penstock beside the script")
     _kafka_arguments(run)
     run.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between progress lines (1)")
     run.add_argument("--until-idle", action="store_true", help="end as soon as all queries have taken in all there is")
@@ -72,8 +73,8 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _common(arguments: argparse.ArgumentParser) -> None:
-    arguments.add_argument("-d", "--data", metavar="DIR", default=None, help="data directory (default: in memory only)")
+def _common(arguments: argparse.ArgumentParser, otherwise: str = "in memory only") -> None:
+    arguments.add_argument("-d", "--data", metavar="DIR", default=None, help=f"data directory (default: {otherwise})")
     _settings(arguments)
 
 
@@ -108,6 +109,7 @@ def _settings(arguments: argparse.ArgumentParser) -> None:
     arguments.add_argument(
         "-s", "--set", metavar="NAME=VALUE", action="append", default=[], help="a property, as SET does (repeatable)"
     )
+    add_functions(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,6 +121,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         settings = {**_kafka(options), **dict(name_and_value("--set", text) for text in options.set)}
+        if options.command is not None:  # (the prompt's are loaded while it is read)
+            load_functions(options)
         if options.command in TOOLS:
             return run_tool(options, settings, _print, _print_error, parser, _prompt_over)
         if options.command == "run":
@@ -218,6 +222,7 @@ def _connect(
 ) -> Any:
     from .. import connect
 
+    load_functions(options)
     if getattr(options, "server", None) is not None:
         if options.data is not None:
             raise StatementError("a database is that of a server or of a directory: --server and --data exclude each other")

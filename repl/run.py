@@ -50,7 +50,7 @@ def run_script(
         return connect(directory, settings=settings, progress=progress)
 
     with _stopping() as stop, opened(opening, sys.stderr, _width) as database:
-        done = database.submit(text, script.name)
+        done = database.submit(text, script.name, path=script)
         for result in done.results:
             print(render.result(result, _width()))
         known = f"{len(done.known)} statements of {script.name} were submitted before; " if done.known else ""

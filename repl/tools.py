@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import StatementError
 from .completion_script import SHELLS, script
+from .user_functions import add_functions
 
 __all__ = ["TOOLS", "add_tools", "run_tool"]
 
@@ -77,6 +78,7 @@ def add_tools(commands: Any, settings: Callable[[argparse.ArgumentParser], None]
 
     doctor = add("doctor", "examine the installation, the terminal and the disk", "Exit code 1 if something is wrong.")
     doctor.add_argument("-d", "--data", metavar="DIR", help="a data directory to be examined, too")
+    add_functions(doctor)
     doctor.set_defaults(set=[])
 
     completion = add(

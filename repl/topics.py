@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .pairs import name_and_value
+from .user_functions import add_functions
 
 __all__ = ["add_topic_commands", "run_topic_command"]
 
@@ -27,6 +28,7 @@ def add_topic_commands(commands: Any) -> None:
         if named:
             found.add_argument("name", help="the topic; its case counts")
         found.add_argument("-d", "--data", metavar="DIR", required=True, help="data directory")
+        add_functions(found)
         return found
 
     listing = action("list", "list topics: partitions, bytes, config", named=False)

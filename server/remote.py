@@ -231,7 +231,7 @@ class RemoteDatabase(RemoteLog):
         with self._guard:
             self._properties[canonical_name(name)] = self._settings[canonical_name(name)]
 
-    def sql(self, text: str, *, after: Token | None = None, parameters: Parameters | None = None) -> Table:
+    def sql(self, text: str, parameters: Parameters | None = None, *, after: Token | None = None) -> Table:
         """See `Database.sql`."""
         check_text(text)
         sent = bound(text, parameters)

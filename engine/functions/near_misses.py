@@ -44,6 +44,7 @@ _ELSEWHERE = {
     "UPPER": "UCASE",
 }
 """Functions of other dialects, and the equivalents here."""
+_NONE = "SHOW FUNCTIONS; lists them all; one of your own needs @penstock.udf, before the statement."
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:
@@ -55,4 +56,4 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     foreign = difflib.get_close_matches(name.upper(), _ELSEWHERE, 1, 0.8)
     if foreign and not near:
         return suggestion(foreign[0], known)
-    return f"Did you mean {' or '.join(near)}?" if near else "SHOW FUNCTIONS; lists them all."
+    return f"Did you mean {' or '.join(near)}?" if near else _NONE

@@ -270,5 +270,6 @@ def _replayed(entry: JournalEntry, make: Callable[[], _T]) -> _T:
     except StatementError as error:
         raise StorageError(
             f"statement {entry.offset} of the journal cannot be replayed: {error.message}: {entry.statement}",
-            action="register the functions it uses before connect(), or open it with the version that made it",
+            action="register the functions it uses before connect() (on the command line: --functions FILE.py), or open it "
+            "with the version that made it",
         ) from error

@@ -100,6 +100,12 @@ class Submission:
                 suggestion="Make it a CREATE STREAM .. AS SELECT, or read it with subscribe().",
             )
         number = self._number
+        if isinstance(statement, ast.Print) and number >= len(self._before):
+            raise StatementError(
+                "PRINT waits for records and cannot be submitted",
+                span=statement.span,
+                suggestion="Take it out of the script, and print the topic at the prompt.",
+            )
         self._number += 1
         while True:
             if self._shared and number >= len(self._before):  # another process of the service may submit the same script

@@ -43,7 +43,7 @@ def write_and_read(database: penstock.Database) -> None:
     token: penstock.Token = database.insert("orders", [{"id": 1, "item": "pen"}])
     token = token | database.insert_many({"orders": [], "items": []}, producer="loader", sequence=1)
     last: int | None = database.last_sequence("loader")
-    table: penstock.Table = database.sql("SELECT * FROM counts", after=token, parameters=None)
+    table: penstock.Table = database.sql("SELECT * FROM counts", ["x"], after=token)
     table = database.duckdb("SELECT ?", [1], after=token)
     rows: list[tuple[object, ...]] = table.fetchall()
     first: tuple[object, ...] | None = table.fetchone()

@@ -86,6 +86,12 @@ def test_a_push_query_cannot_be_submitted() -> None:
         database.submit(SCRIPT + "SELECT * FROM orders EMIT CHANGES;", "shop")
 
 
+def test_what_waits_for_records_cannot_be_submitted() -> None:
+    """PRINT may have no end, so whoever submits it would wait."""
+    with penstock.connect(threads=0) as database, pytest.raises(penstock.StatementError, match="PRINT waits"):
+        database.submit("CREATE STREAM s (v INT); PRINT S LIMIT 1;", "shop")
+
+
 def test_the_note_is_in_the_commit_of_the_statement(tmp_path: Path) -> None:
     """A crash right after the commit of an INSERT: the row is there, and so is the note."""
     database = penstock.connect(tmp_path / "db", threads=0)

@@ -50,6 +50,13 @@ def test_a_changed_script_is_refused(script: Path, capsys: pytest.CaptureFixture
     assert "statement 2 of shop.sql is not the one" in capsys.readouterr().err
 
 
+def test_a_fault_is_told_with_the_scripts_name(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As by the prompt: file, line and column."""
+    script.write_text(SCRIPT + "SELECT nothing FROM orders;\n", encoding="utf-8")
+    assert main(["run", str(script), "--until-idle"]) == 1
+    assert f"{script}, line 6, column 8: SELECT column NOTHING" in capsys.readouterr().err
+
+
 def test_a_missing_script_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Named, with exit code 1."""
     assert main(["run", str(tmp_path / "none.sql")]) == 1
