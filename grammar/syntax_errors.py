@@ -8,6 +8,7 @@ import re
 from ..errors import StatementError
 from .lexer import Lines, Token
 from .tables import END, ParserTables, accepts
+from .words import statement_words
 
 EXPECTED_MAX = 10
 """How many alternatives an error lists; longer lists do not help."""
@@ -115,6 +116,9 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
     group, start, end = token
     lexeme = text[start:end]
     word = lexeme.upper()
+    forgotten = _next_statement(text, token, previous)
+    if forgotten is not None and (END in accepted or forgotten != lexeme):
+        return f"Is a ; missing before {forgotten}?"
     if group == "DOUBLE_QUOTED" and "TEXT" in accepted:
         return f"Double quotes make a name; a text is written '{lexeme[1:-1]}'."
     if group == "NAMED_PARAMETER" or lexeme == "?":
@@ -152,6 +156,20 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
         if near:
             return f"Did you mean {near[0]} instead of {before}?"
     return _missing(lexeme, group, accepted, grammar)
+
+
+def _next_statement(text: str, token: Token, previous: list[Token]) -> str | None:
+    """The word with which another statement seems to begin, on a line of its own: this one, or the one before it, which
+    was taken for a name.
+    """
+    for (_, start, end), before in ((token, previous[-1:]), (previous[-1], previous[-2:-1])) if previous else ():
+        begins = text[start:end].upper() in statement_words() or text[start:end].upper() in _WORDS_OF_PROMPTS
+        if begins and before and "\n" in text[before[0][2] : start]:
+            return text[start:end]
+    return None
+
+
+_WORDS_OF_PROMPTS = {"EXIT", "QUIT", "HELP"}
 
 
 def _habit(lexeme: str, previous: list[Token], text: str, accepted: list[str]) -> str | None:

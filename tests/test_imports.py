@@ -37,7 +37,7 @@ ORDER = {
         "fetch_sessions quotas broker requests_cluster requests_data requests_groups requests_looking kafka_listener"
     ),
     "grammar": (
-        "ast selects tables lexer build_queries build substitute syntax_errors words script_files complete parse unparse"
+        "ast selects tables lexer build_queries build substitute words syntax_errors script_files complete parse unparse"
     ),
     "storage": (
         "interrupts forks file_protocol memory_files holding combining files layout optional_packages values schemas "

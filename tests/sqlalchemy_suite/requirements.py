@@ -1,6 +1,6 @@
 """What Penstock's dialect has of what SQLAlchemy's suite asks for.
 
-A property that is not here has the suite's own answer, which for most is yes for what every database has and no for the rest.
+A property that is not here has the suite's own answer: yes for what every database has, no for most of the rest.
 """
 
 from __future__ import annotations

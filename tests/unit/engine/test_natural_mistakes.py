@@ -22,6 +22,16 @@ CREATE TABLE hourly AS SELECT customer, COUNT(*) AS n FROM orders WINDOW TUMBLIN
 """
 MISTAKES = [
     (
+        "SELECT * FROM people\n«INSERT» INTO people VALUES ('a', 'b');",
+        "INSERT was not expected here",
+        "Is a ; missing before INSERT?",
+    ),
+    (
+        "SELECT * FROM people\nSHOW «STREAMS»;",
+        "STREAMS was not expected here",
+        "Is a ; missing before SHOW?",
+    ),
+    (
         "«SELCT» * FROM orders EMIT CHANGES;",
         "SELCT was not expected here",
         "Did you mean SELECT?",
@@ -526,7 +536,7 @@ def test_a_statement_that_is_wrong(database: penstock.Database, marked: str, cau
     assert (error.message, error.hint) == (cause, remedy)
     assert error.code in ("statement", "unsupported")
     shown = str(error)
-    assert cause in shown and remedy in shown and "^" in shown and "line 1, column" in shown
+    assert cause in shown and remedy in shown and "^" in shown and f"line {error.span.line}, column" in shown
 
 
 @pytest.mark.parametrize(("call", "cause", "remedy"), [c[1:] for c in CALLS], ids=[c[0] for c in CALLS])
