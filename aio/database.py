@@ -8,7 +8,7 @@ what it opened is closed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -68,6 +68,7 @@ class _Threads:
     def __init__(self) -> None:
         self._calls = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="penstock-async")
         self._waits = ThreadPoolExecutor(WAITS_MAX, thread_name_prefix="penstock-async-wait")
+        self._over = False
 
     async def call(
         self,
@@ -82,6 +83,8 @@ class _Threads:
             waits: the function may wait for queries.
             undo: gets, on a thread, the function's result if the caller was cancelled meanwhile.
         """
+        if self._over:  # of a closed database, whose methods say so at once
+            return function()
         pool = self._waits if waits else self._calls
         future = pool.submit(copy_context().run, function)
         try:
@@ -90,7 +93,15 @@ class _Threads:
             future.add_done_callback(partial(_undone, undo))
             raise
 
+    async def finish(self, function: Callable[[], object]) -> None:
+        """Call a function that closes something.  A cancellation ends the waiting for it, and not the call."""
+        if self._over:
+            function()
+            return
+        await asyncio.shield(asyncio.wrap_future(self._calls.submit(copy_context().run, function)))
+
     def shut_down(self) -> None:
+        self._over = True
         self._calls.shutdown(wait=False)
         self._waits.shutdown(wait=False)
 
@@ -330,6 +341,8 @@ class AsyncDatabase:
 
     def __getattr__(self, name: str) -> Any:
         why = ELSEWHERE.get(name)
+        if why is None and not name.startswith("_") and hasattr(Database, name):
+            why = f"`db.database` has it; what blocks goes to a thread: `await db.call(db.database.{name}, ..)`"
         raise AttributeError(f"AsyncDatabase has no {name}" + ("" if why is None else f": {why}"), name=name, obj=self)
 
     def __repr__(self) -> str:
@@ -349,11 +362,15 @@ class AsyncSubscription:
         self._opening = asyncio.Lock()
         self._subscription: Subscription | None = None
         self._given = 0
+        self._closed = False
 
-    async def _open(self) -> Subscription:
+    async def _open(self) -> Subscription | None:
+        """The subscription; None if it was closed before it was begun."""
         async with self._opening:
-            if self._subscription is None:
+            if self._subscription is None and not self._closed:
                 self._subscription = await self._threads.call(self._subscribe, undo=Subscription.close)
+                if self._closed:  # meanwhile, by another task
+                    await self._threads.finish(self._subscription.close)
         return self._subscription
 
     @property
@@ -367,16 +384,35 @@ class AsyncSubscription:
         Raises:
             PenstockError: the query is wrong or has failed.
         """
-        return await (await self._open()).next_row(timeout_s)
+        subscription = await self._open()
+        return None if subscription is None else await subscription.next_row(timeout_s)
 
     async def next_batch(self, timeout_s: float | None = None) -> PushBatch | None:
         """Like `next_row`, but returns all rows that came together, as Arrow columns."""
-        return await (await self._open()).next_batch(timeout_s)
+        subscription = await self._open()
+        return None if subscription is None else await subscription.next_batch(timeout_s)
+
+    @property
+    def finished(self) -> bool:
+        """Whether no row is left and none will come."""
+        return self._closed if self._subscription is None else self._subscription.finished
+
+    @property
+    def limit_reached(self) -> bool:
+        """Whether LIMIT has ended it."""
+        return self._subscription is not None and self._subscription.limit_reached
+
+    async def batches(self) -> AsyncIterator[PushBatch]:
+        """Iterate over the rows as Arrow columns: ``async for batch in db.subscribe(..).batches()``."""
+        while (batch := await self.next_batch()) is not None:
+            yield batch
+        await self.close()
 
     async def close(self) -> None:
-        """Stop the query."""
+        """Stop the query and end all iteration.  A cancellation does not stop this."""
+        self._closed = True
         if self._subscription is not None:
-            await self._threads.call(self._subscription.close)
+            await self._threads.finish(self._subscription.close)
 
     def __aiter__(self) -> AsyncSubscription:
         return self
@@ -404,5 +440,6 @@ class AsyncSubscription:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed = True
         if self._subscription is not None:
-            await self._threads.call(partial(self._subscription.__exit__, kind))
+            await self._threads.finish(partial(self._subscription.__exit__, kind))

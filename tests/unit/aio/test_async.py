@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 import penstock
+from penstock.aio.database import CALLS_MAX
+from tests.support.waiting import until
 
 SETUP = """
     CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 2, VALUE_FORMAT = 'JSON');
@@ -203,3 +205,132 @@ def test_what_keeps_state_cannot_go_on() -> None:
             with pytest.raises(penstock.StatementError, match="keeps its state"):
                 db.subscribe(text, resume="me")
         assert db._engine.host.subscriptions == 0
+
+
+def test_a_cancelled_read_loses_no_row() -> None:
+    """Rows by one and in batches, each read given up at a moment of its own: every row once, in order."""
+
+    async def scenario() -> None:
+        async with penstock.connect_async(auto_offset_reset="earliest") as db:
+            await db.execute(SETUP.replace("PARTITIONS = 2", "PARTITIONS = 1"))
+            async with db.subscribe(ROWS) as rows:
+                seen: list[int] = []
+                given_up = 0
+                for number in range(60):
+                    reading = asyncio.ensure_future(rows.next_row() if number % 2 else rows.next_batch())
+                    for _ in range(number % 7):
+                        await asyncio.sleep(0)
+                    await db.insert("s", {"k": ["a", "a"], "v": [2 * number, 2 * number + 1]})
+                    if reading.cancel():
+                        given_up += 1
+                    (found,) = await asyncio.gather(reading, return_exceptions=True)
+                    if isinstance(found, penstock.PushRow):
+                        seen.append(found.values[1])
+                    elif isinstance(found, penstock.PushBatch):
+                        seen += found.columns.column("V").to_pylist()
+                while len(seen) < 120 and (row := await rows.next_row(30)) is not None:
+                    seen.append(row.values[1])
+                assert seen == list(range(120)) and given_up
+
+    run(scenario())
+
+
+def test_a_group_of_tasks_ends_as_one() -> None:
+    """An error of one ends the others, wherever they wait, and leaves no query behind."""
+
+    async def follow(db: Any, text: str) -> None:
+        async with db.subscribe(text) as rows:
+            async for _ in rows:
+                pass
+
+    async def scenario() -> None:
+        async with penstock.connect_async() as db:
+            await db.execute(SETUP)
+            with pytest.raises(ExceptionGroup) as failed:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(follow(db, ROWS))
+                    group.create_task(follow(db, "SELECT * FROM t EMIT CHANGES;"))
+                    group.create_task(db.wait_idle(30))
+                    await asyncio.sleep(0.05)
+                    group.create_task(follow(db, "SELECT nobody FROM s EMIT CHANGES;"))
+            assert failed.group_contains(penstock.StatementError)
+            assert await asyncio.to_thread(until, lambda: db.database._engine.host.subscriptions == 0)
+
+    run(scenario())
+
+
+def test_closing_is_not_cancelled() -> None:
+    """Who leaves ``async with`` and is cancelled once more has closed the subscription all the same."""
+
+    async def scenario() -> None:
+        async with penstock.connect_async() as db:
+            await db.execute(SETUP)
+            rows = await db.subscribe(ROWS)
+            full = threading.Event()
+            busy = [asyncio.ensure_future(db.call(full.wait, 30)) for _ in range(CALLS_MAX)]
+            await asyncio.sleep(0.05)
+            closing = asyncio.ensure_future(rows.close())
+            await asyncio.sleep(0.05)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            full.set()
+            await asyncio.gather(*busy)
+            assert await asyncio.to_thread(until, lambda: db.database._engine.host.subscriptions == 0)
+            assert rows.finished and await rows.next_row() is None
+
+    run(scenario())
+
+
+def test_what_is_closed_says_so_as_ever() -> None:
+    """A database that is closed raises its own error, and a subscription that is closed has no rows."""
+
+    async def scenario() -> None:
+        async with penstock.connect_async() as db:
+            await db.execute(SETUP)
+            left = db.subscribe(ROWS)
+            unopened = db.subscribe(ROWS)
+            await left
+            await unopened.close()
+            assert [row async for row in unopened] == [] and unopened.finished and not unopened.limit_reached
+            reading = asyncio.ensure_future(left.next_row())
+            await asyncio.sleep(0.01)
+        assert await reading is None
+        await left.close()
+        for call in (
+            db.execute("SHOW STREAMS;"),
+            db.insert("s", ("a", 1)),
+            db.sql("SELECT * FROM t"),
+            db.subscribe(ROWS).next_row(),
+        ):
+            with pytest.raises(penstock.StatementError, match="closed"):
+                await call
+
+    run(scenario())
+
+
+def test_batches_come_as_columns() -> None:
+    """``async for batch in rows.batches()`` ends with the query, and closes it."""
+
+    async def scenario() -> None:
+        async with penstock.connect_async(auto_offset_reset="earliest") as db:
+            await db.execute(SETUP)
+            await db.insert("s", {"k": ["a"] * 5, "v": [1, 2, 3, 4, 5]})
+            rows = db.subscribe("SELECT v FROM s EMIT CHANGES LIMIT 4;")
+            assert [v async for batch in rows.batches() for v in batch.columns.column("V").to_pylist()] == [1, 2, 3, 4]
+            assert rows.limit_reached and rows.finished
+
+    run(scenario())
+
+
+def test_what_only_a_database_has_is_pointed_to() -> None:
+    """No bare AttributeError for `backup` and the like."""
+
+    async def scenario() -> None:
+        async with penstock.connect_async() as db:
+            with pytest.raises(AttributeError, match=r"await db\.call\(db\.database\.backup, \.\.\)"):
+                _ = db.backup
+            with pytest.raises(AttributeError, match=r"has no nothing$"):
+                _ = db.nothing
+
+    run(scenario())
