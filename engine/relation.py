@@ -17,7 +17,7 @@ from .types import from_arrow
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Relation", "grid", "html_table", "instant"]
+__all__ = ["Relation", "grid", "html_table", "instant", "monospaced"]
 
 ParquetCompression = Literal["gzip", "brotli", "lz4", "zstd", "snappy", "none"]
 _NUMBERS = ("INTEGER", "BIGINT", "DOUBLE", "DECIMAL")
@@ -254,8 +254,13 @@ def html_table(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: 
     return f'<table class="penstock"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
+def monospaced(text: str, style: str = "") -> str:
+    """A text as HTML in a fixed font, also where the page has another one for it: what is underlined stands in place."""
+    return f'<pre style="font-family:monospace;{style}">{html.escape(text)}</pre>'
+
+
 def _library(name: str) -> Any:
-    """Convert times to text as in CSV, and keys of maps to text."""
+    """A library that not everybody has.  Raises: ImportError, which says how to install it."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

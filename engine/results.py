@@ -6,6 +6,7 @@ text.
 
 from __future__ import annotations
 
+import html
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..errors import StatementError
 from ..runtime.subscriptions import PushRow, Subscription
 from ..runtime.topic_tail import TopicRecord, TopicTail
-from .relation import Relation, instant
+from .relation import Relation, instant, monospaced
 from .schema import Schema
 from .types import from_arrow, to_arrow
 
@@ -148,9 +149,9 @@ def _listed(values: list[Any]) -> Any:
     return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Description(Result):
-    """A full description of something: DESCRIBE, EXPLAIN.
+    """A full description of something: DESCRIBE, EXPLAIN.  Notebooks show it as HTML, with the flow of a plan as a picture.
 
     Attributes:
         kind: ``describe source``, ``describe query``, ``explain``, ``describe function``.
@@ -171,6 +172,18 @@ class Description(Result):
             text = str(content)
             lines.append(f"{heading}: {text}" if heading and "\n" not in text else f"{heading}\n{text}".strip("\n"))
         return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        parts = [f"<h4>{html.escape(self.title)}</h4>"] if self.title else []
+        for heading, content in self.sections:
+            body = content._repr_html_() if isinstance(content, Listing) else monospaced(content)
+            parts.append((f"<h5>{html.escape(heading)}</h5>" if heading else "") + body)
+        flow = self.details.get("flow")
+        if flow is not None:
+            parts.append(f"<h5>Flow</h5>{flow._repr_html_()}")
+        return "".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +248,7 @@ class Table(Relation, Result):
         return ProtobufRows(*messages_of(columns, list(zip(names, types, strict=True))))
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class PushResult(Result):
     """A running push query: iterate ``subscription`` for its rows.
 
@@ -252,6 +265,9 @@ class PushResult(Result):
     windowed: bool = False
     kind: str = "push query"
     statement: str = ""
+
+    def __repr__(self) -> str:
+        return f"<push query: iterate it for its rows of {', '.join(self.subscription.columns)}>"
 
     def __iter__(self) -> Iterator[PushRow]:
         return iter(self.subscription)
@@ -298,7 +314,7 @@ class PrintedRecord:
         return ", ".join(parts)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class PrintResult(Result):
     """The result of PRINT: iterate it for the records (`PrintedRecord`), existing and new, until LIMIT or ``close()``."""
 
@@ -307,6 +323,9 @@ class PrintResult(Result):
     _read: Callable[[TopicRecord], PrintedRecord]
     statement: str = ""
     kind: str = "print"
+
+    def __repr__(self) -> str:
+        return f"<PRINT {self.topic}: iterate it for its records>"
 
     def poll(self, timeout_s: float | None = 0.0) -> PrintedRecord | None:
         """Wait at most so long (None: for ever) for the next record; None if none came in time, or there are no more."""

@@ -16,6 +16,7 @@ _CLASSES: dict[str, TokenClass] = {
     "DIGIT_IDENTIFIER": "name",
     "BACKTICKED": "quoted_name",
     "DOUBLE_QUOTED": "quoted_name",
+    "NAMED_PARAMETER": "name",
     "INTEGER": "number",
     "DECIMAL_NUMBER": "number",
     "DOUBLE_NUMBER": "number",

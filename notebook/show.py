@@ -8,15 +8,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from ..engine.flow_picture import Flow
 from ..engine.live_rows import WINDOW_BOUNDS, LiveRows
-from ..engine.relation import Relation
-from ..engine.results import Description, Listing, Message
-
-
-def pre(text: str, style: str = "") -> str:
-    """A text in a fixed font, also where the page's style has another one for it: what is underlined stands in place."""
-    return f'<pre style="font-family:monospace;{style}">{html.escape(text)}</pre>'
+from ..engine.relation import Relation, monospaced
+from ..engine.results import Message
 
 
 class MonospacedText:
@@ -30,29 +24,7 @@ class MonospacedText:
         return self.text
 
     def _repr_html_(self) -> str:
-        return pre(self.text, "color:#b00020" if self._error else "")
-
-
-class Sections:
-    """A description: headings, each with a text or a table."""
-
-    def __init__(self, description: Description) -> None:
-        self.description = description
-
-    def __repr__(self) -> str:
-        parts = [self.description.title]
-        parts += [f"{heading}: {content}" if heading else str(content) for heading, content in self.description.sections]
-        return "\n".join(part for part in parts if part)
-
-    def _repr_html_(self) -> str:
-        parts = [f"<h4>{html.escape(self.description.title)}</h4>"] if self.description.title else []
-        for heading, content in self.description.sections:
-            body = content._repr_html_() if isinstance(content, Listing) else pre(content)
-            parts.append((f"<h5>{html.escape(heading)}</h5>" if heading else "") + body)
-        flow = self.description.details.get("flow")
-        if isinstance(flow, Flow):
-            parts.append(f"<h5>Flow</h5>{flow._repr_html_()}")
-        return "".join(parts)
+        return monospaced(self.text, "color:#b00020" if self._error else "")
 
 
 class Chart:
@@ -105,9 +77,4 @@ def _drawn(value: Any) -> bool:
 
 def shown(result: Any) -> Any:
     """The object that a notebook displays for a result."""
-    match result:
-        case Message():
-            return MonospacedText(result.text)
-        case Description():
-            return Sections(result)
-    return result
+    return MonospacedText(result.text) if isinstance(result, Message) else result

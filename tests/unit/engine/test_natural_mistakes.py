@@ -563,4 +563,16 @@ def test_a_description_is_printed_as_text() -> None:
     assert lines[0] == "S"
     assert {"Topic: s", "Partitions: 1"} <= set(lines)
     assert any(line.startswith("ID ") and "INTEGER" in line for line in lines)
-    assert "Description(" not in str(described)
+    assert "Description(" not in str(described) and str([described]) == f"[{described}]"
+
+
+def test_what_goes_on_is_printed_as_what_it_is() -> None:
+    """The results of a push query and of PRINT in a list of results."""
+    with penstock.connect() as database:
+        database.execute("CREATE STREAM s (id INT KEY, v STRING) WITH (KAFKA_TOPIC='s', PARTITIONS=1);")
+        pushed, printed = database.execute("SELECT * FROM s EMIT CHANGES; PRINT s;")
+        assert isinstance(pushed, penstock.PushResult) and isinstance(printed, penstock.PrintResult)
+        shown = (str(pushed), str(printed))
+        pushed.close()
+        printed.close()
+    assert shown == ("<push query: iterate it for its rows of ID, V>", "<PRINT s: iterate it for its records>")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.grammar.words import classified, keywords, non_reserved_words, reserved_words, statement_words
+from penstock.grammar.tables import tables
+from penstock.grammar.words import _CLASSES, classified, keywords, non_reserved_words, reserved_words, statement_words
 
 
 def test_reserved_and_other_words() -> None:
@@ -25,3 +26,5 @@ def test_classes_of_tokens() -> None:
     assert ("SELECT", "keyword") in found and ("x", "name") in found and ("`Y`", "quoted_name") in found
     assert ("1.5", "number") in found and ("/* c */", "comment") in found and ("'b'", "text") in found
     assert ("-- end", "comment") in found and ("'", "error") in found
+    assert list(classified("$who")) == [(0, 4, "name")]
+    assert set(tables().token.groupindex) - {"IDENTIFIER", "end"} == set(_CLASSES)

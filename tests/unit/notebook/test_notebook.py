@@ -87,6 +87,7 @@ def test_charts_and_flows() -> None:
         "%ksql EXPLAIN SELECT k, COUNT(*) AS n FROM s GROUP BY k EMIT CHANGES;",
         "%ksql --flow",
         "db.flow()",
+        "db.execute('EXPLAIN SELECT k, COUNT(*) AS n FROM s GROUP BY k EMIT CHANGES;')[0]",
         "db.close()",
     )
     bars = html_of(outputs[3])
@@ -94,8 +95,9 @@ def test_charts_and_flows() -> None:
     live = html_of(outputs[4])
     assert live.count("<span") == 2 and "stopped after 1 s" in live and len(outputs[4]) == 1
     assert "| 2" in outputs[4][0].data["text/plain"]
-    explained = html_of(outputs[5])
-    assert "<svg" in explained and "Aggregate" in explained and "<pre>" in explained
+    for explained in (html_of(outputs[5]), html_of(outputs[8])):  # by the magic, and as a value of the program
+        assert "<svg" in explained and "Aggregate" in explained and "<pre>" in explained
+    assert "Description(" not in outputs[8][-1].data["text/plain"]
     for output in (outputs[6][-1], outputs[7][-1]):
         assert "<svg" in output.data["text/html"] and "<desc>" in output.data["text/html"]
         assert output.data["text/plain"].splitlines()[-1].startswith("T (table, key K) <- CTAS_T_")
