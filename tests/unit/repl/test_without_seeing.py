@@ -1,4 +1,4 @@
-"""What colour, weight or a picture shows is there as text, too: for people who see no colours or no screen, and for pipes."""
+"""What colour, weight or a picture shows is there as text: for people who see no colours or no screen, and for pipes."""
 
 from __future__ import annotations
 
