@@ -133,6 +133,12 @@ kilobytes, and a few calls one inside of the other would take all memory.
 COLUMN_BYTES_MAX: Final = 1024 * 1024 * 1024
 """Bytes of the values that one expression makes for the rows of a step.  Arrow's columns of texts end at 2 GiB."""
 
+INSERTED_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024
+"""Bytes of those columns of one insert whose values share bytes (dictionaries, run ends, views, nulls), laid out one by one.
+
+A few kilobytes can stand for terabytes.  Arrow's columns of texts end at 2 GiB, too.
+"""
+
 PARTITIONS_MAX: Final = 10_000
 """Partitions of a topic: each is a directory, and a task of every query that reads it."""
 
@@ -141,6 +147,17 @@ COMPACTION_KEYS_MAX: Final = 2_000_000
 
 KAFKA_BATCH_BYTES_MAX = 64 * 1024 * 1024
 """Bytes of one record batch of a Kafka client, decompressed.  A larger size that it claims is not believed."""
+
+KAFKA_UNPACKED_BYTES_MAX = 512 * 1024 * 1024
+"""Bytes that the batches of one Produce request take together, decompressed, and `KAFKA_RECORD_BYTES` for each record: a
+request may have a batch for each of thousands of partitions.  What is not compressed always fits.
+"""
+
+KAFKA_RECORD_BYTES = 24
+"""Bytes that a record takes in memory beside its key, value and headers."""
+
+KAFKA_WAITING_BYTES_MAX = 512 * 1024 * 1024
+"""Bytes, counted alike, of the Produce requests of all clients that wait to be written; beyond it no other is unpacked."""
 
 KAFKA_REQUEST_BYTES_MAX = 100 * 1024 * 1024
 """Bytes of one request of a Kafka client (Kafka's ``socket.request.max.bytes``)."""

@@ -17,12 +17,12 @@ import crc32c
 import numpy as np
 import pyarrow as pa
 
-from ..limits import KAFKA_BATCH_BYTES_MAX
+from ..limits import KAFKA_BATCH_BYTES_MAX, KAFKA_RECORD_BYTES, KAFKA_UNPACKED_BYTES_MAX
 from ..storage.log.protocol import FetchedRecords, Records
 from .protocol import ErrorCode
 from .record_columns import RecordColumns, decode, encode
 
-__all__ = ["ReceivedBatch", "InvalidBatch", "decode_batches", "encode_batch"]
+__all__ = ["InvalidBatch", "ReceivedBatch", "decode_batch", "encode_batch"]
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _BEFORE_CRC = struct.Struct(">qiibI")
@@ -54,6 +54,7 @@ class ReceivedBatch:
         producer_id: -1 if the producer has none.
         base_sequence: the sequence number of its first record; -1 without a producer id.
         transactional: its records become visible when its transaction is committed.
+        size: bytes that it takes in memory, roughly.
     """
 
     records: Records
@@ -61,6 +62,7 @@ class ReceivedBatch:
     producer_epoch: int
     base_sequence: int
     transactional: bool
+    size: int
 
     def __len__(self) -> int:
         return len(self.records)
@@ -71,46 +73,42 @@ class ReceivedBatch:
         return (self.base_sequence + len(self.records) - 1) & 0x7FFFFFFF
 
 
-def decode_batches(data: bytes, now_ms: int) -> list[ReceivedBatch]:
-    """Decode the batches that a producer sent to one partition.
+def decode_batch(data: bytes, now_ms: int, room: int = KAFKA_UNPACKED_BYTES_MAX) -> ReceivedBatch:
+    """Decode the batch that a producer sent to one partition.
 
     Args:
         now_ms: the timestamp for records that have none.
+        room: bytes that it may take in memory, see `ReceivedBatch.size`.
 
     Raises:
-        InvalidBatch: a batch is damaged, has another format, is too large, or is a control batch.
+        InvalidBatch: it is damaged, has another format, is too large, is a control batch, or is not the only one (then none
+            is decompressed).
     """
-    batches = []
-    at = 0
-    while at < len(data):
-        batch, at = _decode_batch(data, at, now_ms)
-        batches.append(batch)
-    return batches
-
-
-def _decode_batch(data: bytes, at: int, now_ms: int) -> tuple[ReceivedBatch, int]:
-    if len(data) - at < 17:
+    if len(data) < 17:
         raise InvalidBatch(ErrorCode.corrupt_message, "a batch is cut off")
-    length, magic = struct.unpack_from(">i", data, at + 8)[0], data[at + 16]
+    length, magic = struct.unpack_from(">i", data, 8)[0], data[16]
     if magic != 2:
         raise InvalidBatch(
             ErrorCode.unsupported_for_message_format, f"a batch of format {magic}: clients since Kafka 0.11 write format 2"
         )
-    end = at + 12 + length
+    end = 12 + length
     if length < _HEADER.size - 12 or end > len(data):
         raise InvalidBatch(ErrorCode.corrupt_message, f"a batch says that it has {length} bytes")
-    header = _HEADER.unpack_from(data, at)
+    if end < len(data):  # Kafka's rule since Produce 3
+        raise InvalidBatch(ErrorCode.invalid_record, "a further batch where a partition has one in a request")
+    header = _HEADER.unpack_from(data)
     (_, _, _, _, crc, attributes, last_delta, base_ms, _, producer_id, producer_epoch, base_sequence, count) = header
-    if crc32c.crc32c(memoryview(data)[at + _BEFORE_CRC.size : end]) != crc:
+    if crc32c.crc32c(memoryview(data)[_BEFORE_CRC.size :]) != crc:
         raise InvalidBatch(ErrorCode.corrupt_message, "the checksum of a batch is wrong")
     if attributes & _CONTROL:
         raise InvalidBatch(ErrorCode.invalid_record, "control batches are the broker's to write")
     codec = attributes & 7
     if codec not in _CODECS:
         raise InvalidBatch(ErrorCode.unsupported_compression_type, f"there is no compression {codec}")
-    body = bytes(memoryview(data)[at + _HEADER.size : end])
+    room -= max(count, 0) * KAFKA_RECORD_BYTES
     try:
-        columns = decode(_decompressed(body, _CODECS[codec]), count)
+        body = _decompressed(data[_HEADER.size :], _CODECS[codec], room)
+        columns = decode(body, count)
     except (ValueError, OSError, pa.ArrowException) as error:
         raise InvalidBatch(ErrorCode.corrupt_message, f"the records of a batch cannot be read: {error}") from error
     if count == 0 or last_delta != count - 1 or not np.array_equal(columns.offsets, np.arange(count)):
@@ -120,29 +118,36 @@ def _decode_batch(data: bytes, at: int, now_ms: int) -> tuple[ReceivedBatch, int
     timestamps = columns.timestamps + base_ms
     timestamps[timestamps < 0] = now_ms
     records = Records(columns.keys, columns.values, timestamps, columns.headers)
-    return ReceivedBatch(records, producer_id, producer_epoch, base_sequence, bool(attributes & _TRANSACTIONAL)), end
+    size = len(body) + count * KAFKA_RECORD_BYTES
+    return ReceivedBatch(records, producer_id, producer_epoch, base_sequence, bool(attributes & _TRANSACTIONAL), size)
 
 
-def _decompressed(body: bytes, codec: _Codec | None) -> bytes:
+def _decompressed(body: bytes, codec: _Codec | None, room: int) -> bytes:
     """Decompress the records of a batch.
 
     Raises:
-        InvalidBatch: they have more bytes than `KAFKA_BATCH_BYTES_MAX`.
+        InvalidBatch: they have more bytes than `KAFKA_BATCH_BYTES_MAX`, or than there is room for.
         ValueError, OSError, pa.ArrowException: they are damaged.
     """
+    if len(body) > room:
+        raise InvalidBatch(
+            ErrorCode.message_too_large,
+            f"the batches of one request take more than {KAFKA_UNPACKED_BYTES_MAX} bytes (KAFKA_UNPACKED_BYTES_MAX)",
+        )
     if codec is None:
         return body
+    most = min(KAFKA_BATCH_BYTES_MAX, room)
     if codec == "snappy":
-        return _unsnapped(body)
+        return _unsnapped(body, most)
     with pa.CompressedInputStream(pa.BufferReader(body), codec) as stream:
-        data = stream.read(KAFKA_BATCH_BYTES_MAX + 1)
-    _check_size(len(data))
+        data = stream.read(most + 1)
+    _check_size(len(data), most)
     return bytes(data)
 
 
-def _unsnapped(body: bytes) -> bytes:
+def _unsnapped(body: bytes, most: int) -> bytes:
     if not body.startswith(_XERIAL):
-        return _unsnapped_block(body, KAFKA_BATCH_BYTES_MAX)
+        return _unsnapped_block(body, most, most)
     at, parts, total = len(_XERIAL) + 8, [], 0
     while at < len(body):
         if len(body) - at < 4:
@@ -151,14 +156,14 @@ def _unsnapped(body: bytes) -> bytes:
         at += 4
         if size < 0 or at + size > len(body):
             raise ValueError("a block of snappy is cut off")
-        parts.append(_unsnapped_block(body[at : at + size], KAFKA_BATCH_BYTES_MAX - total))
+        parts.append(_unsnapped_block(body[at : at + size], most - total, most))
         total += len(parts[-1])
         at += size
     return b"".join(parts)
 
 
-def _unsnapped_block(block: bytes, most: int) -> bytes:
-    """Decompress one block of raw snappy, which begins with its uncompressed length."""
+def _unsnapped_block(block: bytes, left: int, most: int) -> bytes:
+    """Decompress one block of raw snappy, which begins with its uncompressed length, if it has at most ``left`` bytes."""
     size = shift = 0
     for byte in block[:5]:
         size |= (byte & 0x7F) << shift
@@ -167,18 +172,17 @@ def _unsnapped_block(block: bytes, most: int) -> bytes:
             break
     else:
         raise ValueError("a block of snappy without its length")
-    if size > most:
-        _check_size(KAFKA_BATCH_BYTES_MAX + 1)
+    if size > left:
+        _check_size(most + 1, most)
     if size == 0:
         return b""
     return bytes(pa.decompress(block, decompressed_size=size, codec="snappy", asbytes=True))
 
 
-def _check_size(size: int) -> None:
-    if size > KAFKA_BATCH_BYTES_MAX:
-        raise InvalidBatch(
-            ErrorCode.message_too_large, f"a batch has more than {KAFKA_BATCH_BYTES_MAX} bytes (KAFKA_BATCH_BYTES_MAX)"
-        )
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        name = "KAFKA_BATCH_BYTES_MAX" if most == KAFKA_BATCH_BYTES_MAX else "what KAFKA_UNPACKED_BYTES_MAX leaves"
+        raise InvalidBatch(ErrorCode.message_too_large, f"a batch has more than {most} bytes ({name})")
 
 
 def encode_batch(records: FetchedRecords) -> bytes:

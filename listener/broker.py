@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..limits import KAFKA_WAITING_BYTES_MAX
 from ..storage.log.protocol import Commit
 from .appender import Append, Appender
 from .fetch_sessions import FetchSessions
@@ -108,6 +109,29 @@ class Client:
         return wait_ms
 
 
+class Unpacked:
+    """The bytes of Produce requests that wait to be written.  Use it on the event loop's thread."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._less: asyncio.Event | None = None
+
+    async def room(self) -> None:
+        """Wait until another request may be unpacked: until those that wait take less than `KAFKA_WAITING_BYTES_MAX`."""
+        while self._bytes >= KAFKA_WAITING_BYTES_MAX:
+            less = self._less = self._less or asyncio.Event()
+            await less.wait()
+
+    def take(self, size: int) -> None:
+        self._bytes += size
+
+    def give_back(self, size: int) -> None:
+        self._bytes -= size
+        if self._bytes < KAFKA_WAITING_BYTES_MAX and self._less is not None:
+            self._less.set()
+            self._less = None
+
+
 class Broker:
     """The parts that handlers use; see the module's text.  Create and use it on the event loop's thread."""
 
@@ -128,6 +152,7 @@ class Broker:
             access, self.producers, self.state, entries, self.run, time.monotonic, self.offsets.keep_texts
         )
         self._changed = asyncio.Event()
+        self.unpacked = Unpacked()
         self.fetch_sessions = FetchSessions()
         self.produced = Quota(options.producer_byte_rate)
         self.consumed = Quota(options.consumer_byte_rate)

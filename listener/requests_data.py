@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import OffsetOutOfRangeError, PenstockError, StorageError
-from ..limits import TIMESTAMP_MS_MAX
+from ..limits import KAFKA_UNPACKED_BYTES_MAX, TIMESTAMP_MS_MAX
 from ..storage.log.protocol import Commit, TopicConfig, TopicPartition
 from .appender import Append, Gathering
-from .batches import InvalidBatch, ReceivedBatch, decode_batches, encode_batch
+from .batches import InvalidBatch, ReceivedBatch, decode_batch, encode_batch
 from .broker import LOGGER, Body, Broker, Client, handles
 from .fetch_sessions import TopicKey, topic_key
 from .producers import Accepted, RefusedBatch
@@ -40,7 +40,7 @@ class _Part:
         """How many records precede it in the partition's part of the commit; -1 if it is not in it."""
 
     def fail(self, code: ErrorCode, message: str | None = None) -> None:
-        self.code, self.message, self.batch = code, message, None
+        self.code, self.message, self.batch, self.records = code, message, None, None
 
     def add(self, gathering: Gathering, broker: Broker) -> None:
         """Add the batch, if it is its producer's next one.  Runs on the appender's thread."""
@@ -91,37 +91,34 @@ async def produce(broker: Broker, client: Client, request: Request) -> Body | No
         Refused: a client that wants no answer cannot be told what is wrong, so its connection ends, as in Kafka.
     """
     body = request.body
-    parts: list[_Part] = []
-    size = 0
-    for topic in body.topic_data:
-        for item in topic.partition_data:
-            part = _Part((str(topic.name), int(item.index)))
-            parts.append(part)
-            size += len(item.records or b"")
-            _read_part(broker, client, part, bytes(item.records or b""), body.transactional_id)
-    if body.acks not in (-1, 0, 1):
-        for part in parts:
-            part.fail(ErrorCode.invalid_required_acks)
-    good = [part for part in parts if part.batch is not None]
-    if good:
-
-        def add(gathering: Gathering) -> None:
-            for part in good:
-                part.add(gathering, broker)
-
-        def committed(commit: Commit) -> None:
-            for part in good:
-                part.committed(commit, broker)
-
+    size = sum(len(item.records or b"") for topic in body.topic_data for item in topic.partition_data)
+    done, taken = None, 0
+    try:
         async with client.order:  # a connection's batches keep their order
-            await _admitted(broker, {part.place[0] for part in good})
-            done = broker.appender.submit(Append(add, committed, size, durable=body.acks != 0))
-        try:
+            await broker.unpacked.room()
+            parts, taken = _read_parts(broker, client, body)
+            broker.unpacked.take(taken)
+            good = [part for part in parts if part.batch is not None]
+            if good:
+
+                def add(gathering: Gathering) -> None:
+                    for part in good:
+                        part.add(gathering, broker)
+
+                def committed(commit: Commit) -> None:
+                    for part in good:
+                        part.committed(commit, broker)
+
+                await _admitted(broker, {part.place[0] for part in good})
+                done = broker.appender.submit(Append(add, committed, taken, durable=body.acks != 0))
+        if done is not None:
             await asyncio.wrap_future(done)
-        except PenstockError as error:
-            LOGGER.warning("records of %s could not be written: %s", client.host, error)
-            for part in good:
-                part.fail(ErrorCode.kafka_storage_error, str(error))
+    except PenstockError as error:
+        LOGGER.warning("records of %s could not be written: %s", client.host, error)
+        for part in good:
+            part.fail(ErrorCode.kafka_storage_error, str(error))
+    finally:
+        broker.unpacked.give_back(taken)
     wait_ms = client.throttled(broker.produced, request.client_id, size)
     if body.acks == 0:
         bad = next((part for part in parts if part.code != ErrorCode.none), None)
@@ -147,22 +144,38 @@ async def produce(broker: Broker, client: Client, request: Request) -> Body | No
     }
 
 
-def _read_part(broker: Broker, client: Client, part: _Part, data: bytes, transactional_id: str | None) -> None:
+def _read_parts(broker: Broker, client: Client, body: Any) -> tuple[list[_Part], int]:
+    """Read the batches of a request.  Returns them, and the bytes that they take."""
+    parts: list[_Part] = []
+    taken = 0
+    for topic in body.topic_data:
+        for item in topic.partition_data:
+            part = _Part((str(topic.name), int(item.index)))
+            parts.append(part)
+            if body.acks not in (-1, 0, 1):
+                part.fail(ErrorCode.invalid_required_acks)
+                continue
+            room = KAFKA_UNPACKED_BYTES_MAX - taken
+            taken += _read_part(broker, client, part, bytes(item.records or b""), body.transactional_id, room)
+    return parts, taken
+
+
+def _read_part(broker: Broker, client: Client, part: _Part, data: bytes, transactional_id: str | None, room: int) -> int:
+    """Read a partition's batch, or note why it is refused.  Returns the bytes that it takes, at most ``room``."""
     topic, partition = part.place
     try:
         broker.require(client, "write", "topic", topic)
     except Refused as refused:
-        return part.fail(refused.code, str(refused))
+        part.fail(refused.code, str(refused))
+        return 0
     config = broker.access.topic(topic)
     if config is None or not 0 <= partition < config.partitions:
-        return part.fail(ErrorCode.unknown_topic_or_partition)
+        part.fail(ErrorCode.unknown_topic_or_partition)
+        return 0
     try:
-        batches = decode_batches(data, broker.access.now_ms())
-        if len(batches) != 1:  # Kafka's rule since Produce 3
-            return part.fail(ErrorCode.invalid_record, f"{len(batches)} batches where a partition has one in a request")
-        (batch,) = batches
+        batch = decode_batch(data, broker.access.now_ms(), room)
         if "compact" in config.cleanup_policy and _lacks_keys(batch):
-            return part.fail(ErrorCode.invalid_record, "a record without a key in a compacted topic")
+            raise InvalidBatch(ErrorCode.invalid_record, "a record without a key in a compacted topic")
         part.records = broker.access.as_stored(config, batch.records)
         if batch.transactional:
             if transactional_id is None:
@@ -171,14 +184,16 @@ def _read_part(broker: Broker, client: Client, part: _Part, data: bytes, transac
                 raise Refused(ErrorCode.invalid_record, "a transactional batch without a producer id")
             broker.require(client, "write", "transactional_id", transactional_id)
             part.transaction = broker.transactions.reserve(
-                transactional_id, batch.producer_id, batch.producer_epoch, part.place, len(data)
+                transactional_id, batch.producer_id, batch.producer_epoch, part.place, batch.size
             )
     except (InvalidBatch, Refused) as error:
-        return part.fail(error.code, str(error))
+        part.fail(error.code, str(error))
+        return 0
     except PenstockError as error:
-        return part.fail(ErrorCode.invalid_record, str(error))
+        part.fail(ErrorCode.invalid_record, str(error))
+        return 0
     part.batch = batch
-    return None
+    return batch.size
 
 
 def _lacks_keys(batch: ReceivedBatch) -> bool:

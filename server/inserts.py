@@ -20,6 +20,7 @@ from ..engine.catalog import DataSource
 from ..errors import PenstockError
 from .access import Need, check_need
 from .accounts import Account
+from .arrow_bodies import read_tables
 from .http import DELIMITED, JSON, Disconnected, Request, json_object
 from .jsonrows import RowReader
 from .problems import BAD_REQUEST, TOO_LARGE, ApiError, api_error
@@ -277,10 +278,7 @@ async def insert_arrow(service: Service, request: Request, account: Account) -> 
 
     def insert() -> tuple[int, Any]:
         try:
-            reader = pa.BufferReader(body)
-            tables = {s.name: pa.ipc.open_stream(reader).read_all() for s in sources}
-            for table in tables.values():
-                table.validate(full=True)
+            tables = dict(zip([s.name for s in sources], read_tables(body, len(sources)), strict=True))
         except (pa.ArrowException, OSError, ValueError) as error:
             raise ApiError(BAD_REQUEST, f"the body is no Arrow stream: {error}") from error
         with service.database.session(headers=record_headers(request.headers)) as session:

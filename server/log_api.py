@@ -12,9 +12,9 @@ from ..engine.results import Description, Listing, Message
 from ..errors import PenstockError
 from ..grammar import ast
 from ..storage.log.protocol import HEADERS
-from ..storage.values.arrow_streams import from_arrow_stream
 from .access import Need, check, check_need, topic_need
 from .accounts import Account
+from .arrow_bodies import read_row
 from .http import ARROW, Request
 from .problems import BAD_REQUEST, ApiError, api_error
 from .service import Service
@@ -73,7 +73,7 @@ class LogApi:
         self._need("write", topic, account)
         try:
             columns = body.get("columns")
-            value = _bytes(body.get("value")) if columns is None else _row(base64.b64decode(columns, validate=True))
+            value = _bytes(body.get("value")) if columns is None else read_row(base64.b64decode(columns, validate=True))
             headers = [(str(name), _bytes(data)) for name, data in body.get("headers") or ()]
             how = {name: body.get(name) for name in ("timestamp", "partition", "durable", "producer", "sequence")}
             key = _bytes(body.get("key"))
@@ -237,14 +237,6 @@ def _batch(found: Any, partition: int, schema: Any) -> Any:
 def _bytes(text: Any) -> bytes | None:
     """Decode base64.  Raises: ValueError, TypeError."""
     return None if text is None else base64.b64decode(text, validate=True)
-
-
-def _row(data: bytes) -> dict[str, Any]:
-    """Read the one row of an Arrow stream.  Raises: ValueError, pa.ArrowException."""
-    table = from_arrow_stream(data)
-    table.validate(full=True)
-    (row,) = table.to_pylist(maps_as_pydicts="strict")
-    return row
 
 
 def _number(text: str | None, name: str) -> int | None:

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import StatementError
-from ...limits import TIMESTAMP_MS_MAX
+from ...limits import INSERTED_BYTES_MAX, TIMESTAMP_MS_MAX
 from ..catalog import DataSource
 from ..types import TIMESTAMP, SqlType
 from .arrow import UnfitRow, from_arrow, from_values
 from .containers import ABSENT, columns_in, spelled_once
+from .unfolded import unfolded_bytes
 from .values import shown
 
 _FOREIGN = (ValueError, TypeError, OverflowError, NotImplementedError, AttributeError, LookupError)
@@ -39,8 +40,15 @@ def columns_of(
     try:
         given = columns_in(rows, own)
         columns = _by_own_name(given.columns, given.count, own, source)
+        size = sum(unfolded_bytes(column) for column in columns.values() if isinstance(column, (pa.Array, pa.ChunkedArray)))
     except _FOREIGN as error:
         raise StatementError(f"rows cannot be taken from this {type(rows).__name__}: {error}") from error
+    if size > INSERTED_BYTES_MAX:
+        raise StatementError(
+            f"the columns for {source.name} need {int(size):,} bytes where their values are laid out one by one, more than "
+            f"{INSERTED_BYTES_MAX:,} (INSERTED_BYTES_MAX)",
+            suggestion="Insert the rows in parts.",
+        )
     times = columns.pop("ROWTIME", None)
     arrays = {name: _converted(values, own[name], name, source) for name, values in columns.items()}
     stamps = None if times is None else _converted(times, TIMESTAMP, "ROWTIME", source)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 pytest.importorskip("kio")
 
 from penstock.limits import KAFKA_BATCH_BYTES_MAX
-from penstock.listener.batches import InvalidBatch, decode_batches, encode_batch
+from penstock.listener import batches
+from penstock.listener.batches import InvalidBatch, decode_batch, encode_batch
 from penstock.listener.protocol import ErrorCode
 from penstock.storage.log.protocol import HEADERS, FetchedRecords
 
@@ -82,7 +83,7 @@ def test_what_is_encoded_is_decoded(rows: list[tuple[object, ...]], base: int, c
     )
     data = encode_batch(part)
     assert struct.unpack_from(">q", data)[0] == base + cut
-    (batch,) = decode_batches(data, 0)
+    batch = decode_batch(data, 0)
     read = batch.records
     assert (read.keys.to_pylist() if read.keys is not None else [None] * len(read)) == [r[0] for r in rows[cut:]]
     assert read.values.to_pylist() == [r[1] for r in rows[cut:]]
@@ -105,7 +106,7 @@ def test_what_is_encoded_is_decoded(rows: list[tuple[object, ...]], base: int, c
 def test_every_compression_is_read(codec: int, compress: object) -> None:
     """As each of Kafka's clients writes it."""
     data = encode_batch(fetched([(b"k", b"v" * n, n, None) for n in range(100)]))
-    (batch,) = decode_batches(compressed(data, codec, compress(data[61:])), 0)  # type: ignore[operator]
+    batch = decode_batch(compressed(data, codec, compress(data[61:])), 0)  # type: ignore[operator]
     assert batch.records.values.to_pylist() == [b"v" * n for n in range(100)]
 
 
@@ -116,7 +117,7 @@ def test_a_bomb_is_not_unpacked(codec: str) -> None:
     bomb = streamed(bytes(KAFKA_BATCH_BYTES_MAX + 10), codec)
     number = {"gzip": 1, "lz4": 3, "zstd": 4}[codec]
     with pytest.raises(InvalidBatch) as raised:
-        decode_batches(compressed(data, number, bomb), 0)
+        decode_batch(compressed(data, number, bomb), 0)
     assert raised.value.code == ErrorCode.message_too_large
 
 
@@ -124,8 +125,34 @@ def test_a_bomb_of_snappy_is_not_unpacked() -> None:
     """Its length is in front, and may lie."""
     data = encode_batch(fetched([(None, b"v", 0, None)]))
     with pytest.raises(InvalidBatch) as raised:
-        decode_batches(compressed(data, 2, b"\xff\xff\xff\xff\x0f" + b"\0" * 10), 0)
+        decode_batch(compressed(data, 2, b"\xff\xff\xff\xff\x0f" + b"\0" * 10), 0)
     assert raised.value.code == ErrorCode.message_too_large
+
+
+def test_of_several_batches_none_is_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partition has one in a request: thousands of small ones could become anything."""
+    data = encode_batch(fetched([(None, b"v", 0, None)]))
+    batch = compressed(data, 4, streamed(data[61:], "zstd"))
+    monkeypatch.setattr(batches, "_decompressed", lambda *arguments: pytest.fail("unpacked"))
+    with pytest.raises(InvalidBatch, match="further batch") as raised:
+        decode_batch(batch * 2, 0)
+    assert raised.value.code == ErrorCode.invalid_record
+
+
+@pytest.mark.parametrize("codec", [0, 1, 3, 4, 2])
+@pytest.mark.parametrize("rows", [1, 100])
+def test_room_that_a_request_has_left(codec: int, rows: int) -> None:
+    """What a batch takes fits, and one byte less does not."""
+    data = encode_batch(fetched([(b"k", b"v" * 100, 0, None)] * rows))
+    names = {1: "gzip", 3: "lz4", 4: "zstd"}
+    body = data[61:] if codec == 0 else xerial(data[61:], 50) if codec == 2 else streamed(data[61:], names[codec])
+    size = decode_batch(compressed(data, codec, body), 0).size
+    assert size > len(data) - 61
+    assert len(decode_batch(compressed(data, codec, body), 0, size)) == rows
+    for room in (size - 1, len(body), 0, -5):
+        with pytest.raises(InvalidBatch) as raised:
+            decode_batch(compressed(data, codec, body), 0, room)
+        assert raised.value.code == ErrorCode.message_too_large
 
 
 @given(st.data())
@@ -138,9 +165,9 @@ def test_damage_is_found(data: st.DataObject) -> None:
     flipped = bytearray(batch)
     flipped[bit // 8] ^= 1 << bit % 8
     with pytest.raises(InvalidBatch):
-        decode_batches(bytes(flipped), 0)
+        decode_batch(bytes(flipped), 0)
     with pytest.raises(InvalidBatch):
-        decode_batches(batch[: data.draw(st.integers(1, len(batch) - 1))], 0)
+        decode_batch(batch[: data.draw(st.integers(1, len(batch) - 1))], 0)
 
 
 @given(st.binary(max_size=300), st.integers(0, 40))
@@ -150,13 +177,12 @@ def test_bytes_that_are_no_records_are_refused(body: bytes, count: int) -> None:
     struct.pack_into(">i", head, 23, count - 1)
     struct.pack_into(">i", head, 57, count)
     try:
-        batches = decode_batches(compressed(bytes(head), 0, body), 0)
+        batch = decode_batch(compressed(bytes(head), 0, body), 0)
     except InvalidBatch:
         return
-    for batch in batches:
-        batch.records.values.validate(full=True)
-        if batch.records.keys is not None:
-            batch.records.keys.validate(full=True)
+    batch.records.values.validate(full=True)
+    if batch.records.keys is not None:
+        batch.records.keys.validate(full=True)
 
 
 def test_older_formats_are_refused() -> None:
@@ -164,5 +190,5 @@ def test_older_formats_are_refused() -> None:
     data = bytearray(encode_batch(fetched([(None, b"v", 0, None)])))
     data[16] = 1
     with pytest.raises(InvalidBatch) as raised:
-        decode_batches(bytes(data), 0)
+        decode_batch(bytes(data), 0)
     assert raised.value.code == ErrorCode.unsupported_for_message_format

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import struct
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -20,7 +21,8 @@ pytest.importorskip("kio")
 import penstock
 from penstock.engine.database import Database
 from penstock.errors import StorageError
-from penstock.listener import kafka_listener  # noqa: F401 (its modules have the handlers)
+from penstock.listener import broker as broker_module
+from penstock.listener import kafka_listener, requests_data, transactions  # noqa: F401 (its modules have the handlers)
 from penstock.listener.appender import Append, Gathering
 from penstock.listener.broker import HANDLERS, Broker, BrokerOptions, Client
 from penstock.listener.log_access import LogAccess
@@ -111,6 +113,77 @@ def test_a_batch_of_a_transaction_counts_once(db: Database) -> None:
             await asyncio.wrap_future(other)
         await broker.transactions.end("x", producer, epoch, True)
         assert values(db, "a") == [b"once"]
+
+    played(db, play)
+
+
+def zipped(data: bytes) -> bytes:
+    """A batch, compressed by gzip."""
+    body = gzip.compress(data[61:])
+    rest = struct.pack(">h", struct.unpack_from(">h", data, 21)[0] | 1) + data[23:61] + body
+    return struct.pack(">qiibI", 0, len(rest) + 9, 0, 2, crc32c.crc32c(rest)) + rest
+
+
+def test_batches_of_one_request_have_a_bound_together(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many partitions it names, a request does not become gigabytes; what fits of it is written."""
+    monkeypatch.setattr(requests_data, "KAFKA_UNPACKED_BYTES_MAX", 1_000_000)
+    bomb = zipped(batch("x" * 300_000))
+    assert len(bomb) < 1000
+
+    async def play(broker: Broker) -> None:
+        for name in range(9):
+            db.create_topic(f"t{name}")
+        parts = [SimpleNamespace(name=f"t{n}", partition_data=[SimpleNamespace(index=0, records=bomb)]) for n in range(9)]
+        body = SimpleNamespace(topic_data=parts, transactional_id=None, acks=-1)
+        found = await HANDLERS["produce"](broker, Client("here"), Request("produce", 9, 1, "c", body))
+        assert found is not None
+        codes = [r["partition_responses"][0]["error_code"] for r in found["responses"]]
+        assert codes == [ErrorCode.none] * 3 + [ErrorCode.message_too_large] * 6
+        assert [len(values(db, f"t{n}")) for n in range(9)] == [1] * 3 + [0] * 6
+        assert (await produced(broker, "a", bomb))["error_code"] == ErrorCode.none  # the next request has room again
+
+    played(db, play)
+
+
+def test_a_transaction_holds_what_its_batches_become(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound of open transactions is not about compressed bytes."""
+    monkeypatch.setattr(transactions, "KAFKA_TRANSACTION_BYTES_MAX", 1_000_000)
+
+    async def play(broker: Broker) -> None:
+        producer, epoch = await begun(broker, "a")
+        codes = []
+        for number in range(5):
+            data = zipped(batch("x" * 300_000, producer, epoch, number, True))
+            codes.append((await produced(broker, "a", data, "x"))["error_code"])
+        assert codes == [ErrorCode.none] * 3 + [ErrorCode.message_too_large] * 2
+
+    played(db, play)
+
+
+def test_requests_that_wait_have_a_bound_together(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While queries are far behind, no more of them are unpacked; they are written when there is room, in their order."""
+    monkeypatch.setattr(broker_module, "KAFKA_WAITING_BYTES_MAX", 500_000)
+    unpacked = []
+    plain = requests_data.decode_batch
+
+    def counted(*arguments: Any) -> Any:
+        unpacked.append(1)
+        return plain(*arguments)
+
+    monkeypatch.setattr(requests_data, "decode_batch", counted)
+
+    async def play(broker: Broker) -> None:
+        behind = True
+        monkeypatch.setattr(type(broker.access), "is_behind", lambda self, topics: behind)
+        texts = [f"{n}" + "x" * 300_000 for n in range(6)]
+        waiting = [asyncio.ensure_future(produced(broker, "a", zipped(batch(text)))) for text in texts]
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(unpacked) == 2
+        assert not any(w.done() for w in waiting)
+        behind = False
+        assert [(await w)["error_code"] for w in waiting] == [ErrorCode.none] * 6
+        assert sorted(values(db, "a")) == [text.encode() for text in texts]
 
     played(db, play)
 

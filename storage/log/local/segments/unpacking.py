@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 
-__all__ = ["buffer_places", "unpacked_bytes"]
+__all__ = ["buffer_places", "unpacked_bytes", "unpacked_bytes_of"]
 
 _PREFIX = struct.Struct("<II")
 _INT = struct.Struct("<i")
@@ -18,7 +18,11 @@ _SHORT = struct.Struct("<H")
 _LONG = struct.Struct("<q")
 _PLACE = struct.Struct("<qq")
 
+_MESSAGE_KIND = 1
 _MESSAGE_HEADER = 2
+_DICTIONARY = 2
+"""The kind of a message with a dictionary's values."""
+_DICTIONARY_BATCH = 1
 _BATCH_BUFFERS = 2
 _BATCH_COMPRESSION = 3
 """Numbers of fields in Arrow's ``Message.fbs``."""
@@ -32,23 +36,39 @@ def unpacked_bytes(message: memoryview) -> int:
     """
     try:
         _, length = _PREFIX.unpack_from(message)
-        root = 8 + _UINT.unpack_from(message, 8)[0]
-        batch = _pointed(message, _field(message, root, _MESSAGE_HEADER))
-        if not batch or not _field(message, batch, _BATCH_COMPRESSION):
+    except struct.error as error:
+        raise ValueError("the message is cut off") from error
+    return unpacked_bytes_of(message[8:], message[8 + length :])
+
+
+def unpacked_bytes_of(metadata: memoryview, body: memoryview) -> int:
+    """`unpacked_bytes` of a message, or of one with a dictionary's values, that is in two parts.
+
+    Args:
+        metadata: the flatbuffer; what follows it does not matter.
+        body: the buffers.
+    """
+    try:
+        root = _UINT.unpack_from(metadata)[0]
+        batch = _pointed(metadata, _field(metadata, root, _MESSAGE_HEADER))
+        kind = _field(metadata, root, _MESSAGE_KIND)
+        if batch and kind and metadata[kind] == _DICTIONARY:
+            batch = _pointed(metadata, _field(metadata, batch, _DICTIONARY_BATCH))
+        if not batch or not _field(metadata, batch, _BATCH_COMPRESSION):
             return 0
-        buffers = _pointed(message, _field(message, batch, _BATCH_BUFFERS))
+        buffers = _pointed(metadata, _field(metadata, batch, _BATCH_BUFFERS))
         if not buffers:
             return 0
         total = 0
-        for number in range(_UINT.unpack_from(message, buffers)[0]):
-            place, size = _PLACE.unpack_from(message, buffers + 4 + 16 * number)
+        for number in range(_UINT.unpack_from(metadata, buffers)[0]):
+            place, size = _PLACE.unpack_from(metadata, buffers + 4 + 16 * number)
             if size:
-                unpacked = _LONG.unpack_from(message, 8 + length + place)[0]
+                unpacked = _LONG.unpack_from(body, place)[0]
                 if unpacked < -1:
                     raise ValueError(f"a buffer of {unpacked} bytes")
                 total += size if unpacked == -1 else unpacked
         return total
-    except struct.error as error:
+    except (struct.error, IndexError) as error:
         raise ValueError("the message is cut off") from error
 
 
