@@ -96,7 +96,7 @@ async def produce(broker: Broker, client: Client, request: Request) -> Body | No
     try:
         async with client.order:  # a connection's batches keep their order
             await broker.unpacked.room()
-            parts, taken = _read_parts(broker, client, body)
+            parts, taken = _read_parts(broker, client, request)
             broker.unpacked.take(taken)
             good = [part for part in parts if part.batch is not None]
             if good:
@@ -144,8 +144,9 @@ async def produce(broker: Broker, client: Client, request: Request) -> Body | No
     }
 
 
-def _read_parts(broker: Broker, client: Client, body: Any) -> tuple[list[_Part], int]:
+def _read_parts(broker: Broker, client: Client, request: Request) -> tuple[list[_Part], int]:
     """Read the batches of a request.  Returns them, and the bytes that they take."""
+    body = request.body
     parts: list[_Part] = []
     taken = 0
     for topic in body.topic_data:

@@ -20,7 +20,7 @@ from ..catalog import DataSource
 from ..types import TIMESTAMP, SqlType
 from .arrow import UnfitRow, from_arrow, from_values
 from .containers import ABSENT, columns_in, spelled_once
-from .unfolded import unfolded_bytes
+from .unfolded import Column, unfolded_bytes
 from .values import shown
 
 _FOREIGN = (ValueError, TypeError, OverflowError, NotImplementedError, AttributeError, LookupError)
@@ -29,7 +29,7 @@ _FOREIGN = (ValueError, TypeError, OverflowError, NotImplementedError, Attribute
 
 def columns_of(
     rows: Any, source: DataSource, now_ms: int | npt.NDArray[np.int64]
-) -> tuple[dict[str, Any], npt.NDArray[np.int64]]:
+) -> tuple[dict[str, Column], npt.NDArray[np.int64]]:
     """Arrow arrays by column name, and the timestamps.  Rows without one get ``now_ms`` (one value, or one per row).
 
     Raises:

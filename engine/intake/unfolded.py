@@ -15,15 +15,17 @@ import pyarrow.compute as pc
 
 from ...limits import INSERTED_BYTES_MAX
 
-__all__ = ["unfolded_bytes"]
+__all__ = ["Column", "unfolded_bytes"]
 
+Column = Any
+"""An Arrow array: the stubs have no type for one whose items may be anything."""
 Times = npt.NDArray[np.float64]
 """For each value of an array, how often it occurs."""
 _NULL_BYTES = 8
 """What a NULL takes in a column of numbers."""
 
 
-def unfolded_bytes(column: Any) -> float:
+def unfolded_bytes(column: Column) -> float:
     """Bytes of an array's or chunked array's values, laid out one by one; 0 for types that lay them out anyway.
 
     Places beyond an array are not followed: who reads it tells that.  (Arrow's full check reads each view's text.)
@@ -64,7 +66,7 @@ def _is_indirect(type_: pa.DataType) -> bool:
     )
 
 
-def _size(array: Any, times: Times | None) -> float:
+def _size(array: Column, times: Times | None) -> float:
     """Bytes of an array whose values occur so often (None: once each)."""
     type_, types = array.type, pa.types
     count = float(len(array) if times is None else times.sum())
@@ -110,13 +112,13 @@ def _size(array: Any, times: Times | None) -> float:
     return count * max(1, _NULL_BYTES if types.is_null(type_) else type_.bit_width // 8)
 
 
-def _counted(places: Any, times: Times | None, chosen: Any, count: int) -> Times:
+def _counted(places: npt.NDArray[np.int64], times: Times | None, chosen: npt.NDArray[np.bool_] | None, count: int) -> Times:
     """How often each of ``count`` values is referred to."""
     weights = times if times is None or chosen is None else times[chosen]
     return np.bincount(places, weights=weights, minlength=count).astype(np.float64)
 
 
-def _largest(array: Any) -> float:
+def _largest(array: Column) -> float:
     """A bound of the bytes of each value."""
     lengths = _lengths(array)
     if lengths is None:
@@ -124,7 +126,7 @@ def _largest(array: Any) -> float:
     return float(lengths.max(initial=0))
 
 
-def _lengths(array: Any) -> Any:
+def _lengths(array: Column) -> Times | None:
     """The lengths of texts or bytes; None for other types."""
     types, type_ = pa.types, array.type
     if types.is_string_view(type_) or types.is_binary_view(type_):
@@ -135,6 +137,6 @@ def _lengths(array: Any) -> Any:
         lengths = np.where(array.is_valid().to_numpy(zero_copy_only=False), lengths, 0)
         return np.maximum(lengths, 0).astype(np.float64)
     if types.is_string(type_) or types.is_large_string(type_) or types.is_binary(type_) or types.is_large_binary(type_):
-        found = pc.fill_null(pc.binary_length(array), 0)
-        return np.asarray(found.to_numpy(zero_copy_only=False), np.float64)
+        found: Column = pc.binary_length(array)
+        return np.asarray(found.fill_null(0).to_numpy(zero_copy_only=False), np.float64)
     return None
