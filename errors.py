@@ -259,7 +259,7 @@ def unwritable(text: str) -> str | None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return "half of a surrogate pair, which is no character"
+        return "half of a surrogate pair, which is not a character"
     return None
 
 

@@ -1,5 +1,5 @@
-"""What of the build is ours: the wheel has a compiled library in it, which fits every Python 3 of its platform, and the
-tables of the grammar.
+"""Penstock's own steps of the build.  The wheel contains a compiled library, which fits every Python 3 of its platform, and
+the tables of the grammar.
 """
 
 from __future__ import annotations

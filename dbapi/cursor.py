@@ -76,7 +76,7 @@ class Cursor:
         for parameters in seq_of_parameters:
             self.execute(operation, parameters)
             if self._relation is not None:
-                raise InterfaceError("executemany() is for statements without rows")
+                raise InterfaceError("executemany() takes statements that give no rows: use execute()")
             count += max(self.rowcount, 0)
         self.rowcount = count
         return self
@@ -126,7 +126,7 @@ class Cursor:
     def _result(self) -> Relation:
         self._check_open()
         if self._relation is None:
-            raise InterfaceError("there is no result to fetch rows of")
+            raise InterfaceError("there is no result to fetch rows from: execute() a SELECT first")
         return self._relation
 
     def _check_open(self) -> None:

@@ -94,7 +94,7 @@ class PenstockCompiler(compiler.SQLCompiler):
         return text
 
     def visit_empty_set_op_expr(self, type_: Sequence[sqltypes.TypeEngine], expand_op: OperatorType, **kw: object) -> str:
-        """Nothing is in an empty list, and everything is not: a NULL has its type, as IN wants it."""
+        """Write the empty list of an IN, which no value is in.  Its NULLs are cast to the column's type, as IN requires."""
         text = super().visit_empty_set_op_expr(type_, expand_op, **kw)
         written = self.dialect.type_compiler_instance
         nulls = ["NULL" if isinstance(t, sqltypes.NullType) else f"CAST(NULL AS {written.process(t)})" for t in type_]
@@ -134,19 +134,26 @@ class PenstockDDLCompiler(compiler.DDLCompiler):
     def _refuse_what_is_not_kept(self, table: sqlschema.Table) -> None:
         others = [c for c in table.constraints if not isinstance(c, sqlschema.PrimaryKeyConstraint)]
         if others or table.indexes:
-            raise CompileError(f"{table.name}: Penstock has primary keys, and no other constraints and no indexes")
+            raise CompileError(
+                f"the table {table.name} has a constraint or an index that Penstock lacks: it has primary keys only"
+            )
         for column in table.columns:
             if not column.nullable and not column.primary_key:
-                raise CompileError(f"{table.name}.{column.name}: Penstock checks no NOT NULL")
+                raise CompileError(
+                    f"the column {table.name}.{column.name} is NOT NULL, which Penstock does not check: write nullable=True"
+                )
             if column.server_default is not None:
-                raise CompileError(f"{table.name}.{column.name}: Penstock fills in no default; give `default` instead")
+                raise CompileError(
+                    f"the column {table.name}.{column.name} has a server_default, which Penstock does not fill in: "
+                    "write default instead"
+                )
 
 
 def _kind(table: sqlschema.Table) -> str:
     """Raises: CompileError, for another kind than stream or table."""
     kind = table.dialect_options["penstock"]["kind"] or ("table" if len(table.primary_key) else "stream")
     if kind not in ("stream", "table"):
-        raise CompileError(f"{table.name}: penstock_kind is 'stream' or 'table', not {kind!r}")
+        raise CompileError(f"penstock_kind of {table.name} must be 'stream' or 'table', not {kind!r}")
     return str(kind).upper()
 
 

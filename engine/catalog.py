@@ -163,7 +163,7 @@ class Catalog:
             StatementError: there is none, or the name is no text.
         """
         if not isinstance(name, str):
-            raise StatementError(f"a stream or table is named by text, not {type(name).__name__}")
+            raise StatementError(f"the name of a stream or table must be text, not {type(name).__name__}")
         if len(name) > 2 and name[0] == name[-1] == "`":
             return self.source(name[1:-1].replace("``", "`"))
         return self.sources.get(name.upper()) or self.sources.get(name) or self.source(name.upper())

@@ -106,7 +106,7 @@ def _type(data: Any) -> SqlType:
             return Map(_type(key), _type(value))
         case ["STRUCT", members]:
             return Struct(tuple((name, _type(member)) for name, member in members))
-    raise ValueError(f"{data!r} is no type")
+    raise ValueError(f"{data!r} is not a type")
 
 
 def _reader(kind: type[Any]) -> Callable[[Any], Any]:

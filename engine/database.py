@@ -354,7 +354,10 @@ class Database(Session):
         """
         self._check_open()
         if self._opened.how.kafka is not None:
-            raise StatementError("the log is in Kafka, which has ways of its own to copy topics")
+            raise StatementError(
+                "a database whose log is in Kafka has no backup of its own",
+                suggestion="Copy its topics to another cluster, with MirrorMaker for example.",
+            )
         if self.path is None:
             raise StatementError("a database in memory has no files to back up")
         self._engine.log.flush()

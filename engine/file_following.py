@@ -112,7 +112,7 @@ class FileFollower:
                     return
         except (PenstockError, OSError, pa.ArrowException) as error:
             if not self._stop.is_set() and self.wanted:
-                self.error = f"{self.path} is not followed any more, after {self._offset} bytes: {error}"
+                self.error = f"{self.path} is no longer followed, after {self._offset} bytes: {error}"
                 _LOG.error("%s", self.error)
 
     def step(self) -> int | None:
@@ -134,7 +134,7 @@ class FileFollower:
             data = file.read(READ_BYTES)
         end = data.rfind(b"\n") + 1
         if end == 0 and len(data) == READ_BYTES:
-            raise StatementError(f"a line has more than {READ_BYTES} bytes")
+            raise StatementError(f"a line has more than {READ_BYTES} bytes, which is the limit")
         lines = data[:end]
         if not lines.strip():
             return None

@@ -115,10 +115,10 @@ class ChangeJournal:
         try:
             transaction = self._log.transaction(alone=ALONE)
         except PartitionsLostError as error:
-            raise JournalMovedError("another process executes a statement at this moment") from error
+            raise JournalMovedError("another process is executing a statement") from error
         if self._shared and self._log.end_offset(TOPIC, 0) > self._known:
             transaction.abort()
-            raise JournalMovedError("another process has executed a statement meanwhile")
+            raise JournalMovedError("another process has executed a statement in the meantime")
         transaction.append(
             TOPIC,
             Records(None, pa.array([msgspec.json.encode(entry)], pa.binary()), np.array([now], np.int64)),
@@ -129,7 +129,7 @@ class ChangeJournal:
         try:
             commit = transaction.commit()
         except PartitionsLostError as error:
-            raise JournalMovedError("another process executes a statement at this moment") from error
+            raise JournalMovedError("another process is executing a statement") from error
         self._known = commit.ends[TOPIC, 0]
         return self._known - 1
 

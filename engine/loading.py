@@ -59,7 +59,7 @@ def create_from(
     parts = data if isinstance(data, Iterator) else iter([as_arrow(data)])
     first = next(parts, None)
     if first is None or not first.num_columns:
-        raise StatementError(f"{name} cannot be made of data without columns")
+        raise StatementError(f"{name} cannot be made from data without columns")
     keys = [key] if isinstance(key, str) else list(key or ())
     columns = _columns(first.schema, keys, kind)
     given = {"KAFKA_TOPIC": name, "PARTITIONS": 1, **{str(k).upper(): v for k, v in (properties or {}).items()}}
@@ -92,7 +92,9 @@ def _columns(schema: Any, keys: list[str], kind: str) -> list[str]:
     names = [column_name(field.name) for field in schema]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise StatementError(f"the data has the column {twice} twice", suggestion="Names differ by more than case.")
+        raise StatementError(
+            f"the data has the column {twice} twice", suggestion="Names must differ by more than upper and lower case."
+        )
     wanted = [column_name(key) for key in keys]
     for key in wanted:
         if key not in names:
@@ -214,7 +216,8 @@ def read_file(path: Path) -> Iterator[Any]:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise StatementError(f"{path} cannot be read: {reason}") from error
     raise StatementError(
-        f"it cannot be told what {path} is", suggestion="Its name ends in .parquet, .csv, .tsv, .jsonl, .ndjson or .arrow."
+        f"the name of {path} does not say what format it has",
+        suggestion="Its name ends in .parquet, .csv, .tsv, .jsonl, .ndjson or .arrow.",
     )
 
 

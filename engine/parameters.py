@@ -70,7 +70,7 @@ def _check_used(given: Mapping[str, Any], names: set[str]) -> None:
     for name in given:
         if name not in wanted:
             raise StatementError(
-                f"there is a value for the parameter {name}, which the text has not",
+                f"a value is given for the parameter {name}, and the text has no such parameter",
                 suggestion="A parameter is written ? or $name, not in quotes.",
             )
 
@@ -103,13 +103,13 @@ def _by_name(parameters: Parameters | None) -> dict[str, Any]:
     if parameters is None:
         return {}
     if isinstance(parameters, str | bytes) or not isinstance(parameters, Sequence | Mapping):
-        raise StatementError(f"parameters are a list or a dict, not {type(parameters).__name__}")
+        raise StatementError(f"parameters must be a list or a dict, not {type(parameters).__name__}")
     if not isinstance(parameters, Mapping):
         return {str(number): value for number, value in enumerate(parameters, 1)}
     named: dict[str, Any] = {}
     for name, value in parameters.items():
         if not isinstance(name, str):
-            raise StatementError(f"the name of a parameter is text, not {type(name).__name__}")
+            raise StatementError(f"the name of a parameter must be text, not {type(name).__name__}")
         key = name.removeprefix("$").upper()
         if key in named:
             raise StatementError(f"two values are given for the parameter {name}")
@@ -119,19 +119,19 @@ def _by_name(parameters: Parameters | None) -> dict[str, Any]:
 
 def _count(value: Any, span: Span) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
-        raise StatementError(f"a whole number from 0 on is wanted here, not {value!r:.100}", span=span)
+        raise StatementError(f"this parameter must be a whole number of at least 0, not {value!r:.100}", span=span)
     return value
 
 
 def _character(value: Any, span: Span) -> str:
     if not isinstance(value, str) or len(value) != 1:
-        raise StatementError(f"ESCAPE takes one character, not {value!r:.100}", span=span)
+        raise StatementError(f"ESCAPE must be one character, not {value!r:.100}", span=span)
     return _text(value, span)
 
 
 def _path(value: Any, span: Span) -> str:
     if not isinstance(value, str | Path):
-        raise StatementError(f"the path of a file is wanted here, not {value!r:.100}", span=span)
+        raise StatementError(f"this parameter must be the path of a file, not {value!r:.100}", span=span)
     return _text(str(value), span)
 
 
@@ -140,7 +140,7 @@ def _setting(value: Any, span: Span) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str | int | float):
-        raise StatementError(f"the value of a property is a text, a number or a boolean, not {value!r:.100}", span=span)
+        raise StatementError(f"the value of a property must be a text, a number or a boolean, not {value!r:.100}", span=span)
     return _text(str(value), span)
 
 
@@ -212,14 +212,16 @@ def constant(value: Any, span: Span, depth: int = 0) -> ast.Expression:
         case dict():
             entries = tuple((constant(k, span, depth + 1), constant(v, span, depth + 1)) for k, v in value.items())
             return ast.MapConstructor(entries, span=span)
-    raise StatementError(f"a parameter cannot be {type(value).__name__}: {value!r:.100}", span=span)
+    raise StatementError(
+        f"a value of the Python type {type(value).__name__} cannot be a parameter: {value!r:.100}", span=span
+    )
 
 
 def _text(value: str, span: Span) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise StatementError("a text holds half of a surrogate pair, which is no character", span=span) from error
+        raise StatementError("a text holds half of a surrogate pair, which is not a character", span=span) from error
     return value
 
 

@@ -44,7 +44,8 @@ class Relation:
     ) -> None:
         """
         Args:
-            table: the rows, or what makes the table when somebody asks for it: most answers of few rows are only fetched.
+            table: the rows; or a function that makes the table when it is needed.  Small answers are mostly fetched as
+                Python values.
             rows: the same rows as Python values, where they are known already.
         """
         self._made = table

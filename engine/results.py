@@ -62,7 +62,7 @@ class Result:
         """The rows of a push query, as they come.  Raises: StatementError, if it is none."""
         if isinstance(self, PushResult):
             return self.subscription
-        raise StatementError(f"{_article(self.kind)} is no push query", suggestion="Write SELECT .. EMIT CHANGES.")
+        raise StatementError(f"{_article(self.kind)} is not a push query", suggestion="Write SELECT .. EMIT CHANGES.")
 
 
 def _article(kind: str) -> str:

@@ -188,7 +188,7 @@ class Session(ClientMethods):
         wanted = properties.pop("FOLLOW", None)
         follow = "false" if wanted is None else str(getattr(wanted, "value", wanted)).lower()
         if follow not in ("true", "false"):
-            raise StatementError(f"FOLLOW is true or false, not {follow}", span=statement.span)
+            raise StatementError(f"FOLLOW must be true or false, not {follow}", span=statement.span)
         texts = {name: getattr(value, "value", value) for name, value in properties.items()}
         fresh = self._engine.topic(str(texts.get("KAFKA_TOPIC", statement.name))) is None
         made = create_from(
@@ -203,7 +203,7 @@ class Session(ClientMethods):
         context = Context(self._engine, self._state)
         if follow == "false":
             if wanted is not None and made.warning and self._engine.catalog.source(statement.name).followed is not None:
-                text = f"{statement.name} follows no file any more"
+                text = f"{statement.name} no longer follows a file"
                 made = Message(made.kind, text, made.statement, details={**made.details, "source": statement.name})
                 set_followed(context, statement.name, None, made)
             return made
@@ -562,7 +562,7 @@ class Session(ClientMethods):
             self._check_open()
             config = self._engine.topic(topic)
             if config is None:
-                raise StatementError(f"there is no topic {topic}")
+                raise StatementError(f"there is no topic {topic}", suggestion="SHOW TOPICS; lists them.")
             refused = refused_write(topic, config) or self._engine.catalog.refused_write(topic)
             if refused is not None:
                 raise StatementError(refused)
@@ -594,9 +594,11 @@ class Session(ClientMethods):
         self._check_open()
         config = self._engine.topic(topic)
         if config is None:
-            raise StatementError(f"there is no topic {topic}")
+            raise StatementError(f"there is no topic {topic}", suggestion="SHOW TOPICS; lists them.")
         if not isinstance(offset, int | None) or (partition is not None and partition not in range(config.partitions)):
-            raise StatementError(f"the topic {topic} has the partitions 0 to {config.partitions - 1}, offsets are numbers")
+            raise StatementError(
+                f"the topic {topic} has the partitions 0 to {config.partitions - 1}, and an offset is a whole number or None"
+            )
         for number in range(config.partitions) if partition is None else [partition]:
             yield from partition_records(self._engine.log, topic, number, offset, reset)
 

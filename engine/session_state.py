@@ -63,7 +63,7 @@ class SessionState:
         if not isinstance(name, str) or not is_variable_name(name):
             raise StatementError(f"a variable cannot be called {name}", suggestion="Use letters, digits, _ and @.")
         if not isinstance(value, str):
-            raise StatementError(f"the variable {name} is text, not {type(value).__name__}")
+            raise StatementError(f"the variable {name} must be text, not {type(value).__name__}")
         self._variables = MappingProxyType({**self._variables, name.upper(): value})
 
     def undefine(self, name: str) -> bool:

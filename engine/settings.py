@@ -227,7 +227,7 @@ class Settings(Mapping[str, str]):
             raise StatementError(f"{name} cannot be set in a session", suggestion="Give it to connect().")
         denylist = self._database.get(DENYLIST, "")
         if name in {canonical_name(n) for n in denylist.split(",")}:
-            raise StatementError(f"{name} may not be set here: {DENYLIST} names it")
+            raise StatementError(f"{name} cannot be set: {DENYLIST} forbids it")
         return name, text
 
     def shown(self, name: str) -> str:

@@ -42,13 +42,13 @@ def push_query(text: str) -> ast.Query:
 def check_text(text: object) -> None:
     """Check that a value is a text.  Raises: StatementError."""
     if not isinstance(text, str):
-        raise StatementError(f"a statement is text, not {type(text).__name__}")
+        raise StatementError(f"a statement must be text, not {type(text).__name__}")
 
 
 def check_name(name: object, what: str) -> None:
     """Check that a name is a text, not empty, and can be stored; ``what`` it names.  Raises: StatementError."""
     if not isinstance(name, str):
-        raise StatementError(f"{what} is text, not {type(name).__name__}")
+        raise StatementError(f"{what} must be text, not {type(name).__name__}")
     if not name:
         raise StatementError(f"{what} cannot be empty")
     if not name.isprintable() and (refused := unwritable(name)) is not None:

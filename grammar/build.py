@@ -358,7 +358,7 @@ class TreeBuilder(QueryBuilder):
     def like(self, children: Children, start: int, end: int, negated: bool = False) -> ast.Like:
         escape = children[2]
         if isinstance(escape, str) and len(escape) != 1:
-            raise self._error(f"ESCAPE takes one character, not '{escape}'", start, end)
+            raise self._error(f"ESCAPE must be one character, not '{escape}'", start, end)
         return ast.Like(children[0], children[1], escape, negated, span=self._span(start, end))
 
     def not_like(self, children: Children, start: int, end: int) -> ast.Like:

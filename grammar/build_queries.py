@@ -230,7 +230,7 @@ class QueryBuilder:
         type_, source, within, on = children
         if isinstance(source, ast.SubqueryRef):
             if within is not None:
-                raise self._error("a subquery is joined without WITHIN", within.span.start, within.span.end)
+                raise self._error("WITHIN cannot stand in a join with a subquery", within.span.start, within.span.end)
             return ast.TableJoin(type_, source, on, span=self._span(start, end))
         return ast.Join(type_, source, on, within, span=self._span(start, end))
 
@@ -281,7 +281,7 @@ class QueryBuilder:
         for name, duration in given[sizes:]:
             if name in options:
                 word = "RETENTION" if name == "retention" else "GRACE PERIOD"
-                raise self._error(f"a window has one {word}", duration.span.start, duration.span.end)
+                raise self._error(f"{word} is given twice", duration.span.start, duration.span.end)
             options[name] = duration
         return ast.Window(type_, *given[:sizes], **options, span=self._span(start, end))
 

@@ -42,7 +42,8 @@ class Suggestion:
 _WORD = re.compile(r"[A-Za-z0-9_@]*$|`[^`]*$")
 _PLAIN = re.compile(r"[A-Z_][A-Z0-9_@]*\Z")
 _COLUMNS_MAX = 500
-"""How many columns are suggested at once; before FROM says whose, a large catalog has tens of thousands."""
+"""The largest number of columns that are suggested at once.  Until FROM names the sources, all columns of the catalog fit,
+which may be tens of thousands."""
 _AFTER_SOURCE = {"FROM", "JOIN", "INTO", "DESCRIBE", "STREAM", "TABLE"}
 _QUERY_ACTIONS = {"TERMINATE", "PAUSE", "RESUME", "EXPLAIN"}
 _PRIMITIVES = ("BOOLEAN", "INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "BYTES", "DATE", "TIME", "TIMESTAMP")

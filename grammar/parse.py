@@ -92,7 +92,12 @@ def _parse_whole(start: str, text: str) -> Any:
     result, stop = _run(start, text, next(stream), stream, TreeBuilder(text))
     for group, begin, end in tokens(text, stop):
         if group != "end":
-            raise StatementError("nothing was expected here", span=Lines(text).span(begin, end), text=text)
+            raise StatementError(
+                "the text goes on after its end",
+                span=Lines(text).span(begin, end),
+                text=text,
+                suggestion="Leave out what follows.",
+            )
     return result
 
 
@@ -102,7 +107,7 @@ def _check_text(text: str) -> None:
             text.encode()
         except UnicodeEncodeError as error:
             raise StatementError(
-                "the text holds half of a surrogate pair, which is no character",
+                "the text holds half of a surrogate pair, which is not a character",
                 span=Lines(text).span(error.start, error.start + 1),
                 text=text.encode(errors="replace").decode(),
             ) from error

@@ -33,7 +33,7 @@ def read_script(path: Path, *, named_by_person: bool = False) -> str:
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode) and not (named_by_person and stat.S_ISFIFO(mode)):
         os.close(descriptor)
-        raise StatementError(f"the script {path} cannot be read: it is no regular file")
+        raise StatementError(f"the script {path} cannot be read: it is not a regular file")
     with open(descriptor, "rb") as file:
         if stat.S_ISFIFO(mode):
             os.set_blocking(descriptor, True)
@@ -46,9 +46,9 @@ def read_script(path: Path, *, named_by_person: bool = False) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise StatementError(f"the script {path} cannot be read: it is no UTF-8 text, at byte {error.start}") from None
+        raise StatementError(f"the script {path} cannot be read: it is not UTF-8 at byte {error.start}") from None
     if not named_by_person and not _begins_as_script(text):
-        raise StatementError(f"{path} is no script: it does not begin with a statement")
+        raise StatementError(f"{path} is not a script: it does not begin with a statement")
     return continued(text)
 
 

@@ -30,7 +30,7 @@ LOGGER = logging.getLogger("penstock.kafka")
 NODE_ID = 1
 """The id of the only broker."""
 _EVERYWHERE = ("", "0.0.0.0", "::")
-"""Addresses that are all of a machine's: to listen on, but not to connect to from elsewhere."""
+"""Addresses that mean all addresses of a machine.  A server can listen on them; no client can connect to them."""
 
 Body = Mapping[str, Any]
 Handler = Callable[["Broker", "Client", Request], Awaitable[Body | None]]

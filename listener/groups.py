@@ -162,7 +162,7 @@ class Group:
         return member
 
     def _drop_pending(self, member_id: str) -> None:
-        """Wait no longer for somebody who was given an id to join with."""
+        """Stop waiting for a client that was given a member id and has not joined with it."""
         self._pending.pop(member_id).cancel()
         self._maybe_complete()
 

@@ -80,12 +80,12 @@ class KafkaListener:
             if not security.is_needed:
                 raise StatementError(
                     f"{host} can be reached from elsewhere, and nobody has to log in",
-                    suggestion="Give users, listen on 127.0.0.1, or say that it is meant (insecure).",
+                    suggestion="Give users, listen on 127.0.0.1, or pass insecure if the network is your own.",
                 )
             if security.certificate is None:
                 raise StatementError(
-                    f"{host} can be reached from elsewhere, and passwords would travel in the clear",
-                    suggestion="Give a certificate and its key, listen on 127.0.0.1, or say that it is meant (insecure).",
+                    f"{host} can be reached from elsewhere, and passwords would be sent in clear text",
+                    suggestion="Give a certificate and its key, listen on 127.0.0.1, or (your own network) pass insecure.",
                 )
         self.host = host
         self._socket = _listen(host, port)
@@ -384,7 +384,7 @@ def broker(
     """
     unknown = set(options) - {f.name for f in fields(BrokerOptions)}
     if unknown:
-        raise StatementError(f"a broker has no option {sorted(unknown)[0]!r}")
+        raise StatementError(f"the listener has no option {sorted(unknown)[0]!r}")
     security = Security.of(users, certificate=certificate, key=key)
     return KafkaListener(database, host, port, options=BrokerOptions(**options), security=security, insecure=insecure)
 
@@ -403,7 +403,10 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         return socket.create_server((host, port), family=family, backlog=1024)
     except (OSError, OverflowError) as error:
-        raise StorageError(f"cannot listen on {host}:{port}: {error}", action="choose another port or host") from error
+        raise StorageError(
+            f"cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}",
+            action="choose another port, or end what uses it",
+        ) from error
 
 
 def _tls(security: Security) -> ssl.SSLContext | None:

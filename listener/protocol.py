@@ -137,12 +137,12 @@ def read_request(data: bytes) -> Request:
     key, version, correlation_id = _HEADER.unpack_from(data)
     api = name_of(key)
     if api is None:
-        raise MalformedRequest(f"a request with the API key {key}, which is not spoken")
+        raise MalformedRequest(f"a request with the API key {key}, which is not supported")
     least, most = VERSIONS[api]
     if not least <= version <= most:
         if api == "api_versions":  # the answer says which are, so that the client tries again
             return Request(api, version, correlation_id, None, None)
-        raise MalformedRequest(f"{api} of version {version}: versions {least} to {most} are spoken")
+        raise MalformedRequest(f"{api} of version {version}: versions {least} to {most} are supported")
     entity, read = _module(api, version, EntityType.request)
     try:
         client_id, at = nullable_text(data, _HEADER.size, Items(0))

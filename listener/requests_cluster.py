@@ -398,7 +398,7 @@ async def incremental_alter_configs(broker: Broker, client: Client, request: Req
             name, operation = str(item.name), int(item.config_operation)
             if operation in (2, 3):
                 if name != "cleanup.policy":
-                    raise StatementError(f"{name} is no list")
+                    raise StatementError(f"{name} is not a list: it can be set, not added to or taken from")
                 have = [p for p in now[name].split(",") if p]
                 given = [p for p in (item.value or "").split(",") if p]
                 left = [p for p in have if p not in given]

@@ -117,7 +117,7 @@ class Security:
         for name, given in users.items():
             password, role, *rest = given
             if role not in _LEVELS:
-                raise StatementError(f"the role of {name!r} is read, write or admin, not {role!r}")
+                raise StatementError(f"the role of {name!r} must be read, write or admin, not {role!r}")
             made[name] = User.of(name, password, role, tuple(rest[0]) if rest else ())
         decoy = User.of("", os.urandom(8).hex(), "read")
 

@@ -102,7 +102,7 @@ class KsqlMagics(Magics):  # type: ignore[misc]
         if options.db is not None:
             found = self.names.get(options.db)
             if not isinstance(found, Database):
-                raise UsageError(f"{options.db} is no penstock.Database")
+                raise UsageError(f"{options.db} is not a penstock.Database")
             self.close()
             self.database, self._own = found, False
 

@@ -225,7 +225,7 @@ def _connect(
     load_functions(options)
     if getattr(options, "server", None) is not None:
         if options.data is not None:
-            raise StatementError("a database is that of a server or of a directory: --server and --data exclude each other")
+            raise StatementError("--server and --data exclude each other: a database is either a server's or in a directory")
         return connect(options.server, settings=settings)
     return connect(options.data, settings=settings, progress=progress, create=create or options.data is None)
 
@@ -290,7 +290,7 @@ def _standard_input() -> str:
     try:
         return sys.stdin.read()
     except UnicodeDecodeError as problem:
-        raise StatementError(f"standard input is no UTF-8 text: {problem.reason} at byte {problem.start}") from problem
+        raise StatementError(f"standard input is not UTF-8: {problem.reason} at byte {problem.start}") from problem
 
 
 def _print_error(text: str) -> None:

@@ -67,7 +67,7 @@ def _setting(shell: Any, words: list[str]) -> None:
     if name == "COLUMN-WIDTH" and (value.isdecimal() or value in ("", "OFF")):
         width = int(value) if value.isdecimal() else 0
         if width > _WIDTH_MAX:
-            raise StatementError(f"COLUMN-WIDTH is at most {_WIDTH_MAX:,} characters")
+            raise StatementError(f"COLUMN-WIDTH must be at most {_WIDTH_MAX:,} characters")
         shell.column_width = width or None
         return
     if name == "WRAP" and value in ("ON", "OFF"):

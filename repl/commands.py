@@ -323,7 +323,9 @@ def watch(shell: Console, argument: str) -> bool:
     except ValueError:
         pause_s = 0.0
     if not 0.1 <= pause_s <= 86_400:
-        raise StatementError("\\watch takes seconds (0.1 or more), and then a statement if it is not the last one")
+        raise StatementError(
+            "\\watch takes a number of seconds (0.1 or more), and a statement if it is not to repeat the last one"
+        )
     statement = _ended(statement.strip() or shell.last)
     words = statement.split(None, 1)
     if not words or words[0].upper() not in _WATCHED:
@@ -374,7 +376,7 @@ def _switched(argument: str, before: bool) -> bool:
     if not argument:
         return not before
     if argument.lower() not in _SWITCH:
-        raise StatementError(f"on or off, not {argument}")
+        raise StatementError(f"write on or off, not {argument}")
     return _SWITCH[argument.lower()]
 
 

@@ -105,7 +105,7 @@ def _look_at_disk(place: Path, is_data: bool, say: Callable[[str, str], None]) -
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        say("fault", f"{folder} is no directory that can be written to")
+        say("fault", f"{folder} is not a directory that can be written to")
         return
     free = shutil.disk_usage(folder).free
     say("ok" if free >= _FREE_BYTES_MIN else "note", f"{folder}: {free / (1 << 30):.1f} GiB free")

@@ -79,7 +79,7 @@ class Writer:
         self._binary = binary
         self._began = False
         if format_ == "arrow" and (binary is None or binary.isatty()):
-            raise StatementError("Arrow is no text for a terminal: send the output to a file or a pipe")
+            raise StatementError("a terminal cannot show the format arrow: send the output to a file or a pipe")
 
     def show(self, answer: Any) -> None:
         """Write a result: the rows of a table or listing, or the sections of a description as rows.

@@ -37,7 +37,7 @@ def run_password(options: argparse.Namespace, print_: Callable[[str], None]) -> 
 
         password = getpass.getpass("password: ")
         if getpass.getpass("once more: ") != password:
-            raise StatementError("the two are not the same")
+            raise StatementError("the two passwords are not the same")
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not password:

@@ -298,8 +298,9 @@ class Shell:
         return bool(self.database.settings[_OFFSET_RESET] == "latest")
 
     def _say_what_is_passed_over(self, answer: Any) -> None:
-        """Tell a person that a new query has not read the records that are there, which surprises everybody once; of a
-        script that goes on to insert some, it is what was meant.
+        """Tell a person that a new query will not read the records that are already there, which surprises everybody once.
+
+        Say nothing if the rest of the script inserts records: then it is what the script wants.
         """
         queries = self.database.catalog.queries
         query = queries.get(answer.details.get("query_id"))
@@ -316,16 +317,16 @@ class Shell:
                 count += sum(part.end_offset - part.start_offset for part in describe(source.topic).partitions)
         if not count:
             return
-        records = "record that is" if count == 1 else "records that are"
+        records = "record" if count == 1 else "records"
         if self._terminal is not None:
             self.note(
-                f"It reads what comes from now on, not the {count:,} {records} there.\n"
+                f"It reads only what comes from now on, not the {count:,} {records} already there.\n"
                 "To have them read: DROP it, SET 'auto.offset.reset' = 'earliest'; and create it again."
             )
         else:
             self.print_error(
-                f"{query.sink} reads what comes from now on, not the {count:,} {records} there: "
-                "SET 'auto.offset.reset' = 'earliest'; before it has them read."
+                f"{query.sink} reads only what comes from now on, not the {count:,} {records} already there: "
+                f"to have {'it' if count == 1 else 'them'} read, SET 'auto.offset.reset' = 'earliest'; before the statement."
             )
 
     def _print(self, printed: Any) -> None:

@@ -152,9 +152,9 @@ def _json_lines(path: Path) -> Iterator[Batch]:
             try:
                 row = json.loads(line, parse_float=Decimal)
             except ValueError as problem:
-                raise ValueError(f"line {number} is no JSON: {problem}") from problem
+                raise ValueError(f"line {number} is not JSON: {problem}") from problem
             if not isinstance(row, dict):
-                raise ValueError(f"line {number} is no JSON object")
+                raise ValueError(f"line {number} is not a JSON object")
             rows.append(row)
             if len(rows) == _BATCH_ROWS:
                 yield rows, done

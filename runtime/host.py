@@ -374,12 +374,12 @@ class QueryHost:
                 raise StatementError(f"the query {run.query_id} has been terminated")
             if run.state != "RUNNING":
                 raise StatementError(
-                    f"query {run.query_id} is {run.state.lower()} and cannot take in what was written",
+                    f"query {run.query_id} is {run.state.lower()} and does not process what was written",
                     suggestion=f"RESUME {run.query_id};",
                 )
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
-                raise StatementError(f"query {run.query_id} has not taken in what was written within the time given")
+                raise StatementError(f"query {run.query_id} has not processed what was written in the time given")
             # a commit is visible a moment before the query counts it: look again soon
             yield epoch, pause_s if left is None else min(left, pause_s)
             pause_s = min(2 * pause_s, 0.05)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..storage.log.protocol import Log, TopicPartition, Transaction
+from ..storage.log.protocol import Log, TopicPartition
 from .batch import Batch, Int64s
 from .clients.coordinator import GROUP_PREFIX
-from .metrics import RowCounts
+from .query.ledger import NoLedger
 from .query.step_data import InputSlice
 from .subscriptions import Feed
 
@@ -57,8 +57,10 @@ class Places:
         return found | self.ends if rows >= len(self.offset) else found
 
 
-class Resumption:
+class Resumption(NoLedger):
     """The ledger of a push query with a name: it begins where its reader stopped.
+
+    The position of the reader is kept, and nothing else of the query.
 
     Args:
         name: of the reader, for its positions.
@@ -87,25 +89,6 @@ class Resumption:
     def positions(self, source: str) -> Mapping[TopicPartition, int]:
         """See `Ledger`."""
         return self._log.positions(self.group)
-
-    @property
-    def kept(self) -> bool:
-        """See `Ledger`: the reader's position is kept, not the query."""
-        return False
-
-    def account(self) -> RowCounts:
-        """See `Ledger`."""
-        return RowCounts()
-
-    def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: RowCounts) -> None:
-        """See `Ledger`."""
-
-    def groups(self, sources: Iterable[str]) -> Sequence[str]:
-        """See `Ledger`."""
-        return ()
-
-    def forget(self, sources: Iterable[str]) -> None:
-        """See `Ledger`."""
 
     def begin(self, feed: Feed, positions: Mapping[TopicPartition, int]) -> None:
         """Note the start of the query.  Its position is kept, so that records before the first row is read are not lost."""

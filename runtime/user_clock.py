@@ -26,7 +26,7 @@ class _CheckedClock:
         except TypeError as error:
             raise _failed("gives no whole number of milliseconds") from error
         if not -TIMESTAMP_MS_MAX <= now <= TIMESTAMP_MS_MAX:
-            raise _failed(f"says {now} ms, which is no time")
+            raise _failed(f"says {now} ms, which is not a time")
         return now
 
 

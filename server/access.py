@@ -96,7 +96,7 @@ def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") ->
 
 def _not_listed(statement: Never) -> ApiError:
     """The refusal of a kind of statement that `needs` has forgotten; mypy names the kind."""
-    return ApiError(NOT_ALLOWED, f"{type(statement).__name__} is not to be had from outside")
+    return ApiError(NOT_ALLOWED, "this kind of statement cannot be run over HTTP")
 
 
 def check(account: Account, statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") -> None:
@@ -110,7 +110,7 @@ def check_need(account: Account, need: Need) -> None:
     fits = account.may(need.role, *need.names) if need.names or need.role == "admin" else account.may_somewhere(need.role)
     if not fits:
         over = f" over {need.what or need.names[0]}" if need.what or need.names else ""
-        raise ApiError(NOT_ALLOWED, f"{account.name} has not the role {need.role}{over}")
+        raise ApiError(NOT_ALLOWED, f"{account.name} does not have the role {need.role}{over}")
 
 
 def may_see(account: Account, names: tuple[str, ...]) -> bool:

@@ -41,7 +41,7 @@ def check_text(service: Service, body: dict[str, Any], account: Account) -> dict
     text, statements = body.get("text"), body.get("statements")
     if statements is not None:
         if not isinstance(statements, list) or not all(isinstance(item, str) for item in statements):
-            raise ApiError(BAD_REQUEST, "statements is a list of texts")
+            raise ApiError(BAD_REQUEST, "statements must be a list of texts")
         text = "".join(statements)
     if not isinstance(text, str):
         raise ApiError(BAD_REQUEST, "the member text is missing")
@@ -49,7 +49,7 @@ def check_text(service: Service, body: dict[str, Any], account: Account) -> dict
         raise ApiError(BAD_REQUEST, f"the text is longer than {service.config.statement_chars_max:,} characters")
     properties, variables = body.get("streamsProperties") or {}, body.get("sessionVariables") or {}
     if not isinstance(properties, dict) or not isinstance(variables, dict):
-        raise ApiError(BAD_REQUEST, "streamsProperties and sessionVariables are objects")
+        raise ApiError(BAD_REQUEST, "streamsProperties and sessionVariables must be objects")
     session = RequestSession(service.database, properties, variables, account.name)
     try:
         if statements is not None:

@@ -61,7 +61,7 @@ class ServerConfig:
     def check(self) -> None:
         """Check it.  Raises: StatementError, if it is not valid, or would open the server to everybody by mistake."""
         if not 0 <= self.port <= 65_535:
-            raise StatementError(f"a port is a number from 0 to 65535, not {self.port}")
+            raise StatementError(f"a port must be a number from 0 to 65535, not {self.port}")
         if (self.certificate is None) != (self.private_key is None):
             raise StatementError("TLS takes both: a certificate and its private key")
         for path in (self.certificate, self.private_key):
@@ -70,16 +70,16 @@ class ServerConfig:
         if not is_loopback(self.host) and not self.insecure:
             if self.users is None:
                 raise StatementError(
-                    f"the server would listen on {self.host} for everybody, without asking who they are",
+                    f"{self.host} can be reached from elsewhere, and nobody has to log in",
                     suggestion="Give it --users FILE, or say --insecure if the network is your own.",
                 )
             if self.certificate is None:
                 raise StatementError(
-                    f"passwords would cross the network to {self.host} in clear text",
+                    f"{self.host} can be reached from elsewhere, and passwords would be sent in clear text",
                     suggestion="Give it --certificate and --private-key, or say --insecure if a proxy before it has TLS.",
                 )
         if self.advertised is not None and urlsplit(self.advertised).scheme not in ("http", "https"):
-            raise StatementError(f"the advertised address is a URL, http://host:port, not {self.advertised!r}")
+            raise StatementError(f"the advertised address must be a URL such as http://host:port, not {self.advertised!r}")
         for name, value in (
             ("body_bytes_max", self.body_bytes_max),
             ("statement_chars_max", self.statement_chars_max),

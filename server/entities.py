@@ -66,7 +66,11 @@ class Entities:
             case _ if isinstance(result, Message):
                 entity = {"@type": "warning_entity" if result.warning else "generic_entity", "message": result.text}
             case _:
-                raise ApiError(BAD_STATEMENT, f"{type(result).__name__} is no answer of /ksql", statement=piece.text)
+                raise ApiError(
+                    BAD_STATEMENT,
+                    "/ksql has no answer for this statement: send it to /query, or to /v1/sql",
+                    statement=piece.text,
+                )
         return {"@type": entity.pop("@type"), "statementText": piece.text + ";", "warnings": [], **entity}
 
     # --- lists -----------------------------------------------------------------------------

@@ -243,11 +243,15 @@ class Guard:
             token = dict(parse_qsl(request.scope["query_string"].decode("latin-1"))).get("access_token")
             header = None if token is None else f"Bearer {token}"
         if header is None:
-            raise _unknown("who are you: the Authorization header is missing")
+            raise _unknown("the Authorization header is missing: send a name and a password, or a token")
         found = accounts.remembered(header)
         if found is None:
             if self._waiting >= _WAITING_MAX:
-                raise ApiError(RATE_LIMITED, "too many passwords are being tried", headers=((b"retry-after", b"1"),))
+                raise ApiError(
+                    RATE_LIMITED,
+                    "too many passwords are being tried: try again in a second",
+                    headers=((b"retry-after", b"1"),),
+                )
             self._waiting += 1
             try:
                 async with self._checks:
@@ -293,7 +297,7 @@ class Guard:
             self._service.measures.refuse("work")
             raise ApiError(
                 RATE_LIMITED,
-                f"{self._service.config.requests_max} requests are in work already, which is the server's limit",
+                f"{self._service.config.requests_max} requests are being worked on, which is the server's limit: try again",
                 headers=((b"retry-after", b"1"),),
             )
 

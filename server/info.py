@@ -123,7 +123,7 @@ def status(service: Service, parts: list[str]) -> dict[str, Any]:
     """``/status/{type}/{entity}/{action}``.  Raises: ApiError, for an unknown command."""
     found = service.commands.find("/".join(parts), service.database.catalog)
     if found is None:
-        raise ApiError(NO_SUCH_COMMAND, "Command not found")
+        raise ApiError(NO_SUCH_COMMAND, f"there is no command {'/'.join(parts)}")
     return found
 
 
@@ -142,7 +142,7 @@ def completions(service: Service, body: dict[str, Any], account: Account) -> dic
         raise ApiError(BAD_REQUEST, "the member text is missing")
     cursor = body.get("cursor", len(text))
     if isinstance(cursor, bool) or not isinstance(cursor, int) or not 0 <= cursor <= len(text):
-        raise ApiError(BAD_REQUEST, "cursor is a place in the text")
+        raise ApiError(BAD_REQUEST, "cursor must be a place in the text, from 0 to its length")
     database = service.database
     catalog = database.catalog
     seen = [s for s in catalog.sources.values() if account.may("read", s.name, s.topic)]

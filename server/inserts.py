@@ -272,7 +272,7 @@ async def insert_arrow(service: Service, request: Request, account: Account) -> 
     durable = {"true": True, "false": False, None: None}.get(options.get("durable"), True)
     sequence = options.get("sequence")
     if sequence is not None and not re.fullmatch(r"-?[0-9]{1,18}", sequence):
-        raise ApiError(BAD_REQUEST, "the parameter sequence is a whole number")
+        raise ApiError(BAD_REQUEST, "the parameter sequence must be a whole number")
     request.body_bytes_max = service.config.arrow_bytes_max
     body = await request.body()
 
@@ -280,7 +280,7 @@ async def insert_arrow(service: Service, request: Request, account: Account) -> 
         try:
             tables = dict(zip([s.name for s in sources], read_tables(body, len(sources)), strict=True))
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise ApiError(BAD_REQUEST, f"the body is no Arrow stream: {error}") from error
+            raise ApiError(BAD_REQUEST, f"the body is not an Arrow stream: {error}") from error
         with service.database.session(headers=record_headers(request.headers)) as session:
             token = session.insert_many(
                 tables,

@@ -201,7 +201,7 @@ def _decimal(value: Any, precision: int, scale: int) -> PythonDecimal:
         raise ValueError(f"{_shown(value)} is a {_kind(value)}")
     number = PythonDecimal(str(value)) if not isinstance(value, PythonDecimal) else value
     if not number.is_finite():
-        raise ValueError(f"{value} is no number")
+        raise ValueError(f"{value} is not a number")
     _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int)
     if -exponent > scale and any(digits[exponent + scale :] if exponent + scale else ()):

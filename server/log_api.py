@@ -26,6 +26,8 @@ from .wire import result_json
 
 _ROWS_MAX: Final = 10_000
 """Records in one piece of an answer."""
+_WORDS: Final = {int: "a whole number", bool: "true or false", str: "a text"}
+"""What a member must be, in words."""
 
 
 class LogApi:
@@ -46,7 +48,7 @@ class LogApi:
         self._need("write", topic, account)
         config, partitions = body.get("config"), body.get("partitions")
         if not isinstance(config, dict | None) or not isinstance(partitions, int | None) or isinstance(partitions, bool):
-            raise ApiError(BAD_REQUEST, "config is an object, partitions a number")
+            raise ApiError(BAD_REQUEST, "config must be an object, and partitions a number")
         match method:
             case "POST":
                 self._of_engine(database.create_topic, topic, partitions=partitions or 1, config=config)
@@ -86,9 +88,9 @@ class LogApi:
             ):
                 given = how[name]
                 if given is not None and (not isinstance(given, kind) or (kind is int and isinstance(given, bool))):
-                    raise ValueError(f"{name} is no {kind.__name__}")
+                    raise ValueError(f"{name} must be {_WORDS[kind]}")
         except (ValueError, TypeError, pa.ArrowException) as error:
-            raise ApiError(BAD_REQUEST, f"this is no record: {error}") from error
+            raise ApiError(BAD_REQUEST, f"this is not a record: {error}") from error
         database = self._service.database
         token = self._of_engine(database.produce, topic, key=key, value=value, headers=headers or trace, **how)
         self._service.audit.changed(account.name, f"PRODUCE {topic}", rows=1)
@@ -105,7 +107,7 @@ class LogApi:
         places = {name: _number(request.query.get(name), name) for name in ("partition", "offset")}
         reset = request.query.get("reset", "none")
         if reset not in ("none", "earliest", "latest"):
-            raise ApiError(BAD_REQUEST, "reset is none, earliest or latest")
+            raise ApiError(BAD_REQUEST, "reset must be none, earliest or latest")
         pieces = self._pieces(topic, places["partition"], places["offset"], reset)
         run = self._service.workers.run
         first: bytes = await run(lambda: next(pieces))
@@ -243,7 +245,7 @@ def _number(text: str | None, name: str) -> int | None:
     if text is None:
         return None
     if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise ApiError(BAD_REQUEST, f"{name} is a whole number")
+        raise ApiError(BAD_REQUEST, f"{name} must be a whole number")
     return int(text)
 
 

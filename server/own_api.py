@@ -122,13 +122,13 @@ class OwnApi:
         """Wait until tables have processed a write; without a token, until all queries have processed all records."""
         timeout = body.get("timeout_s", self._service.config.request_timeout_s)
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0:
-            raise ApiError(BAD_REQUEST, "timeout_s is a number of seconds")
+            raise ApiError(BAD_REQUEST, "timeout_s must be a number of seconds")
         bound = float(min(timeout, self._service.config.request_timeout_s))  # (a float cannot be 10**400)
         if body.get("token") is None:
             return {"idle": self._service.database.wait_idle(bound)}
         names = body.get("names") or []
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-            raise ApiError(BAD_REQUEST, "names is a list of texts")
+            raise ApiError(BAD_REQUEST, "names must be a list of texts")
         try:
             self._service.database.wait(read_token(body["token"]), names, bound)
         except PenstockError as error:

@@ -40,18 +40,18 @@ class PartitionsApi:
                 self._service.audit.refused("unknown", "/v1/partitions", "no process of this service")
                 raise ApiError(NOT_ALLOWED, "this is for the processes of the service only")
             if not asked or not all(part.isdecimal() for part in asked.split(",")):
-                raise ApiError(BAD_REQUEST, "partitions is a list of numbers")
+                raise ApiError(BAD_REQUEST, "partitions must be a list of numbers")
             keys = from_arrow_stream(body) if body else None
             columns = None if keys is None else [column.combine_chunks() for column in keys.columns]
             rows = database.partition_rows(query_id, [int(part) for part in asked.split(",")], columns)
         except pa.ArrowInvalid as error:
-            raise ApiError(BAD_REQUEST, "the body is no Arrow stream") from error
+            raise ApiError(BAD_REQUEST, "the body is not an Arrow stream") from error
         except KeyError as error:
             raise ApiError(NO_SUCH_COMMAND, f"there is no query {query_id}") from error
         except PenstockError as error:
             raise api_error(error) from error
         if rows is None:
-            raise ApiError(NOT_HERE, f"this process has not got the partitions {asked} of {query_id}")
+            raise ApiError(NOT_HERE, f"this process does not have the partitions {asked} of {query_id}")
         return to_arrow_stream(rows)
 
 

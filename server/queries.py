@@ -304,7 +304,7 @@ async def close_query(service: Service, body: dict[str, Any], account: Account) 
         raise ApiError(BAD_REQUEST, "the member queryId is missing")
     reader = service.open_queries.get(query_id)
     if reader is None or not (account.is_admin or reader.account == account.name):
-        raise ApiError(BAD_REQUEST, f"No query with id {query_id}")
+        raise ApiError(BAD_REQUEST, f"there is no query {query_id}")
     reader.end("Query Completed")
 
 

@@ -38,11 +38,11 @@ class _Raw(str):
 
 
 def _no_subject(name: str) -> RegistryError:
-    return RegistryError(404, 40401, f"Subject '{name}' not found.")
+    return RegistryError(404, 40401, f"there is no subject {name!r}")
 
 
 def _no_version(version: Any) -> RegistryError:
-    return RegistryError(404, 40402, f"Version {version} not found.")
+    return RegistryError(404, 40402, f"there is no version {version}")
 
 
 class RegistryApi:
@@ -80,7 +80,7 @@ class RegistryApi:
         try:
             return self._call(*call)
         except (StatementError, DataError) as error:
-            raise RegistryError(422, 42201, f"Invalid schema: {error}") from error
+            raise RegistryError(422, 42201, f"this is not a schema: {error}") from error
 
     def _call(self, method: str, parts: list[str], body: dict[str, Any], query: dict[str, str], account: Account) -> Any:
         match [method, *parts]:
@@ -132,9 +132,7 @@ class RegistryApi:
                 self._need(account, "read", subject)
                 own = self._registry.own_level(subject)
                 if own is None and not _is_on(query, "defaultToGlobal"):
-                    raise RegistryError(
-                        404, 40408, f"Subject '{subject}' does not have subject-level compatibility configured"
-                    )
+                    raise RegistryError(404, 40408, f"the subject {subject!r} has no level of compatibility of its own")
                 return {"compatibilityLevel": own or self._registry.level()}
             case ["PUT", "config", subject]:
                 self._need(account, "write", subject)
@@ -157,10 +155,10 @@ class RegistryApi:
             case ["PUT", "mode", *_]:
                 return _only_mode(body.get("mode"))
             case ["DELETE", "mode", subject]:
-                raise RegistryError(404, 40409, f"Subject '{subject}' has no mode of its own")
+                raise RegistryError(404, 40409, f"the subject {subject!r} has no mode of its own")
             case ["GET", "contexts"]:
                 return ["."]
-        raise RegistryError(404, 404, "HTTP 404 Not Found")
+        raise RegistryError(404, 404, "the registry has no such path")
 
     # --- subjects --------------------------------------------------------------------------
 
@@ -268,7 +266,7 @@ class RegistryApi:
         schema = _schema_of(body)
         wanted = body.get("id")
         if wanted is not None and not (isinstance(wanted, int) and wanted > 0):
-            raise RegistryError(422, 42201, "id is a whole number above 0")
+            raise RegistryError(422, 42201, "id must be a whole number above 0")
         problems = self._registry.problems(subject, schema)
         if problems and not self._has(subject, schema):
             level = self._registry.level(subject)
@@ -276,7 +274,7 @@ class RegistryApi:
         try:
             number = self._registry.register(subject, schema, id=wanted)
         except (StatementError, DataError) as error:
-            raise RegistryError(422, 42201, f"Invalid schema: {error}") from error
+            raise RegistryError(422, 42201, f"this is not a schema: {error}") from error
         self._service.audit.changed(account.name, f"REGISTER SCHEMA {subject}", id=number)
         return {"id": number}
 
@@ -292,7 +290,7 @@ class RegistryApi:
             found = self._registered(subject, number, versions[number])
             if found.schema.same_as(schema):
                 return _version_json(found)
-        raise RegistryError(404, 40403, "Schema not found")
+        raise RegistryError(404, 40403, "the subject does not have this schema")
 
     def _in_form(self, schema: SchemaText, query: dict[str, str]) -> SchemaText:
         """A schema in the form that a client asks for: ``format=serialized`` is protobuf's own, in base64."""
@@ -304,13 +302,13 @@ class RegistryApi:
 
     def _by_id(self, number: str, account: Account) -> SchemaText:
         if not _is_number(number):
-            raise RegistryError(404, 40403, f"Schema {number} not found")
+            raise RegistryError(404, 40403, f"there is no schema with the id {number}")
         try:
             found: SchemaText = self._registry.by_id(int(number))
         except DataError as error:
-            raise RegistryError(404, 40403, f"Schema {number} not found") from error
+            raise RegistryError(404, 40403, f"there is no schema with the id {number}") from error
         if account.role == "none" and not self._with_id(number, account):
-            raise RegistryError(404, 40403, f"Schema {number} not found")
+            raise RegistryError(404, 40403, f"there is no schema with the id {number}")
         return found
 
     def _with_id(self, number: str, account: Account) -> list[RegisteredSchema]:
@@ -332,12 +330,12 @@ class RegistryApi:
         try:
             return _compatible(incompatibilities(self._registry, schema, [older], level), query)
         except (StatementError, DataError) as error:
-            raise RegistryError(422, 42201, f"Invalid schema: {error}") from error
+            raise RegistryError(422, 42201, f"this is not a schema: {error}") from error
 
     def _set_level(self, subject: str | None, body: dict[str, Any], account: Account) -> dict[str, Any]:
         level = body.get("compatibility")
         if not isinstance(level, str) or level.upper() not in LEVELS:
-            raise RegistryError(422, 42203, f"Invalid compatibility level: {level}. Levels are {', '.join(LEVELS)}")
+            raise RegistryError(422, 42203, f"there is no level of compatibility {level}; levels are {', '.join(LEVELS)}")
         self._registry.set_level(level.upper(), subject)
         self._service.audit.changed(account.name, f"SET COMPATIBILITY {subject or '(default)'} {level.upper()}")
         return {"compatibility": level.upper()}
@@ -357,7 +355,7 @@ def _is_on(query: dict[str, str], name: str) -> bool:
 def _only_mode(mode: Any) -> dict[str, Any]:
     """Take the one mode that there is.  Raises: RegistryError."""
     if mode not in ("READWRITE", "READONLY", "READONLY_OVERRIDE", "IMPORT", "FORWARD"):
-        raise RegistryError(422, 42204, f"Invalid mode: {mode}")
+        raise RegistryError(422, 42204, f"there is no mode {mode}")
     if mode != "READWRITE":
         raise RegistryError(422, 42205, f"this registry is always READWRITE: there is no mode {mode}")
     return {"mode": mode}
@@ -367,14 +365,14 @@ def _schema_of(body: dict[str, Any]) -> SchemaText:
     """The schema of a request's body.  Raises: RegistryError."""
     type_, text = body.get("schemaType") or "AVRO", body.get("schema")
     if type_ not in _TYPES:
-        raise RegistryError(422, 42201, f"Invalid schema type {type_}")
+        raise RegistryError(422, 42201, f"there is no schema type {type_}")
     if not isinstance(text, str):
-        raise RegistryError(422, 42201, "Invalid schema: the member schema is to be a text")
+        raise RegistryError(422, 42201, "the member schema must be a text")
     references = body.get("references") or []
     try:
         found = tuple(SchemaReference(str(r["name"]), str(r["subject"]), int(r["version"])) for r in references)
     except (TypeError, KeyError, ValueError) as error:
-        raise RegistryError(422, 42201, "Invalid schema: references have name, subject and version") from error
+        raise RegistryError(422, 42201, "each of references must have name, subject and version") from error
     return SchemaText(type_, text, found)
 
 
@@ -386,9 +384,7 @@ def _version_number(version: str, versions: list[int]) -> int:
     if version in ("latest", "-1"):
         return versions[-1]
     if not _is_number(version) or not int(version):
-        raise RegistryError(
-            422, 42202, f"The specified version '{version}' is not a valid version id: a number above 0, or latest"
-        )
+        raise RegistryError(422, 42202, f"a version must be a number above 0 or latest, not {version!r}")
     return int(version)
 
 

@@ -249,7 +249,7 @@ class RemoteDatabase(RemoteLog):
                 raise
             raise Script(text, None).locate(_as_written(error), pull_query(text)) from error.__cause__
         if not answer.headers.get("content-type", "").startswith(ARROW):
-            raise StatementError("this is no query that is answered once", suggestion="Use subscribe() or execute().")
+            raise StatementError("sql() takes a query that is answered once", suggestion="Use subscribe() or execute().")
         table = from_arrow_stream(answer.content)
         metadata = table.schema.metadata
         schema = Schema(tuple(column_of(field) for field in json.loads(metadata[SCHEMA_KEY])))
@@ -512,13 +512,13 @@ class RemoteDatabase(RemoteLog):
 
 
 def _as_written(error: StatementError) -> StatementError:
-    """The error of a statement that was sent with its parameters' values, without its place there."""
+    """The error without its place, which is not the caller's: the statement was sent with its parameters filled in."""
     error.text = error.span = None
     return error
 
 
 def _placed(error: StatementError, parsed: ParsedStatement, script: Script) -> StatementError:
-    """An error of one statement with its place in the script, as in process."""
+    """Give the error of one statement its place in the script, as a local database does."""
     statement = parsed.statement
     if error.text is not None and error.text.removesuffix(";") == parsed.text and error.span is not None:
         start = statement.span.start

@@ -143,7 +143,7 @@ class RemoteLookup:
         self._database = database
         self._source = database.catalog.source(name)
         if self._source.kind != "TABLE":
-            raise StatementError(f"{name} is no table, so it has no keys to look up")
+            raise StatementError(f"{name} is not a table, so it has no keys to look up")
 
     def get(self, *key: Any, window_start: int | None = None) -> dict[str, Any] | None:
         """See `KeyLookup.get`."""
@@ -200,7 +200,7 @@ def here_only(cls: type[_Class]) -> type[_Class]:
 
     def refused(name: str, why: str) -> Any:
         def method(self: Any, *arguments: Any, **named: Any) -> Any:
-            raise UnsupportedError(f"{name}() is not to be had over HTTP: it {why}")
+            raise UnsupportedError(f"{name}() is not available over HTTP: it {why}")
 
         method.__name__ = name
         method.__doc__ = f"Raises: UnsupportedError: it {why}."
@@ -208,7 +208,7 @@ def here_only(cls: type[_Class]) -> type[_Class]:
 
     def refused_property(name: str) -> Any:
         def get(self: Any) -> Any:
-            raise UnsupportedError(f"{name} is not to be had over HTTP: it is an object of the database's own process")
+            raise UnsupportedError(f"{name} is not available over HTTP: it is an object of the database's own process")
 
         return property(get)
 

@@ -68,7 +68,7 @@ def sql_request(body: Mapping[str, Any], chars_max: int, headers: Mapping[str, s
     if not isinstance(sql, str):
         raise ApiError(BAD_REQUEST, "the request has no text of SQL: the member ksql (or sql) is missing")
     if len(sql) > chars_max:
-        raise ApiError(BAD_REQUEST, f"the SQL has {len(sql):,} characters; {chars_max:,} are the limit")
+        raise ApiError(BAD_REQUEST, f"the SQL has {len(sql):,} characters; the limit is {chars_max:,}")
     found: dict[str, Mapping[str, Any]] = {}
     for name, keys in (
         ("properties", ("streamsProperties", "properties")),
@@ -77,14 +77,14 @@ def sql_request(body: Mapping[str, Any], chars_max: int, headers: Mapping[str, s
     ):
         value: Any = next((body[key] for key in keys if body.get(key) is not None), {})
         if not isinstance(value, dict):
-            raise ApiError(BAD_REQUEST, f"{keys[0]} is to be an object")
+            raise ApiError(BAD_REQUEST, f"{keys[0]} must be an object")
         found[name] = value
     after = body.get("commandSequenceNumber")
     if after is not None and (isinstance(after, bool) or not isinstance(after, int)):
-        raise ApiError(BAD_REQUEST, "commandSequenceNumber is to be a whole number")
+        raise ApiError(BAD_REQUEST, "commandSequenceNumber must be a whole number")
     parameters = body.get("parameters")
     if not isinstance(parameters, list | dict | None):
-        raise ApiError(BAD_REQUEST, "parameters is to be a list or an object")
+        raise ApiError(BAD_REQUEST, "parameters must be a list or an object")
     return SqlRequest(
         sql,
         found["properties"],
@@ -238,15 +238,15 @@ async def terminate_cluster(service: Service, topics: list[str], account: Accoun
 
     if not account.is_admin:
         service.audit.refused(account.name, "TERMINATE CLUSTER", "no admin")
-        raise ApiError(NOT_ALLOWED, f"{account.name} is no admin")
+        raise ApiError(NOT_ALLOWED, f"{account.name} does not have the role admin")
     if not isinstance(topics, list) or not all(isinstance(pattern, str) for pattern in topics):
-        raise ApiError(BAD_REQUEST, "deleteTopicList is a list of regular expressions, each a text")
+        raise ApiError(BAD_REQUEST, "deleteTopicList must be a list of texts, each a regular expression")
     try:
         patterns = [compile_java(rf"\A(?:{pattern})\z") for pattern in topics]
         names = {*service.database.topic_names(), *(s.topic for s in service.database.catalog.sources.values())}
         doomed = {name for name in names if any(pattern.search(name) for pattern in patterns)}
     except ValueError as error:
-        raise ApiError(BAD_REQUEST, f"deleteTopicList holds regular expressions: {error}") from error
+        raise ApiError(BAD_REQUEST, f"deleteTopicList has something that is not a regular expression: {error}") from error
     service.audit.changed(account.name, "TERMINATE CLUSTER")
     await service.workers.run(_terminate, service, doomed)
     service.terminated = True

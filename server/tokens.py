@@ -25,7 +25,7 @@ def read_token(text: Any) -> Token:
     try:
         ends = msgspec.json.decode(base64.urlsafe_b64decode(text), type=list[tuple[str, int, int]])
     except (msgspec.DecodeError, binascii.Error, ValueError, TypeError, AttributeError) as error:
-        raise ApiError(BAD_REQUEST, "the consistency token is not one of this server") from error
+        raise ApiError(BAD_REQUEST, "this server did not give this consistency token") from error
     return Token({(topic, partition): end for topic, partition, end in ends})
 
 

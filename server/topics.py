@@ -105,7 +105,7 @@ class TopicsApi:
         log = self._database.log
         word, _, value = start.partition(":")
         if word in ("offset", "time") and not (value.isascii() and value.isdigit() and len(value) < 19):
-            raise ApiError(BAD_REQUEST, f"from={word}: takes a number")
+            raise ApiError(BAD_REQUEST, f"from={word}: must be followed by a number")
         match word:
             case "beginning":
                 return {p: log.start_offset(name, p) for p in chosen}
@@ -122,7 +122,7 @@ class TopicsApi:
                 if all(p.isdigit() and o.isdigit() and len(o) < 19 for p, _, o in pairs):
                     found = {int(p): int(o) for p, _, o in pairs if int(p) in chosen}
                     return {p: max(found.get(p, 0), log.start_offset(name, p)) for p in chosen}
-        raise ApiError(BAD_REQUEST, "from is beginning, end, last, offset:N, time:MS, or what an answer gave as next")
+        raise ApiError(BAD_REQUEST, "from must be beginning, end, last, offset:N, time:MS, or what an answer gave as next")
 
     def _read(self, name: str, places: dict[int, int], key: str | None, limit: int) -> dict[str, Any]:
         """Read in order of arrival over all partitions.  What is read beyond the last record returned is read again."""
@@ -183,7 +183,7 @@ class TopicsApi:
 def _number(asked: dict[str, str], name: str, default: int) -> int:
     text = asked.get(name, str(default))
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise ApiError(BAD_REQUEST, f"{name} is a number, not {text[:40]}")
+        raise ApiError(BAD_REQUEST, f"{name} must be a number, not {text[:40]}")
     return int(text)
 
 

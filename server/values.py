@@ -15,7 +15,6 @@ from decimal import Decimal as PythonDecimal
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 
 from ..engine import types as t
 from ..engine.schema import Column, Schema
@@ -189,8 +188,3 @@ def field_json(column: Column) -> dict[str, Any]:
         if column.header is not None:
             found["headerKey"] = column.header
     return found
-
-
-def record_batches(table: Any) -> list[Any]:
-    """Split a table into record batches of one schema; an empty table gives one empty batch."""
-    return table.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]

@@ -127,7 +127,7 @@ def discard(files: Files, path: str, *, directory: bool = False) -> None:
     try:
         (files.remove_directory if directory else files.remove)(path)
     except StorageError as error:
-        _logger.warning("a file that is not needed any more stays until the database is opened: %s", error)
+        _logger.warning("a file that is no longer needed stays until the database is opened again: %s", error)
 
 
 class ReplaceByRename:

@@ -61,8 +61,8 @@ class _State:
         self.saved: list[tuple[int, Any]] = []
         """The handlers in whose place `_note` stands."""
         self.raising = 0
-        """The depth at which code of the user's runs, which an exception may meet anywhere; 0 for none.  A call of ours that
-        this code makes is deeper."""
+        """The depth at which the user's code runs, which may be interrupted anywhere; 0 if none runs.  Penstock's
+        calls from this code are deeper."""
         self.stops: list[Callable[[], object]] = []
 
 
@@ -174,7 +174,7 @@ class _Deferred:
 
 
 class UserCode:
-    """Inside `DEFERRED`: user code runs, which may be interrupted anywhere; but not in the calls of ours that it makes."""
+    """Inside `DEFERRED`: user code runs.  It may be interrupted anywhere, except in the calls of Penstock that it makes."""
 
     __slots__ = ("_outer",)
 

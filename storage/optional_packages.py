@@ -18,6 +18,6 @@ def needed(module: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         raise StatementError(
-            f"The {extra.upper()} format needs a package that is not installed",
+            f"the {extra.upper()} format needs a package that is not installed",
             suggestion=f"pip install penstock[{extra}]",
         ) from None

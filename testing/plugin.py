@@ -22,7 +22,7 @@ START_MS = 1_704_067_200_000
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("penstock")
-    group.addoption("--penstock-bless", action="store_true", help="write golden files anew instead of comparing with them")
+    group.addoption("--penstock-bless", action="store_true", help="rewrite golden files instead of comparing with them")
 
 
 @pytest.fixture

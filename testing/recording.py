@@ -77,7 +77,7 @@ def replay_topic(database: Database, path: str | Path, topic: str, *, times: boo
                 partition=line["partition"] if line["partition"] < config.partitions else None,
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise StatementError(f"line {number} of {path} is no record: {error!r}") from error
+            raise StatementError(f"line {number} of {path} is not a record: {error!r}") from error
     return len(lines)
 
 

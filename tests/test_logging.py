@@ -106,4 +106,4 @@ with penstock.connect() as db:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (0, "")
-    assert "is not followed any more" in done.stderr and "runs" not in done.stderr
+    assert "is no longer followed" in done.stderr and "runs" not in done.stderr

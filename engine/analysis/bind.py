@@ -72,16 +72,26 @@ class NoColumns:
     """The scope of INSERT VALUES and other places that allow only constants."""
 
     def resolve(self, reference: ast.NameRef) -> n.ColumnRef:
-        raise StatementError(f"only constants may stand here, and {reference.name} is a name", span=reference.span)
+        raise StatementError(
+            f"only constants may stand here, and {reference.name} is a name",
+            span=reference.span,
+            suggestion="Write a literal, or a call whose arguments are literals.",
+        )
 
     def rowtime(self, span: Span) -> n.ColumnRef:
         return self.resolve(ast.NameRef("ROWTIME", span=span))
 
     def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[t.SqlType], Sequence[Any]]:
-        raise StatementError("only constants may stand here, no subqueries", span=span)
+        raise StatementError(
+            "only constants may stand here, no subqueries",
+            span=span,
+            suggestion="Write a literal, or a call whose arguments are literals.",
+        )
 
     def check_window(self, span: Span) -> None:
-        raise StatementError("only constants may stand here", span=span)
+        raise StatementError(
+            "only constants may stand here", span=span, suggestion="Write a literal, or a call whose arguments are literals."
+        )
 
 
 def bind(
@@ -121,7 +131,11 @@ def bind_to(
     for node in n.walk(bound):
         if isinstance(node, n.AggregateCall | n.TableCall):
             kind = "an aggregate" if isinstance(node, n.AggregateCall) else "a table function"
-            raise StatementError(f"only constants may stand here, and {node.name} is {kind}", span=node.span)
+            raise StatementError(
+                f"only constants may stand here, and {node.name} is {kind}",
+                span=node.span,
+                suggestion="Write a literal, or a call whose arguments are literals.",
+            )
     return coerce(bound, target, lax=True, fits_structs=True)
 
 
@@ -152,7 +166,11 @@ class _Binder:
             case ast.NameRef():
                 return self._name(e)
             case ast.IntervalUnit(unit=unit):
-                raise StatementError(f"{unit} is a unit of time, which only date functions take", span=e.span)
+                raise StatementError(
+                    f"{unit} is a unit of time, which only date functions take",
+                    span=e.span,
+                    suggestion="If a column is meant, write its name in backquotes.",
+                )
             case ast.Dereference(base=base, field=field):
                 return self._dereference(self.bind(base), field, e.span)
             case ast.Subscript():
@@ -160,7 +178,11 @@ class _Binder:
             case ast.FunctionCall():
                 return self._call(e)
             case ast.Lambda():
-                raise StatementError("a lambda can only be the argument of a function that takes one", span=e.span)
+                raise StatementError(
+                    "a lambda can only be the argument of a function that takes one",
+                    span=e.span,
+                    suggestion="For example: TRANSFORM(items, x => x + 1).",
+                )
             case ast.Negate(operand=operand):
                 return self._negate(operand, e.span)
             case ast.Plus(operand=operand):
@@ -198,7 +220,7 @@ class _Binder:
                 raise StatementError(
                     f"the parameter {'?' if name.isdigit() else '$' + name} has no value",
                     span=e.span,
-                    suggestion="Give values beside the text: sql(text, parameters=[..]) or {..} by name.",
+                    suggestion="Give values beside the text: a list for ?, a dict for $name.",
                 )
             case ast.ScalarSubquery() | ast.InSubquery() | ast.Exists():
                 return bind_subquery(e, self)
@@ -237,7 +259,11 @@ class _Binder:
 
     def _dereference(self, base: TypedExpression, field: str, span: Span) -> TypedExpression:
         if not isinstance(base.type, t.Struct):
-            raise StatementError(f"{n.written(base)} is {base.type}, and -> reads fields of a STRUCT only", span=span)
+            raise StatementError(
+                f"{n.written(base)} is {base.type}, and -> reads fields of a STRUCT only",
+                span=span,
+                suggestion="Leave -> out.",
+            )
         type_ = base.type.field(field)
         if type_ is None:
             names = [name for name, _ in base.type.fields]
@@ -259,7 +285,9 @@ class _Binder:
         if isinstance(base.type, t.Array):
             if n.is_untyped_null(index) or index.type not in (t.INTEGER, t.BIGINT):
                 raise StatementError(
-                    f"the index of an array is an INTEGER, and {n.written(index)} is not", span=e.index.span
+                    f"the index of an array is an INTEGER, and {n.written(index)} is not",
+                    span=e.index.span,
+                    suggestion=f"Write CAST({n.written(index)} AS INTEGER).",
                 )
             return n.Subscript(base, index, type=base.type.item, span=e.span)
         if isinstance(base.type, t.Map):
@@ -273,12 +301,20 @@ class _Binder:
     def _number(self, operand: TypedExpression, operator: str) -> TypedExpression:
         self._no_null(operand, operator)
         if not t.is_numeric(operand.type):
-            raise StatementError(f"{operator} needs a number, and {n.written(operand)} is {operand.type}", span=operand.span)
+            raise StatementError(
+                f"{operator} needs a number, and {n.written(operand)} is {operand.type}",
+                span=operand.span,
+                suggestion=f"Write CAST({n.written(operand)} AS DOUBLE).",
+            )
         return operand
 
     def _no_null(self, operand: TypedExpression, operator: str) -> None:
         if n.is_untyped_null(operand):
-            raise StatementError(f"{operator} cannot work on NULL", span=operand.span)
+            raise StatementError(
+                f"{operator} cannot work on NULL",
+                span=operand.span,
+                suggestion="Write CAST(NULL AS ..) with the type that you mean.",
+            )
 
     def _negate(self, operand: ast.Expression, span: Span) -> TypedExpression:
         inner = self._number(self.bind(operand), "-")
@@ -398,7 +434,7 @@ class _Binder:
         low, high = (self.bind(self._magic_time(bound, (e.operand,))) for bound in (e.low, e.high))
         for part in (operand, low, high):
             if n.is_untyped_null(part):
-                raise StatementError("BETWEEN cannot work on NULL", span=part.span)
+                raise StatementError("BETWEEN cannot work on NULL", span=part.span, suggestion="Use IS NULL.")
         above = self._compare(">=", operand, low, e.span)
         below = self._compare("<=", operand, high, e.span)
         if above.left == below.left:
@@ -426,7 +462,9 @@ class _Binder:
                     suggestion=f"Write CAST({n.written(part)} AS STRING).",
                 )
         if e.escape is not None and len(e.escape) != 1:
-            raise StatementError("ESCAPE takes one character", span=e.span)
+            raise StatementError(
+                "ESCAPE takes one character", span=e.span, suggestion="For example: LIKE '10!%' ESCAPE '!'."
+            )
         operand, pattern = coerce(operand, t.STRING), coerce(pattern, t.STRING)
         return n.Like(operand, pattern, e.escape, e.negated, type=t.BOOLEAN, span=e.span)
 
@@ -457,7 +495,11 @@ class _Binder:
                 )
         for part in (*conditions, *results, default):
             if n.table_calls_of(part):
-                raise StatementError("a table function cannot stand inside CASE", span=part.span)
+                raise StatementError(
+                    "a table function cannot stand inside CASE",
+                    span=part.span,
+                    suggestion="Explode the rows in a query of its own, and use CASE on its column.",
+                )
         branches = tuple(zip(conditions, (coerce(r, type_) for r in results), strict=True))
         return n.Case(branches, coerce(default, type_), type=type_, span=e.span)
 
@@ -505,7 +547,9 @@ class _Binder:
         members: list[tuple[str, TypedExpression]] = []
         for name, value in e.fields:
             if any(name == known for known, _ in members):
-                raise StatementError(f"the STRUCT has two fields named {name}", span=e.span)
+                raise StatementError(
+                    f"the STRUCT has two fields named {name}", span=e.span, suggestion="Give one of them another name."
+                )
             bound = self.bind(value)
             if n.is_untyped_null(bound):
                 raise StatementError(
@@ -536,7 +580,9 @@ class _Binder:
                 suggestion=near_misses.suggestion(e.name, self._functions.names()),
             )
         if e.distinct and function.kind != "AGGREGATE":
-            raise StatementError(f"DISTINCT is for aggregates, and {function.name} is none", span=e.span)
+            raise StatementError(
+                f"DISTINCT is for aggregates, and {function.name} is not one", span=e.span, suggestion="Leave DISTINCT out."
+            )
         arguments = self._arguments(function, e)
         without = any(expand_parameters(o.signature, 0) is not None for o in function.overloads)
         if function.kind == "AGGREGATE" and not arguments and not without:
@@ -548,7 +594,11 @@ class _Binder:
         if type_ is None:
             returns = chosen.overload.returns
             if returns is None:
-                raise StatementError(f"{function.name} does not say what it returns", span=e.span)
+                raise StatementError(
+                    f"the function {function.name} was registered without the type of its result",
+                    span=e.span,
+                    suggestion="Register it with a signature.",
+                )
             try:
                 type_ = returns([a.type for a in chosen.arguments], [_literal_value(a) for a in chosen.arguments])
             except ValueError as error:
@@ -559,7 +609,11 @@ class _Binder:
         if function.kind == "TABLE":
             for argument in chosen.arguments:
                 if n.table_calls_of(argument):
-                    raise StatementError("a table function cannot take another one's rows", span=argument.span)
+                    raise StatementError(
+                        "the arguments of a table function cannot have rows of another table function",
+                        span=argument.span,
+                        suggestion="Explode in a stream of its own first.",
+                    )
             return n.TableCall(function.name, chosen.overload.ref(function.name), chosen.arguments, type=type_, span=e.span)
         return n.Call(function.name, chosen.overload.ref(function.name), chosen.arguments, type=type_, span=e.span)
 
@@ -584,7 +638,11 @@ class _Binder:
                 arguments.append(n.UnitWord(_UNITS[word.upper()], type=t.STRING, span=argument.span))
             elif isinstance(argument, ast.Lambda):
                 if asked and not any(isinstance(a, LambdaOf) for a in asked):
-                    raise StatementError(f"{function.name} takes no lambda here", span=argument.span)
+                    raise StatementError(
+                        f"{function.name} takes no lambda here",
+                        span=argument.span,
+                        suggestion=f"DESCRIBE FUNCTION {function.name}; shows what it takes.",
+                    )
                 arguments.append(argument)
             else:
                 arguments.append(self.bind(argument))
@@ -595,12 +653,22 @@ class _Binder:
     ) -> TypedExpression:
         for argument, parameter in zip(chosen.arguments, chosen.parameters, strict=True):
             if n.aggregates_of(argument) and not self._over:
-                raise StatementError("an aggregate cannot take another one", span=argument.span)
+                raise StatementError(
+                    "an aggregate cannot stand inside of another aggregate",
+                    span=argument.span,
+                    suggestion="Aggregate the result of another query.",
+                )
             if n.table_calls_of(argument):
-                raise StatementError("an aggregate cannot take a table function's rows", span=argument.span)
+                raise StatementError(
+                    "a table function cannot stand inside of an aggregate",
+                    span=argument.span,
+                    suggestion="Explode in a stream of its own, and aggregate that.",
+                )
             if parameter.name in overload.literals and not isinstance(argument, n.Literal):
                 raise StatementError(
-                    f"{function.name} needs a literal for {parameter.name}, not {n.written(argument)}", span=argument.span
+                    f"{function.name} needs a literal for {parameter.name}, not {n.written(argument)}",
+                    span=argument.span,
+                    suggestion="Write the value itself: a query cannot compute it.",
                 )
         type_ = chosen.result
         if type_ is None:
@@ -634,7 +702,11 @@ class _Binder:
             for name, _ in parameters:
                 del self._parameters[name]
         if n.aggregates_of(body) or n.table_calls_of(body):
-            raise StatementError("a lambda can call neither aggregates nor table functions", span=e.body.span)
+            raise StatementError(
+                "a lambda can call neither aggregates nor table functions",
+                span=e.body.span,
+                suggestion="Call them outside of the lambda.",
+            )
         return n.LambdaNode(parameters, body, type=body.type, span=e.span)
 
 

@@ -99,7 +99,11 @@ def bind_window(e: ast.WindowCall, binder: Binder) -> TypedExpression:
     call = _windowed(e.call, binder)
     for part in (*partition_by, *order_by, *call.arguments):
         if any(isinstance(node, n.WindowFunction) for node in n.walk(part)):
-            raise StatementError(f"{call.name} cannot stand over another OVER", span=part.span)
+            raise StatementError(
+                f"the arguments, PARTITION BY and ORDER BY of {call.name} cannot have another OVER",
+                span=part.span,
+                suggestion="Compute the inner one in a subquery.",
+            )
     return replace(call, partition_by=partition_by, order_by=order_by, directions=directions, frame=_frame(e), span=e.span)
 
 
@@ -108,7 +112,11 @@ def _windowed(e: ast.FunctionCall, binder: Binder) -> n.WindowFunction:
     nothing: tuple[Any, ...] = ((), (), (), ("ROWS", ("UNBOUNDED PRECEDING", 0), ("UNBOUNDED FOLLOWING", 0)))
     shape = WINDOW_FUNCTIONS.get(e.name)
     if e.distinct:
-        raise StatementError("DISTINCT cannot stand in a call with OVER", span=e.span)
+        raise StatementError(
+            "DISTINCT cannot stand in a call with OVER",
+            span=e.span,
+            suggestion="Leave DISTINCT out, or remove duplicates in a subquery.",
+        )
     if shape is None:
         bound = binder.call_over(e)
         if not isinstance(bound, n.AggregateCall):
@@ -131,7 +139,11 @@ def _windowed(e: ast.FunctionCall, binder: Binder) -> n.WindowFunction:
         elif place == 2:
             arguments[place] = coerce(argument, arguments[0].type, lax=True)
         elif n.is_untyped_null(argument):
-            raise StatementError(f"{e.name} needs a value that has a type", span=argument.span)
+            raise StatementError(
+                f"{e.name} needs a value that has a type",
+                span=argument.span,
+                suggestion="Write CAST(NULL AS STRING), or another type.",
+            )
     type_ = result or arguments[0].type
     return n.WindowFunction(e.name, None, tuple(arguments), (), *nothing, type=type_, span=e.span)
 
@@ -149,7 +161,11 @@ def _frame(e: ast.WindowCall) -> tuple[str, tuple[str, int], tuple[str, int]]:
     bounds: list[tuple[str, int]] = []
     for bound in (frame.start, frame.end):
         if isinstance(bound.rows, ast.Parameter):
-            raise StatementError("the parameter has no value", span=bound.span)
+            raise StatementError(
+                "this parameter has no value",
+                span=bound.span,
+                suggestion="Give values beside the text: a list for ?, a dict for $name.",
+            )
         if bound.rows is not None and frame.unit == "RANGE":
             raise UnsupportedError(
                 "RANGE with a distance is not supported", span=bound.span, suggestion="Use ROWS, or db.duckdb()."
@@ -158,5 +174,9 @@ def _frame(e: ast.WindowCall) -> tuple[str, tuple[str, int], tuple[str, int]]:
     kinds = ["UNBOUNDED PRECEDING", "PRECEDING", "CURRENT ROW", "FOLLOWING", "UNBOUNDED FOLLOWING"]
     first, last = (kinds.index(kind) for kind, _ in bounds)
     if first > last or first == 4 or last == 0:
-        raise StatementError("the frame ends before it begins", span=frame.span)
+        raise StatementError(
+            "the frame ends before it begins",
+            span=frame.span,
+            suggestion="Write the earlier bound first: BETWEEN 2 PRECEDING AND CURRENT ROW.",
+        )
     return frame.unit, bounds[0], bounds[1]

@@ -157,7 +157,7 @@ def coerce(
 def _bad(text: str, type_: t.SqlType, span: Span, reason: str = "") -> StatementError:
     example = _EXAMPLES.get(str(type_).partition("(")[0])
     hint = None if example is None else f"{type_} is written as {example}."
-    return StatementError(f"'{text}' is no {type_}" + (f": {reason}" if reason else ""), span=span, suggestion=hint)
+    return StatementError(f"'{text}' is not a valid {type_}" + (f": {reason}" if reason else ""), span=span, suggestion=hint)
 
 
 _EXAMPLES = {

@@ -34,5 +34,6 @@ def milliseconds(duration: ast.Duration) -> int:
         raise StatementError(
             f"{duration.amount} {duration.unit} is too long: at most {DURATION_MS_MAX // DAY_MS:,} days",
             span=duration.span,
+            suggestion="Write a shorter time.",
         )
     return found

@@ -60,7 +60,9 @@ def group_keys(expressions: Sequence[TypedExpression], taken: set[str]) -> tuple
                     suggestion="Compute it in a query of its own, and group that.",
                 )
         if any(k.expression == expression for k in keys):
-            raise StatementError(f"GROUP BY lists {written(expression)} twice", span=expression.span)
+            raise StatementError(
+                f"GROUP BY lists {written(expression)} twice", span=expression.span, suggestion="Leave one of them out."
+            )
         check_key_type(written(expression), expression.type, expression.span)
         name = expression.name if isinstance(expression, ColumnRef) else fresh_name("KEY", taken)
         keys.append(Named(name, expression))
@@ -162,7 +164,11 @@ def check_mergeable(calls: Sequence[tuple[str, AggregateCall]], window: WindowSp
         return
     for _, call in calls:
         if not functions.aggregator(call.function, call.argument_types, call.literals).can_merge:
-            raise StatementError(f"{call.name} cannot be used in session windows: it cannot be merged", span=call.span)
+            raise StatementError(
+                f"{call.name} cannot be used in session windows: it cannot merge two sessions into one",
+                span=call.span,
+                suggestion="Use a TUMBLING or a HOPPING window.",
+            )
 
 
 def over_groups(

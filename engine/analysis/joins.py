@@ -125,12 +125,18 @@ def _sides(
 
 def _single_source(expression: TypedExpression, alias_of: dict[str, str], span: Span) -> str:
     if aggregates_of(expression) or table_calls_of(expression):
-        raise StatementError("a join condition cannot use aggregates or table functions", span=span)
+        raise StatementError(
+            "a join condition cannot use aggregates or table functions",
+            span=span,
+            suggestion="Compute them in a query of its own, and join its result.",
+        )
     aliases = {alias_of[c.name] for c in columns_of(expression)}
     if len(aliases) != 1:
         found = "no source" if not aliases else " and ".join(sorted(aliases))
         raise StatementError(
-            f"each side of a join condition must be about exactly one source, this one is about {found}", span=span
+            f"each side of a join condition must be about exactly one source, this one is about {found}",
+            span=span,
+            suggestion="Compare a column of one source with a column of the other: ON a.x = b.y.",
         )
     return aliases.pop()
 
@@ -174,7 +180,7 @@ def _check_stream_table(join: ast.Join, right: FromSource, right_on: TypedExpres
         )
     if not _is_primary_key(right, right_on):
         raise StatementError(
-            f"a stream joins a table on the table's primary key, which is {_key_text(right)}", span=join.on.span
+            f"a stream and a table are joined ON the key of the table, which is {_key_text(right)}", span=join.on.span
         )
 
 
@@ -220,9 +226,14 @@ def _check_windows(
         raise StatementError(
             f"a join of windowed sources needs the same kind of windows on both sides, not {found} windows",
             span=join.span,
+            suggestion="Window both sources in the same way, or join what they are made of.",
         )
     if left_on not in left.equal or not _is_primary_key(right, right_on):
-        raise StatementError("windowed sources cannot be repartitioned, so they join on their keys only", span=join.on.span)
+        raise StatementError(
+            "windowed sources cannot be repartitioned, so they join on their keys only",
+            span=join.on.span,
+            suggestion="Join ON the keys of both, or join the sources before they are windowed.",
+        )
 
 
 def check_window_sizes(sources: Sequence[FromSource]) -> None:

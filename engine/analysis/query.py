@@ -247,7 +247,11 @@ class _Analysis:
                 suggestion="Group by a constant to have a single group: SELECT 1 AS k, .. GROUP BY 1.",
             )
         if self.query.partition_by:
-            raise StatementError("PARTITION BY cannot be combined with aggregates", span=calls[0].span)
+            raise StatementError(
+                "PARTITION BY cannot be combined with aggregates",
+                span=calls[0].span,
+                suggestion="Leave PARTITION BY out: GROUP BY makes the key.",
+            )
         return True
 
     def _partition_by(self, scope: Scope) -> tuple[Named, ...] | None:
@@ -266,7 +270,11 @@ class _Analysis:
         keys: list[Named] = []
         for expression in bound:
             if any(k.expression == expression for k in keys):
-                raise StatementError(f"PARTITION BY lists {written(expression)} twice", span=expression.span)
+                raise StatementError(
+                    f"PARTITION BY lists {written(expression)} twice",
+                    span=expression.span,
+                    suggestion="Leave one of them out.",
+                )
             check_key_type(written(expression), expression.type, expression.span)
             name = expression.name if isinstance(expression, ColumnRef) else g.fresh_name("KEY", self.taken)
             keys.append(Named(name, expression))
@@ -280,7 +288,11 @@ class _Analysis:
             return Literal(None, type=INTEGER, span=expression.span, untyped=True)
         bound = self.bind(expression, scope)
         if aggregates_of(bound) or table_calls_of(bound):
-            raise StatementError("PARTITION BY cannot use aggregates or table functions", span=expression.span)
+            raise StatementError(
+                "PARTITION BY cannot use aggregates or table functions",
+                span=expression.span,
+                suggestion="Compute them in a query of its own, and partition its result.",
+            )
         return bound
 
     def _check_repartition(self, place: ast.Node) -> None:
@@ -342,6 +354,7 @@ class _Analysis:
                             f"{column.name} can be used in the SELECT list of a windowed aggregation only, outside of"
                             " aggregates",
                             span=column.span,
+                            suggestion="Filter the result in a pull query, or in a stream over its topic.",
                         )
 
     # --- table functions -------------------------------------------------------------------------
@@ -353,7 +366,9 @@ class _Analysis:
         first = next(iter(columns.names), None)
         if first is not None and self._joined_kind() == "TABLE":
             raise StatementError(
-                f"the table function {first.name} cannot be used on a table, only on a stream", span=first.span
+                f"the table function {first.name} cannot be used on a table, only on a stream",
+                span=first.span,
+                suggestion="Declare a stream over the table's topic and explode that.",
             )
         return items, tuple((name, call) for call, name in columns.names.items())
 
@@ -387,7 +402,9 @@ def _predicate(expression: TypedExpression, clause: str, *, aggregates: bool = F
     """Bind WHERE or HAVING.  Both must be BOOLEAN; only HAVING may have aggregates."""
     if expression.type != BOOLEAN:
         raise StatementError(
-            f"{clause} needs a BOOLEAN, but {written(expression)} is {expression.type}", span=expression.span
+            f"{clause} needs a BOOLEAN, but {written(expression)} is {expression.type}",
+            span=expression.span,
+            suggestion="Compare it with something.",
         )
     for node in walk(expression):
         if isinstance(node, TableCall) or (isinstance(node, AggregateCall) and not aggregates):

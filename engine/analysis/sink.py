@@ -152,7 +152,9 @@ def side_format(side: str, name: str | None, default: FormatInfo, clause: WithCl
             continue
         word, written = words[key]
         if word not in traits.properties:
-            raise StatementError(f"the {traits.name} format has no {written}", span=clause.span(written))
+            raise StatementError(
+                f"the {traits.name} format has no {written}", span=clause.span(written), suggestion=f"Leave {written} out."
+            )
         if key == "fullSchemaName" and not value.strip():
             raise StatementError(f"{written} is empty", span=clause.span(written))
         properties[key] = value.lower() if key == "nullableRepresentation" else value
@@ -243,7 +245,11 @@ def timestamp(clause: WithClause, schema: Schema) -> tuple[str | None, str | Non
     written, format_ = clause.text("TIMESTAMP"), clause.text("TIMESTAMP_FORMAT")
     if written is None:
         if format_ is not None:
-            raise StatementError("TIMESTAMP_FORMAT needs TIMESTAMP", span=clause.span("TIMESTAMP_FORMAT"))
+            raise StatementError(
+                "TIMESTAMP_FORMAT describes the column that TIMESTAMP names, and there is no TIMESTAMP",
+                span=clause.span("TIMESTAMP_FORMAT"),
+                suggestion="Name the column: TIMESTAMP = 'created'.",
+            )
         return None, None
     column = schema.find(_identifier(written)) or schema.find(written)
     if column is None:
@@ -270,7 +276,9 @@ def timestamp(clause: WithClause, schema: Schema) -> tuple[str | None, str | Non
         )
     elif format_ is not None:
         raise StatementError(
-            f"TIMESTAMP_FORMAT is for STRING columns; {column.name} is {column.type}", span=clause.span("TIMESTAMP_FORMAT")
+            f"TIMESTAMP_FORMAT is for STRING columns; {column.name} is {column.type}",
+            span=clause.span("TIMESTAMP_FORMAT"),
+            suggestion="Leave TIMESTAMP_FORMAT out.",
         )
     return column.name, format_
 
@@ -296,9 +304,17 @@ def _insert(query: ResolvedQuery, request: SinkRequest, catalog: Catalog, span: 
             suggestion="Use CREATE TABLE AS.",
         )
     if target.read_only:
-        raise StatementError(f"{target.name} is read-only: it was made by CREATE SOURCE", span=span)
+        raise StatementError(
+            f"{target.name} is read-only: it was made by CREATE SOURCE",
+            span=span,
+            suggestion="Declare a stream over the same topic without SOURCE.",
+        )
     if any(c.role in ("HEADERS", "HEADER") for c in target.schema):
-        raise StatementError(f"{target.name} has header columns, which cannot be written", span=span)
+        raise StatementError(
+            f"{target.name} has header columns, which cannot be written",
+            span=span,
+            suggestion="Write to its topic through a stream without them.",
+        )
     if query.kind != "STREAM":
         raise StatementError(
             f"the query gives a table, which cannot be inserted into the stream {target.name}",
@@ -306,7 +322,11 @@ def _insert(query: ResolvedQuery, request: SinkRequest, catalog: Catalog, span: 
             suggestion="Use CREATE TABLE AS SELECT.",
         )
     if query.window != target.window and (query.window is None) != (target.window is None):
-        raise StatementError(f"the query and {target.name} do not have the same windows", span=span)
+        raise StatementError(
+            f"the query and {target.name} do not have the same windows",
+            span=span,
+            suggestion="Group by the same window, or create another stream.",
+        )
     outputs = _fitted(query, target, span)
     sink = ResolvedSink(
         target.name,
@@ -362,5 +382,7 @@ def _setting(name: str, value: str) -> int | None:
     if not value:
         return None
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= PARTITIONS_MAX:
-        raise StatementError(f"{name} must be a number from 1 to {PARTITIONS_MAX}, not {value!r}", suggestion="SET it anew.")
+        raise StatementError(
+            f"{name} must be a number from 1 to {PARTITIONS_MAX}, not {value!r}", suggestion="SET it to another value."
+        )
     return int(value)

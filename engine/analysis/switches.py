@@ -28,13 +28,17 @@ def check_expression(node: ast.Node, options: QueryOptions) -> None:
         return
     found = next((n for n in _walk(node) if isinstance(n, ast.Lambda)), None)
     if found is not None:
-        raise StatementError(f"lambdas are switched off by {LAMBDAS}", span=found.span)
+        raise StatementError(
+            f"lambdas are switched off by {LAMBDAS}", span=found.span, suggestion=f"Set {LAMBDAS} to 'true'."
+        )
 
 
 def check_role(definition: ast.ColumnDefinition, options: QueryOptions) -> None:
     """Check a column's role.  Raises: StatementError, if it is a header column and these are disabled."""
     if definition.role in ("HEADERS", "HEADER") and not options.headers:
-        raise StatementError(f"header columns are switched off by {HEADERS}", span=definition.span)
+        raise StatementError(
+            f"header columns are switched off by {HEADERS}", span=definition.span, suggestion=f"Set {HEADERS} to 'true'."
+        )
 
 
 def _walk(node: Any) -> Iterator[ast.Node]:

@@ -16,7 +16,7 @@ class TableCallColumns:
         names: call -> name of its column, in order of first use.
 
     Args:
-        taken: names in use; those of the columns are added.
+        taken: names in use; the names of new columns are added to it.
     """
 
     def __init__(self, taken: set[str]) -> None:
@@ -34,7 +34,9 @@ class TableCallColumns:
         for argument in node.arguments:
             for inner in table_calls_of(argument):
                 raise StatementError(
-                    f"table functions cannot be nested: {inner.name} stands inside {node.name}", span=inner.span
+                    f"table functions cannot be nested: {inner.name} stands inside {node.name}",
+                    span=inner.span,
+                    suggestion="Explode the inner one in a stream of its own first.",
                 )
         if node not in self.names:
             self.names[node] = fresh_name("ROW", self._taken)

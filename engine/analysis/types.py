@@ -57,7 +57,11 @@ def resolve_type(type_: ast.Type, custom: Mapping[str, t.SqlType]) -> t.SqlType:
             seen: set[str] = set()
             for name, _ in fields:
                 if name in seen:
-                    raise StatementError(f"the struct has two fields named {name}", span=type_.span)
+                    raise StatementError(
+                        f"the struct has two fields named {name}",
+                        span=type_.span,
+                        suggestion="Give one of them another name.",
+                    )
                 seen.add(name)
             return t.Struct(tuple((name, resolve_type(field, custom)) for name, field in fields))
         case ast.TypeName():
@@ -78,15 +82,21 @@ def _named(type_: ast.TypeName, custom: Mapping[str, t.SqlType]) -> t.SqlType:
             raise
     if name in _PRIMITIVES:
         if parameters and name not in ("VARCHAR", "STRING"):
-            raise StatementError(f"{name} takes no parameters", span=type_.span)
+            raise StatementError(f"{name} takes no parameters", span=type_.span, suggestion=f"Write {name}.")
         return _PRIMITIVES[name]
     found = custom.get(type_.name, custom.get(name))
     if found is not None:
         if parameters:
-            raise StatementError(f"the custom type {type_.name} takes no parameters", span=type_.span)
+            raise StatementError(
+                f"the custom type {type_.name} takes no parameters", span=type_.span, suggestion=f"Write {type_.name}."
+            )
         return found
     if name in ("ARRAY", "MAP", "STRUCT"):
-        raise StatementError(f"{name} needs the types of what it holds in angle brackets", span=type_.span)
+        raise StatementError(
+            f"{name} needs the types of what it holds in angle brackets",
+            span=type_.span,
+            suggestion="For example: ARRAY<STRING>, MAP<STRING, INTEGER>, STRUCT<a INTEGER>.",
+        )
     if name in ("INTERVAL", "JSON", "UUID"):
         raise UnsupportedError(f"the dialect has no type {name}", span=type_.span, suggestion="Use STRING or BIGINT.")
     near = difflib.get_close_matches(name, [*_PRIMITIVES, "DECIMAL", *custom], 1)

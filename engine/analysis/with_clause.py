@@ -62,7 +62,9 @@ class WithClause:
                     suggestion=f"Did you mean {near[0]}?" if near else f"It knows {', '.join(sorted(allowed))}.",
                 )
             if name in self._values:
-                raise StatementError(f"the WITH clause has {name} twice", span=item.span)
+                raise StatementError(
+                    f"the WITH clause has {name} twice", span=item.span, suggestion="Leave one of them out."
+                )
             self._values[name] = item
         for side in ("KEY_FORMAT", "VALUE_FORMAT"):
             if side in self._values and "FORMAT" in self._values:
@@ -94,7 +96,7 @@ class WithClause:
                 return "true" if truth else "false"
             case ast.DecimalLiteral(text=digits):
                 return digits
-        raise StatementError(f"{name} must be a literal", span=found.span)
+        raise StatementError(f"{name} must be a literal", span=found.span, suggestion=f"For example: {name} = 'text'.")
 
     def integer(self, name: str, least: int = 0, most: int = 2**63 - 1) -> int | None:
         """A property as an integer, which may be written as text.
@@ -153,12 +155,20 @@ class WithClause:
         written = self.text("WINDOW_TYPE")
         if written is None:
             if "WINDOW_SIZE" in self:
-                raise StatementError("WINDOW_SIZE needs a WINDOW_TYPE", span=self.span("WINDOW_SIZE"))
+                raise StatementError(
+                    "WINDOW_SIZE needs a WINDOW_TYPE",
+                    span=self.span("WINDOW_SIZE"),
+                    suggestion="Add WINDOW_TYPE = 'TUMBLING' or 'HOPPING'.",
+                )
             return None
         match written.upper():
             case "SESSION":
                 if "WINDOW_SIZE" in self:
-                    raise StatementError("session windows have no WINDOW_SIZE", span=self.span("WINDOW_SIZE"))
+                    raise StatementError(
+                        "session windows have no WINDOW_SIZE",
+                        span=self.span("WINDOW_SIZE"),
+                        suggestion="Leave WINDOW_SIZE out.",
+                    )
                 return WindowInfo("SESSION")
             case "TUMBLING" | "HOPPING" as type_:
                 size = self._window_size()

@@ -76,11 +76,11 @@ def named(sql: str) -> list[Mention]:
     import duckdb
 
     if "\0" in sql:
-        raise StatementError("the query holds the character NUL")
+        raise StatementError("the text holds the character NUL")
     try:
         sql.encode()
     except UnicodeEncodeError as error:
-        raise StatementError("the query holds half of a surrogate pair, which is no character") from error
+        raise StatementError("the text holds half of a surrogate pair, which is not a character") from error
     try:
         return mentions(_namer(), sql)
     except duckdb.Error as error:

@@ -181,7 +181,7 @@ def from_python(values: Sequence[Any], type_: t.SqlType) -> tuple[Any, Failures 
             pa.array([settled], arrow)
         except (pa.ArrowException, TypeError, ValueError, OverflowError, ArithmeticError):
             settled = None
-            failed[row] = f"{value!r} is no {type_}"
+            failed[row] = f"{value!r} is not a valid {type_}"
         kept.append(settled)
     return pa.array(kept, arrow), failures_of(failed)
 

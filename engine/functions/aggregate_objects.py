@@ -184,9 +184,6 @@ class CollectSet(ObjectAggregator):
         self._keys = hashables_of(type_)
         self._limit = limit
 
-    def _canonical(self, array: Any) -> list[Any]:
-        return self._codec.objects(canonical(array))
-
     def limited(self, limit: int) -> CollectSet:
         """The same with at most ``limit`` items."""
         return CollectSet(self._type, limit)

@@ -148,7 +148,7 @@ def merge(left: Objects, right: Objects) -> Objects:
 
 
 def moments(sums: Sequence[State], products: Sequence[State], fars: Sequence[Objects]) -> dict[int, Moments]:
-    """Of the groups that have far products, their exact sums."""
+    """The exact sums of the groups that have far products, by group."""
     groups = {g for column in fars for g, stored in enumerate(column.tolist()) if stored is not None}
     return {
         g: _moments([_held(s, g) for s in sums], [_held(s, g) for s in products], [_number(c[g]) for c in fars])

@@ -62,7 +62,7 @@ class JsonValueReader:
         try:
             value, end = self._thorough(begun)
             if not isinstance(value, dict | list | str) and _GOES_ON.match(begun, end):
-                raise ValueError(f"{begun[: end + 1]!r} is no value")
+                raise ValueError(f"{begun[: end + 1]!r} is not a JSON value")
             return value
         except RecursionError:
             raise ValueError("the JSON is nested too deeply") from None
@@ -189,7 +189,7 @@ class JsonTextBuilder:
             return pa.array([_SURROGATE.sub("", text) for text in self._texts], pa.string()), self._halves + halves
 
 
-HALF_PAIR = "it would hold half of a surrogate pair, which no text does"
+HALF_PAIR = "it would hold half of a surrogate pair, which no text may"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 

@@ -327,7 +327,9 @@ class Registry:
         for overload in () if entry is None else entry.overloads:
             if overload.signature == function.signature:
                 return overload  # type: ignore[no-any-return]
-        raise StatementError(f"the function {function.name}{function.signature} is not registered")
+        raise StatementError(
+            f"the function {function.name}{function.signature} is not registered", suggestion="Register it before connect()."
+        )
 
     def own(self, name: str) -> Function | None:
         """The function of a name, if it is registered here, not in a parent."""

@@ -230,7 +230,7 @@ def _from_text(text: str) -> _Shapes:
 def _decorated(thing: Any) -> Any:
     """Check the use of a decorator.  Raises: ValueError, for an argument without a name: ``@udf("INT")``."""
     if not callable(thing):
-        raise ValueError(f"{thing!r} is no function: write @udf(name=.., signature=..), each with its name")
+        raise ValueError(f"{thing!r} is not a function: write @udf(name=.., signature=..), each with its name")
     return thing
 
 

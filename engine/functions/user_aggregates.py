@@ -116,7 +116,9 @@ class UserAggregator(AggregatorBase):
         try:
             return user_code.call(pa.array, results, self.result_type)
         except user_code.UserCodeError as error:
-            raise DataError(f"the aggregate {self._name} gave a result that is no {self.result_type}: {error}") from error
+            raise DataError(
+                f"the aggregate {self._name} gave a result that is not a valid {self.result_type}: {error}"
+            ) from error
 
 
 def _shaped(column: Any, inward: Shaper) -> list[Any]:

@@ -252,7 +252,7 @@ def _double(value: Any) -> float:
         except OverflowError:
             raise Unfit("it is beyond the range") from None
         if int(real) != value:
-            raise Unfit("a DOUBLE has not so many digits", "Write float(value) to have it rounded.")
+            raise Unfit("a DOUBLE does not have so many digits", "Write float(value) to have it rounded.")
         return real
     number = _number(value) if isinstance(value, str) else value
     if not number.is_finite():
@@ -261,7 +261,7 @@ def _double(value: Any) -> float:
     if real - real != 0:
         raise Unfit("it is beyond the range")
     if decimal.Decimal(repr(real)) != number:
-        raise Unfit("a DOUBLE has not so many digits", "Write float(value) to have it rounded.")
+        raise Unfit("a DOUBLE does not have so many digits", "Write float(value) to have it rounded.")
     return real
 
 
@@ -311,7 +311,7 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         text = str(value)
         if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
-            raise Unfit("it has half of a surrogate pair, which is no character")
+            raise Unfit("it has half of a surrogate pair, which is not a character")
         return text
     if isinstance(value, uuid.UUID):
         return str(value)
@@ -409,7 +409,7 @@ def _ticks(value: np.datetime64) -> int:
 
 def _read(parse: Callable[[str], int], text: str) -> int:
     if len(text) > 100:
-        raise Unfit("it is no text of a time")
+        raise Unfit("it is not the text of a time")
     try:
         return parse(text)
     except ValueError as error:

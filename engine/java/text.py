@@ -29,8 +29,3 @@ def from_units(text: str) -> str:
         return text
     joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     return _SURROGATE.sub("?", joined)
-
-
-def units_length(text: str) -> int:
-    """The length in UTF-16 units."""
-    return len(text) if text.isascii() else len(text) + len(_PAIRED.findall(text))

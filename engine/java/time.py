@@ -304,7 +304,7 @@ def field_value(field: Field, text: str) -> tuple[str, int | Zone]:
             words = text.upper().removeprefix("GMT")
             offset = 0 if words in ("", "Z") else offset_of(words)
             if offset is None:
-                raise ValueError(f"{text!r} is no offset: they go from -18:00 to +18:00")
+                raise ValueError(f"{text!r} is not an offset: they go from -18:00 to +18:00")
             return "zone", fixed_zone(offset)
         case "V":
             return "zone", zone_of(text)

@@ -125,7 +125,7 @@ def _renamed(found: Selected, names: Sequence[str], span: Span) -> Selected:
         raise StatementError(f"there are {len(names)} names for {len(found.columns)} columns", span=span)
     for place, name in enumerate(names):
         if name in names[:place]:
-            raise StatementError(f"two columns are called {name}", span=span)
+            raise StatementError(f"two columns are called {name}", span=span, suggestion="Give one of them another name.")
     columns = tuple((name, t, v) for name, (_, t, v) in zip(names, found.columns, strict=True))
     return replace(found, columns=columns, roots=())
 
@@ -202,7 +202,7 @@ def _set_operation(body: ast.SetOperation, environment: Environment, outer: Tabl
 def _combined(operation: ast.SetOperation, left: Selected, right: Selected, environment: Environment) -> Selected:
     if len(left.columns) != len(right.columns):
         raise StatementError(
-            f"{operation.operator} needs as many columns on both sides, which have {len(left.columns)} and"
+            f"{operation.operator} needs the same number of columns on both sides, and they have {len(left.columns)} and"
             f" {len(right.columns)}",
             span=operation.right.span,
         )

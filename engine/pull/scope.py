@@ -74,7 +74,9 @@ class TableScope(Scope):
     def rowtime(self, span: Span) -> Any:
         """See `Scope.rowtime`."""
         if not self.sources:
-            raise StatementError("there is no ROWTIME without FROM", span=span)
+            raise StatementError(
+                "there is no ROWTIME without FROM", span=span, suggestion="Add FROM with a stream or table."
+            )
         return Scope.rowtime(self, span)
 
     def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[SqlType], Sequence[Any]]:
@@ -90,7 +92,7 @@ class TableScope(Scope):
         items: list[Item] = []
         for item in select:
             if isinstance(item, ast.SelectStar) and not self.sources:
-                raise StatementError("* needs a FROM", span=item.span)
+                raise StatementError("* needs a FROM", span=item.span, suggestion="Name the columns, or add FROM.")
             if isinstance(item, ast.SelectStar) and item.qualifier is None and self.merged:
                 items += [Item(c.ref(item.span), c.name, item.span, star=True) for c in self.merged.values()]
                 rest = [

@@ -231,7 +231,11 @@ class _Select:
 
     def _predicate(self, bound: TypedExpression, clause: str) -> TypedExpression:
         if bound.type != BOOLEAN:
-            raise StatementError(f"{clause} needs a BOOLEAN, but {text(bound)} is {bound.type}", span=bound.span)
+            raise StatementError(
+                f"{clause} needs a BOOLEAN, but {text(bound)} is {bound.type}",
+                span=bound.span,
+                suggestion="Compare it with something.",
+            )
         return bound
 
     # --- GROUP BY ------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def _whole_number(call: WindowFunction, place: int, least: int) -> int | None:
     if not isinstance(argument, Literal):
         raise StatementError(f"{call.name} needs a constant here", span=argument.span)
     if argument.value is not None and argument.value < least:
-        raise StatementError(f"{call.name} needs a number from {least} on here", span=argument.span)
+        raise StatementError(f"{call.name} needs a whole number of at least {least} here", span=argument.span)
     return None if argument.value is None else int(argument.value)
 
 

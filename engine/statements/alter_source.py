@@ -23,7 +23,11 @@ def check(checking: Checking, statement: ast.AlterSource) -> Checked:
     source = source_of_kind(checking.catalog, statement.kind, statement.name, statement.span)
     text = unparse(statement)
     if source.read_only:
-        raise StatementError(f"{source.name} is read-only: it was made by CREATE SOURCE", span=statement.span)
+        raise StatementError(
+            f"{source.name} is read-only: it was made by CREATE SOURCE",
+            span=statement.span,
+            suggestion="Declare a stream over the same topic without SOURCE.",
+        )
     if source.query_id is not None:
         raise StatementError(
             f"{source.name} is filled by the query {source.query_id}, which decides its columns",

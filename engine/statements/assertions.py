@@ -163,7 +163,11 @@ def _wanted(context: Context, source: DataSource, statement: ast.AssertValues) -
     stored = [c.name for c in source.schema if c.role in ("KEY", "VALUE")]
     names = statement.columns or ([c.name for c in source.schema.keys] if statement.tombstone else stored)
     if len(names) != len(statement.values):
-        raise StatementError(f"there are {len(names)} columns and {len(statement.values)} values", span=statement.span)
+        raise StatementError(
+            f"there are {len(names)} columns and {len(statement.values)} values",
+            span=statement.span,
+            suggestion="Give one value for each column.",
+        )
     wanted: dict[str, Any] = {}
     for name, expression in zip(names, statement.values, strict=True):
         column = source.schema.find(name)
@@ -179,7 +183,7 @@ def _wanted(context: Context, source: DataSource, statement: ast.AssertValues) -
                 suggestion=f"It has {', '.join(_names(source, statement.tombstone))}.",
             )
         if name in wanted:
-            raise StatementError(f"the column {name} is given twice", span=statement.span)
+            raise StatementError(f"the column {name} is given twice", span=statement.span, suggestion="Give it once.")
         wanted[name] = rowtime(context, expression) if name == "ROWTIME" else evaluate(context, expression, type_)[0].as_py()
     return wanted
 

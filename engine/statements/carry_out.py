@@ -36,7 +36,7 @@ from ..state import Engine, Planned
 from .checking import Checked
 from .context import Context
 from .inference import delete_schemas, register_schemas
-from .planning import Planning, copies, plan_again
+from .planning import PlanningState, copies, plan_again
 from .recorded import change_of
 
 _T = TypeVar("_T")
@@ -260,8 +260,8 @@ def _await_topic(engine: Engine, change: Change) -> None:
 def _planned(engine: Engine, query: QueryEntry, entry: JournalEntry, catalog: Catalog) -> Planned:
     """A query as it was planned when its statement was executed, over the catalog of that time."""
     options = Settings.recorded(query.properties).options
-    ground = Planning(catalog, engine.functions, engine.schemas, options)
-    return _replayed(entry, partial(plan_again, ground, query, parse_statement(query.statement)))
+    state = PlanningState(catalog, engine.functions, engine.schemas, options)
+    return _replayed(entry, partial(plan_again, state, query, parse_statement(query.statement)))
 
 
 def _replayed(entry: JournalEntry, make: Callable[[], _T]) -> _T:

@@ -91,7 +91,9 @@ def _check_free(checking: Checking, statement: ast.CreateAsSelect, existing: Dat
             suggestion=f"Use CREATE OR REPLACE {kind}, or another name.",
         )
     if existing.read_only:
-        raise StatementError(f"{name}: a read-only source cannot be replaced", span=span)
+        raise StatementError(
+            f"{name}: a read-only source cannot be replaced", span=span, suggestion="DROP it first, or choose another name."
+        )
     check_may_replace(checking.options, existing, kind, span)
     if existing.query_id is None or existing.query_id not in checking.catalog.queries:
         raise StatementError(

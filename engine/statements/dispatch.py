@@ -77,9 +77,9 @@ def _execute(context: Context, statement: ast.Statement) -> Result:
         case ast.CreateConnector() | ast.DropConnector():
             raise unsupported_connectors(statement)
         case ast.CreateFrom():
-            raise StatementError("CREATE .. FROM a file cannot stand inside of another statement", span=statement.span)
+            raise StatementError("CREATE .. FROM a file cannot be part of another statement", span=statement.span)
         case ast.RunScript():
-            raise StatementError("RUN SCRIPT cannot stand inside of another statement", span=statement.span)
+            raise StatementError("RUN SCRIPT cannot be part of another statement", span=statement.span)
 
 
 def _define(context: Context, statement: definitions.Definition) -> Result:

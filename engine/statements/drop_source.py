@@ -34,7 +34,11 @@ def check(checking: Checking, statement: ast.DropSource) -> Checked | Message:
 def _deleted(checking: Checking, source: DataSource, span: Span) -> tuple[str, int] | None:
     """The topic that goes with the source.  Raises: StatementError, if it may not."""
     if source.read_only:
-        raise StatementError(f"{source.name} is read-only: its topic cannot be deleted with it", span=span)
+        raise StatementError(
+            f"{source.name} is read-only: its topic cannot be deleted with it",
+            span=span,
+            suggestion="DROP it without DELETE TOPIC.",
+        )
     deleted = checking.outside.deleted(source.topic)
     others = sorted(s.name for s in checking.catalog.sources.values() if s.topic == source.topic and s.name != source.name)
     if deleted is not None and others:

@@ -34,7 +34,7 @@ __all__ = ["Examiner", "SyntaxExaminer"]
 
 
 @dataclass(frozen=True, slots=True)
-class _World:
+class _Preview:
     """The database as it would be after some statements.
 
     Attributes:
@@ -61,7 +61,7 @@ class _Known:
 
     text: str
     fault: StatementError | None
-    world: _World
+    preview: _Preview
     missing: frozenset[str] | None
 
 
@@ -77,7 +77,7 @@ class Examiner:
         self._engine = engine
         self._session = session
         self._known: list[_Known] = []
-        self._ground: object = None
+        self._based_on: object = None
 
     def faults(self, statements: Sequence[str], stop: Callable[[], bool] = lambda: False) -> list[StatementError]:
         """The faults of statements, at most one each, with their places.
@@ -89,10 +89,10 @@ class Examiner:
             stop: whether the answer is no longer wanted; then it is empty.
         """
         engine = self._engine
-        ground = (engine.catalog, dict(self._session.settings), dict(self._session.variables))
-        if ground != self._ground:
-            self._ground, self._known = ground, []
-        world = _World(engine.catalog, engine.planned, _copied(self._session), number=engine.journal.next_offset)
+        based_on = (engine.catalog, dict(self._session.settings), dict(self._session.variables))
+        if based_on != self._based_on:
+            self._based_on, self._known = based_on, []
+        preview = _Preview(engine.catalog, engine.planned, _copied(self._session), number=engine.journal.next_offset)
         known, found = self._known, []
         missing: frozenset[str] | None = frozenset()
         for place, text in enumerate(statements):
@@ -102,43 +102,43 @@ class Examiner:
                 del known[place:]
                 if stop():
                     return []
-                entry = self._checked(text, world, missing)
+                entry = self._checked(text, preview, missing)
                 known.append(entry)
-            world, missing = entry.world, entry.missing
+            preview, missing = entry.preview, entry.missing
             if entry.fault is not None:
                 found.append(entry.fault)
         return found
 
-    def _checked(self, text: str, world: _World, missing: frozenset[str] | None) -> _Known:
-        """What is known of a statement behind those that made a world, and lack names that are missing."""
-        session = _copied(world.session)
+    def _checked(self, text: str, preview: _Preview, missing: frozenset[str] | None) -> _Known:
+        """What is known of a statement behind those that made a preview, and lack names that are missing."""
+        session = _copied(preview.session)
         try:
             replaced = substitute(text, session.variables) if session.settings.options.variable_substitution else text
             parsed = parse(replaced)
         except StatementError as error:
-            return _Known(text, error.located(text), world, _with(missing, made_by(text)))
+            return _Known(text, error.located(text), preview, _with(missing, made_by(text)))
         if len(parsed) != 1:
-            return _Known(text, None, world, missing)
+            return _Known(text, None, preview, missing)
         statement = parsed[0].statement
         if missing is None or isinstance(statement, ast.RunScript):
-            return _Known(text, None, world, None)
+            return _Known(text, None, preview, None)
         if missing & names_in(text) or isinstance(statement, ast.CreateFrom):
-            return _Known(text, None, world, _with(missing, made_by(text)))
+            return _Known(text, None, preview, _with(missing, made_by(text)))
         try:
-            return _Known(text, None, self._after(statement, replace(world, session=session)), missing)
+            return _Known(text, None, self._after(statement, replace(preview, session=session)), missing)
         except StatementError as error:
             error.span = error.span or statement.span
             fault = Script(replaced, None).locate(error, statement)
             if replaced != text:  # the places are those of another text
                 fault.text, fault.span = text, _whole(text)
-            return _Known(text, fault, world, _with(missing, made_by(text)))
+            return _Known(text, fault, preview, _with(missing, made_by(text)))
 
-    def _after(self, statement: ast.Statement, world: _World) -> _World:
-        """The world behind a statement.  Raises: StatementError, if it is wrong."""
-        context = _Supposed(self._engine, world.session, world=world)
+    def _after(self, statement: ast.Statement, preview: _Preview) -> _Preview:
+        """The preview behind a statement.  Raises: StatementError, if it is wrong."""
+        context = _Supposed(self._engine, preview.session, preview=preview)
         if isinstance(statement, definitions.Definition):
             checked = definitions.check(context.checking(), statement)
-            return _changed(world, checked) if isinstance(checked, Checked) else world
+            return _changed(preview, checked) if isinstance(checked, Checked) else preview
         match statement:
             case ast.Query(emit=None) | ast.TableQuery():
                 select.check_pull(context, statement)
@@ -160,7 +160,7 @@ class Examiner:
                 settings.define(context, statement)
             case ast.Undefine():
                 settings.undefine(context, statement)
-        return world
+        return preview
 
 
 class SyntaxExaminer:
@@ -180,43 +180,43 @@ class SyntaxExaminer:
         return found
 
 
-def _changed(world: _World, checked: Checked) -> _World:
-    change, topics = checked.change, dict(world.topics)
+def _changed(preview: _Preview, checked: Checked) -> _Preview:
+    change, topics = checked.change, dict(preview.topics)
     match change:
         case SetSource(source=source, topic=topic) if topic is not None:
             topics[source.topic] = topic.partitions
         case DropSource(deleted=(topic_name, _)):
             topics[topic_name] = None
     gone = ended(change)
-    planned = {query_id: p for query_id, p in world.planned.items() if query_id not in gone}
+    planned = {query_id: p for query_id, p in preview.planned.items() if query_id not in gone}
     if checked.planned is not None and started(change) is not None:
         planned[checked.planned.query_id] = checked.planned
-    return replace(world, catalog=change.on(world.catalog), planned=planned, topics=topics, number=world.number + 1)
+    return replace(preview, catalog=change.on(preview.catalog), planned=planned, topics=topics, number=preview.number + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Supposed(Context):
     """A context for the database as it would be."""
 
-    world: _World = field(kw_only=True)
+    preview: _Preview = field(kw_only=True)
 
     @property
     def catalog(self) -> Catalog:
-        return self.world.catalog
+        return self.preview.catalog
 
     @property
     def planned(self) -> Mapping[str, Planned]:
-        return self.world.planned
+        return self.preview.planned
 
     def view_of(self, source: DataSource) -> str | None:
-        planned = self.world.planned.get(str(source.query_id))
+        planned = self.preview.planned.get(str(source.query_id))
         return None if planned is None or planned.dataflow.view is None else source.query_id
 
     def checking(self) -> Checking:
-        world, engine = self.world, self.engine
-        outside = _Outside(engine, world)
+        preview, engine = self.preview, self.engine
+        outside = _Outside(engine, preview)
         return Checking(
-            world.catalog, world.planned, engine.functions, engine.schemas, self.options, self.overrides, outside
+            preview.catalog, preview.planned, engine.functions, engine.schemas, self.options, self.overrides, outside
         )
 
 
@@ -224,28 +224,28 @@ class _Supposed(Context):
 class _Outside(Live):
     """The topics and queries that would exist.  What cannot be known is not refused."""
 
-    world: _World
+    preview: _Preview
 
     @property
     def number(self) -> int:
-        return self.world.number
+        return self.preview.number
 
     def partitions(self, topic: str, asked: int | None = None) -> int | None:
-        supposed = self.world.topics
+        supposed = self.preview.topics
         return supposed[topic] if topic in supposed else Live.partitions(self, topic, asked)
 
     def is_missing(self, topic: str) -> bool:
-        supposed = self.world.topics
+        supposed = self.preview.topics
         return supposed[topic] is None if topic in supposed else Live.is_missing(self, topic)
 
     def check_topic(
         self, topic: str, clause: WithClause, format_: FormatInfo, schema: Schema, span: Span, *, grows: bool, written: bool
     ) -> None:
-        if topic not in self.world.topics:
+        if topic not in self.preview.topics:
             Live.check_topic(self, topic, clause, format_, schema, span, grows=grows, written=written)
 
     def deleted(self, topic: str) -> tuple[str, int] | None:
-        supposed = self.world.topics
+        supposed = self.preview.topics
         if topic in supposed:
             return None if supposed[topic] is None else (topic, 0)
         return Live.deleted(self, topic)

@@ -1,7 +1,7 @@
-"""Follows the statements of other processes of the service: what they journal is carried out here too.
+"""Follows the statements of other processes of the service: their journaled changes are carried out here, too.
 
-Each process knows the journal up to some place (`ChangeJournal`).  A statement is checked against the state at that place,
-and is written only if no other statement came between.  A thread carries out what other processes write.
+Each process has read the journal up to some place (`ChangeJournal`).  A statement is checked against the state at that
+place, and is journaled only if no other statement came in between.  A thread carries out the statements of other processes.
 """
 
 from __future__ import annotations

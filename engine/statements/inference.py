@@ -209,7 +209,8 @@ def _check_fixed(registry: SchemaRegistry, source: DataSource, format_: FormatIn
     missing = [name for name, _ in found[len(wanted) :] if name in required_fields(text)]
     if missing:
         raise StatementError(
-            f"schema {format_.properties['schemaId']} needs fields that are no {side} columns: {', '.join(missing)}"
+            f"schema {format_.properties['schemaId']} needs fields that are not among the {side} columns: "
+            f"{', '.join(missing)}"
         )
 
 

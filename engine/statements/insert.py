@@ -148,7 +148,11 @@ def _columns(source: DataSource, statement: ast.InsertValues) -> tuple[str, ...]
     seen: set[str] = set()
     for name in names:
         if name in _UNSETTABLE:
-            raise StatementError(f"{name} cannot be set", span=statement.span)
+            raise StatementError(
+                f"{name} cannot be written: Penstock sets it",
+                span=statement.span,
+                suggestion="Leave it out; ROWTIME can be given.",
+            )
         if name != "ROWTIME" and name not in own:
             raise StatementError(
                 f"{source.name} has no column {name}", span=statement.span, suggestion=f"It has {', '.join(own)}."
@@ -161,7 +165,7 @@ def _columns(source: DataSource, statement: ast.InsertValues) -> tuple[str, ...]
                 suggestion="List the other columns: INSERT INTO name (column, ..) VALUES (..).",
             )
         if name in seen:
-            raise StatementError(f"the column {name} is given twice", span=statement.span)
+            raise StatementError(f"the column {name} is given twice", span=statement.span, suggestion="Give it once.")
         seen.add(name)
     return names
 
@@ -205,5 +209,7 @@ def _check_key(source: DataSource, arrays: dict[str, Any], statement: ast.Insert
     for column in source.schema.keys:
         if column.name not in arrays or arrays[column.name].null_count:
             raise StatementError(
-                f"{source.name} is a table, and the row has no value for its key {column.name}", span=statement.span
+                f"{source.name} is a table, and the row has no value for its key {column.name}",
+                span=statement.span,
+                suggestion=f"Add {column.name} to the columns and its value to VALUES.",
             )

@@ -46,7 +46,11 @@ def _query_id(checking: Checking, statement: ast.InsertSelect) -> str:
     clause = WithClause(statement.properties, INSERT_INTO)
     wanted, query_id = clause.text("QUERY_ID"), next_query_id(checking, statement)
     if query_id in checking.catalog.queries:
-        raise StatementError(f"there is a query with the id {query_id} already", span=clause.span("QUERY_ID"))
+        raise StatementError(
+            f"there is a query with the id {query_id} already",
+            span=clause.span("QUERY_ID"),
+            suggestion="Choose another id, or TERMINATE that query first.",
+        )
     if wanted is not None and not query_id.replace("_", "").isalnum():
         raise StatementError(
             f"{wanted!r} cannot be the id of a query", span=clause.span("QUERY_ID"), suggestion="Use letters, digits and _."

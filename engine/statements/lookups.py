@@ -37,7 +37,7 @@ class KeyLookup:
         query_id = self._engine.view_of(source)
         if query_id is None:
             raise StatementError(
-                f"{source.name} is no table that a query keeps, so it cannot be asked",
+                f"no query keeps the rows of {source.name}, so they cannot be looked up",
                 suggestion=f"CREATE TABLE .. AS SELECT * FROM {source.name}; makes one that can.",
             )
         self._source = source

@@ -34,6 +34,8 @@ def check_drop(checking: Checking, statement: ast.DropType) -> Checked | Message
     if statement.name not in checking.catalog.types:
         if statement.if_exists:
             return Message("drop type", f"there is no type {statement.name}; nothing was changed", text, warning=True)
-        raise StatementError(f"there is no type named {statement.name}", span=statement.span)
+        raise StatementError(
+            f"there is no type named {statement.name}", span=statement.span, suggestion="SHOW TYPES; lists them."
+        )
     details = {"type": statement.name}
     return Checked(DropType(statement.name), Message("drop type", f"type {statement.name} dropped", text, details=details))

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ...storage.schemas.registry import SchemaRegistry
 
 
-class Ground(Protocol):
-    """What planning needs of a database: catalog, functions, options."""
+class PlanningContext(Protocol):
+    """What planning needs to know of a database: its catalog, functions, schemas and options."""
 
     @property
     def catalog(self) -> Catalog: ...
@@ -46,8 +46,8 @@ class Ground(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Planning:
-    """A `Ground` of its own."""
+class PlanningState:
+    """A `PlanningContext` by itself: of an earlier state of the database, for example."""
 
     catalog: Catalog
     functions: Registry
@@ -63,7 +63,9 @@ class PlannedQuery:
     plan: PlanNode
 
 
-def plan_query(ground: Ground, query: ast.Query, sink: SinkRequest | None = None, *, again: bool = False) -> PlannedQuery:
+def plan_query(
+    context: PlanningContext, query: ast.Query, sink: SinkRequest | None = None, *, again: bool = False
+) -> PlannedQuery:
     """Analyse and plan a query.
 
     Args:
@@ -72,21 +74,21 @@ def plan_query(ground: Ground, query: ast.Query, sink: SinkRequest | None = None
     Raises:
         StatementError: the query is wrong.
     """
-    resolved = analyse(query, QueryContext(ground.catalog, ground.functions, ground.options, sink))
+    resolved = analyse(query, QueryContext(context.catalog, context.functions, context.options, sink))
     if resolved.joins and not again:
         check_window_sizes(resolved.sources)
     return PlannedQuery(resolved, optimise(build(resolved)))
 
 
-def with_copies(ground: Ground, planned: PlannedQuery, query_id: str) -> PlannedQuery:
+def with_copies(context: PlanningContext, planned: PlannedQuery, query_id: str) -> PlannedQuery:
     """The plan with the internal topics that ``penstock.internal.topics`` asks for, under ksqlDB's names.
 
     Raises:
         StatementError: the value format of a source cannot hold the columns of such a topic.
     """
-    if not ground.options.internal_topics:
+    if not context.options.internal_topics:
         return planned
-    prefix = f"_confluent-ksql-{ground.options.service_id}query_{query_id}-"
+    prefix = f"_confluent-ksql-{context.options.service_id}query_{query_id}-"
     return replace(planned, plan=copy_to_topics(planned.plan, prefix))
 
 
@@ -96,23 +98,23 @@ def copies(plan: PlanNode) -> dict[str, DataSource]:
 
 
 def to_dataflow(
-    ground: Ground,
+    context: PlanningContext,
     plan: PlanNode,
     receive: Callable[[Batch], None] | None = None,
     options: QueryOptions | None = None,
 ) -> Dataflow:
     """Lower a plan with the given options, or those in force.  Raises: StatementError, UnsupportedError."""
-    return lower(plan, LoweringContext(ground.functions, serde_maker(ground.schemas), options or ground.options, receive))
+    return lower(plan, LoweringContext(context.functions, serde_maker(context.schemas), options or context.options, receive))
 
 
-def ready(ground: Ground, planned: PlannedQuery, entry: QueryEntry) -> Planned:
+def ready(context: PlanningContext, planned: PlannedQuery, entry: QueryEntry) -> Planned:
     """A persistent query that is ready to run, with the internal topics that it writes.
 
     Raises:
         StatementError, UnsupportedError: see `with_copies` and `to_dataflow`.
     """
-    planned = with_copies(ground, planned, entry.id)
-    return Planned(entry.id, planned.plan, to_dataflow(ground, planned.plan), entry.order, planned.resolved)
+    planned = with_copies(context, planned, entry.id)
+    return Planned(entry.id, planned.plan, to_dataflow(context, planned.plan), entry.order, planned.resolved)
 
 
 def plan_source_table(source: DataSource) -> PlannedQuery:
@@ -120,21 +122,21 @@ def plan_source_table(source: DataSource) -> PlannedQuery:
     return PlannedQuery(None, optimise(build_source_table(source)))
 
 
-def plan_again(ground: Ground, entry: QueryEntry, statement: ast.Statement) -> Planned:
+def plan_again(context: PlanningContext, entry: QueryEntry, statement: ast.Statement) -> Planned:
     """Plan the query of a catalog entry again, from its statement.
 
     Args:
-        ground: as it was when the query was made; for a SOURCE TABLE with that table in it.
+        context: as it was when the query was made; for a SOURCE TABLE with that table in it.
 
     Raises:
         StatementError: a function that it uses is not registered.
     """
     match statement:
         case ast.CreateAsSelect(kind=kind, name=name, query=query, properties=properties):
-            planned = plan_query(ground, query, SinkRequest(kind, name, properties), again=True)
+            planned = plan_query(context, query, SinkRequest(kind, name, properties), again=True)
         case ast.InsertSelect(query=query, properties=properties):
-            target = ground.catalog.sources[entry.sink]
-            planned = plan_query(ground, query, SinkRequest(target.kind, target.name, properties, insert=True), again=True)
+            target = context.catalog.sources[entry.sink]
+            planned = plan_query(context, query, SinkRequest(target.kind, target.name, properties, insert=True), again=True)
         case _:
-            planned = plan_source_table(ground.catalog.sources[entry.sink])
-    return ready(ground, planned, entry)
+            planned = plan_source_table(context.catalog.sources[entry.sink])
+    return ready(context, planned, entry)

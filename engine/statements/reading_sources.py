@@ -43,7 +43,7 @@ def kept_view(context: Context, source: DataSource, span: Span) -> str:
     view = context.view_of(source)
     if view is None:
         raise StatementError(
-            f"{source.name} is a table that no query keeps, so it cannot be asked",
+            f"no query keeps the rows of the table {source.name}, so a pull query cannot read them",
             span=span,
             suggestion=f"CREATE TABLE .. AS SELECT * FROM {source.name}; makes one that can.",
         )

@@ -30,14 +30,20 @@ from ..state import Engine
 def check_writable(catalog: Catalog, source: DataSource) -> None:
     """Check that rows can be inserted into a source (section 3, INSERT VALUES).  Raises: StatementError."""
     if source.read_only:
-        raise StatementError(f"{source.name} is read-only: it was made by CREATE SOURCE")
+        raise StatementError(
+            f"{source.name} is read-only: it was made by CREATE SOURCE",
+            suggestion="Declare a stream over the same topic without SOURCE.",
+        )
     if source.kind == "TABLE" and source.query_id is not None:
         raise StatementError(
             f"{source.name} is the result of the query {source.query_id}, which alone changes it",
             suggestion="Write to what the query reads.",
         )
     if source.window is not None:
-        raise StatementError(f"{source.name} is windowed, and rows cannot be inserted into windows")
+        raise StatementError(
+            f"{source.name} is windowed, and rows cannot be inserted into windows",
+            suggestion="Write to the topic that its query reads.",
+        )
     refused = refused_write(source.topic, None)
     if refused is not None:
         raise StatementError(refused)
@@ -105,7 +111,7 @@ def _typed(engine: Engine, layout: Layout, columns: Mapping[str, Any], n: int) -
     """The struct array of a typed topic, which may have more fields than this source."""
     config = engine.topic(layout.source.topic)
     if config is None:
-        raise StatementError(f"there is no topic {layout.source.topic}")
+        raise StatementError(f"there is no topic {layout.source.topic}", suggestion="SHOW TOPICS; lists them.")
     wanted: Any = config.value_type
     own = {name for name, _ in layout.value.fields}
     fields = list(wanted)
@@ -171,7 +177,10 @@ def _made(engine: Engine, target: DataSource, arrays: Mapping[str, Any], timesta
         keys = arrays.get(column.name)
         if keys is None or keys.null_count:
             row = 1 if keys is None else keys.is_null().index(True).as_py() + 1
-            raise StatementError(f"{target.name} is a table, and row {row} has no value for its key {column.name}")
+            raise StatementError(
+                f"{target.name} is a table, and row {row} has no value for its key {column.name}",
+                suggestion=f"Give {column.name} a value.",
+            )
     return to_records(engine, target, arrays, timestamps)
 
 

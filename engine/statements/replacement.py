@@ -33,7 +33,9 @@ def check_may_replace(options: QueryOptions, existing: DataSource, kind: str, sp
         raise StatementError("CREATE OR REPLACE is switched off by ksql.create.or.replace.enabled", span=span)
     if existing.kind != kind:
         raise StatementError(
-            f"{existing.name} is a {existing.kind.lower()}, so it cannot be replaced by a {kind.lower()}", span=span
+            f"{existing.name} is a {existing.kind.lower()}, so it cannot be replaced by a {kind.lower()}",
+            span=span,
+            suggestion="DROP it first, or choose another name.",
         )
 
 
@@ -51,7 +53,7 @@ def check_same_place(old: DataSource, new: DataSource, span: Span) -> None:
             raise StatementError(
                 f"{old.name} cannot be replaced: its {what} would change",
                 span=span,
-                suggestion="DROP it and create it anew.",
+                suggestion="DROP it and create it again.",
             )
 
 

@@ -133,7 +133,11 @@ def _read(statement: ast.RunScript, path: Path | None, around: tuple[Path, ...])
     if path is not None and not found.is_absolute():
         found = path.parent / found
     if found.resolve() in around or (path is not None and found.resolve() == path.resolve()):
-        raise StatementError(f"the script {found} would run itself", span=statement.span)
+        raise StatementError(
+            f"the script {found} would run itself",
+            span=statement.span,
+            suggestion="Take the RUN SCRIPT out that leads back to it.",
+        )
     if len(around) >= SCRIPT_DEPTH_MAX:
         raise StatementError(f"scripts run each other more than {SCRIPT_DEPTH_MAX} levels deep", span=statement.span)
     try:

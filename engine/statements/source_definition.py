@@ -173,7 +173,11 @@ def _column(checking: Checking, statement: ast.CreateSource | ast.AssertSource, 
             suggestion="Write ARRAY<STRUCT<KEY STRING, VALUE BYTES>> HEADERS.",
         )
     if role == "HEADER" and type_ != BYTES:
-        raise StatementError(f"the HEADER column {name} must be BYTES, not {type_}", span=definition.span)
+        raise StatementError(
+            f"the HEADER column {name} must be BYTES, not {type_}",
+            span=definition.span,
+            suggestion=f"Write {name} BYTES HEADER(..).",
+        )
     kept: Role = "KEY" if role in ("KEY", "PRIMARY KEY") else role  # type: ignore[assignment]
     return Column(name, type_, kept, definition.header)
 
@@ -182,15 +186,23 @@ def check_column(columns: list[Column], definition: ast.ColumnDefinition) -> Non
     """Check a column's name and headers against the columns before it.  Raises: StatementError."""
     *before, column = columns
     if column.name in RESERVED_NAMES:
-        raise StatementError(f"{column.name} is a reserved name and cannot be a column", span=definition.span)
+        raise StatementError(
+            f"{column.name} is a reserved name and cannot be a column",
+            span=definition.span,
+            suggestion=f"Call it something else, {column.name}_ for example.",
+        )
     if any(c.name == column.name for c in before):
-        raise StatementError(f"the column {column.name} is defined twice", span=definition.span)
+        raise StatementError(
+            f"the column {column.name} is defined twice", span=definition.span, suggestion="Give one of them another name."
+        )
     if column.role not in ("HEADERS", "HEADER"):
         return
     if any(c.role == "HEADERS" for c in before):
         raise StatementError("a HEADERS column has all headers: no other header column may follow it", span=definition.span)
     if column.role == "HEADER" and any(c.role == "HEADER" and c.header == column.header for c in before):
-        raise StatementError(f"the header '{column.header}' has a column already", span=definition.span)
+        raise StatementError(
+            f"the header '{column.header}' has a column already", span=definition.span, suggestion="Leave one of them out."
+        )
 
 
 def _check_keys(statement: ast.CreateSource | ast.AssertSource, schema: Schema, windowed: bool) -> None:
@@ -201,4 +213,8 @@ def _check_keys(statement: ast.CreateSource | ast.AssertSource, schema: Schema, 
             suggestion="Mark the column that identifies a row: ID INT PRIMARY KEY.",
         )
     if windowed and not schema.keys:
-        raise StatementError(f"{statement.name} is windowed and needs a key column", span=statement.span)
+        raise StatementError(
+            f"{statement.name} is windowed and needs a key column",
+            span=statement.span,
+            suggestion="Mark the key of the windows: (ID STRING KEY, ..).",
+        )

@@ -61,7 +61,7 @@ def submitted(log: Log, name: str) -> list[str]:
                     found.extend([] if note["statement"] is None else [note["statement"]])
             except (msgspec.DecodeError, KeyError, TypeError) as error:
                 raise StorageError(
-                    f"the notes on submitted scripts hold something else at offset {place}: {error}",
+                    f"the topic of submitted scripts holds something else at offset {place}: {error}",
                     path=TOPIC,
                     action="restore the database's directory from a copy",
                 ) from error
@@ -146,7 +146,7 @@ class Submission:
                     self._look()
                     if number < len(self._before):
                         transaction.abort()
-                        raise JournalMovedError("another process has submitted the statement meanwhile")
+                        raise JournalMovedError("another process has submitted the statement in the meantime")
                 transaction.append(TOPIC, _note(self._name, number, text), 0)
             noted = True
 
@@ -172,7 +172,7 @@ class Submission:
             raise StatementError(
                 f"{self._name} has {self._number} statements, but {len(self._before)} were submitted before; the next is: "
                 f"{self._before[self._number]}",
-                suggestion="Put it back; TERMINATE and DROP at the end of the script end what is not wanted any more.",
+                suggestion="Put it back; TERMINATE and DROP at the end of the script end what is no longer wanted.",
             )
         return self._number
 

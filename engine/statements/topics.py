@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ...errors import StatementError
 from ...limits import PARTITIONS_MAX
-from ...storage.log.ownership import is_own_name, refused_name, refused_new_name
+from ...storage.log.ownership import is_own_name, refused_new_name
 from ...storage.log.protocol import Log, TopicConfig
 from ...storage.log.topic_config import described, with_config
 from ..catalog import DataSource
@@ -83,7 +83,9 @@ def create(engine: Engine, name: str, partitions: int, replicas: int, config: Ma
     if (refused := refused_new_name(name)) is not None:
         raise StatementError(refused, suggestion="Choose another name.")
     if engine.topic(name) is not None:
-        raise StatementError(f"there is a topic {name} already")
+        raise StatementError(
+            f"there is a topic {name} already", suggestion="Choose another name, or delete that topic first."
+        )
     if not 1 <= partitions <= PARTITIONS_MAX:
         raise StatementError(f"a topic has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
     engine.create_topic(name, with_config(TopicConfig(partitions), config or {}), replicas)
@@ -99,8 +101,6 @@ def alter(engine: Engine, name: str, config: Mapping[str, object] | None, partit
         StorageError: a record has a key, or the disk failed.
     """
     old = _existing(engine, name)
-    if is_own_name(name):
-        raise StatementError(f"the topic {name} is the engine's own: only the engine changes it")
     new = with_config(old, config or {})
     have = engine.partitions(name)
     if partitions is not None and partitions != have:
@@ -116,7 +116,7 @@ def alter(engine: Engine, name: str, config: Mapping[str, object] | None, partit
 def _check_growth(engine: Engine, name: str, have: int, wanted: int) -> None:
     """Raises: StatementError, if a source or a query relies on the number of partitions."""
     if wanted < have:
-        raise StatementError(f"the topic {name} has {have} partitions, and they can become more, not {wanted}")
+        raise StatementError(f"the topic {name} has {have} partitions, and cannot get fewer: {wanted} are asked for")
     if wanted > PARTITIONS_MAX:
         raise StatementError(f"a topic has 1 to {PARTITIONS_MAX} partitions, not {wanted}")
     keyed = [s.name for s in _sources(engine, name) if s.schema.keys]
@@ -141,11 +141,10 @@ def delete(engine: Engine, name: str) -> None:
         StorageError: the disk failed.
     """
     _existing(engine, name)
-    _check_name(name)
     over = [s.name for s in _sources(engine, name)]
     if over:
         raise StatementError(
-            f"the topic {name} cannot be deleted: {', '.join(over)} is over it",
+            f"the topic {name} cannot be deleted: {', '.join(over)} is declared over it",
             suggestion="Drop it first; DROP .. DELETE TOPIC does both.",
         )
     users = _users(engine, name)
@@ -209,15 +208,9 @@ def _existing(engine: Engine, name: str) -> TopicConfig:
     config = engine.topic(name) if isinstance(name, str) else None
     if config is None:
         raise StatementError(f"there is no topic {name}", suggestion="SHOW TOPICS; lists them.")
-    if config.internal:
+    if config.internal or is_own_name(name):
         raise StatementError(f"the topic {name} is internal: only the engine changes it")
     return config
-
-
-def _check_name(name: str) -> None:
-    refused = refused_name(name)
-    if refused is not None:
-        raise StatementError(refused, suggestion="Choose another name.")
 
 
 def _sources(engine: Engine, topic: str) -> list[DataSource]:

@@ -87,5 +87,5 @@ def _columns_read(query: ResolvedQuery) -> set[str]:
 
 def _error(name: str, what: str, span: Span) -> StatementError:
     return StatementError(
-        f"{name} cannot be replaced: {what}", span=span, suggestion="DROP it and create it anew, from the earliest records."
+        f"{name} cannot be replaced: {what}", span=span, suggestion="DROP it and create it again, from the earliest records."
     )

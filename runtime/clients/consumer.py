@@ -142,7 +142,7 @@ class Consumer:
     def poll_batches(self, timeout_ms: int = 0, max_records: int = BATCH_ROWS_MAX) -> list[ConsumedBatch]:
         """Like `poll`, as columns."""
         if not isinstance(max_records, int) or max_records < 1:
-            raise ClientError(f"max_records is at least 1, not {max_records!r}")
+            raise ClientError(f"max_records must be at least 1, not {max_records!r}")
         wait_ms = checked_timeout(timeout_ms, ClientError)
         deadline_s = math.inf if wait_ms is None else self._seconds() + wait_ms / 1000
         with self._used():
@@ -217,7 +217,7 @@ class Consumer:
         """Continue at an offset.  If the partition does not have it, `poll` deals with that.  Raises: ClientError."""
         with self._used():
             if not isinstance(offset, int) or offset < 0:
-                raise ClientError(f"an offset is a number from 0 on, not {offset!r}")
+                raise ClientError(f"an offset must be a whole number of at least 0, not {offset!r}")
             self._reading.positions[self._reading.mine(partition)] = offset
 
     def seek_to_beginning(self, *partitions: TopicPartition) -> None:

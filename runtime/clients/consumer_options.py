@@ -43,14 +43,14 @@ class ConsumerOptions:
     def check(self) -> None:
         """Check the values.  Raises: ClientError."""
         if self.auto_offset_reset not in ("earliest", "latest", "none"):
-            raise ClientError(f"auto_offset_reset is earliest, latest or none, not {self.auto_offset_reset!r}")
+            raise ClientError(f"auto_offset_reset must be earliest, latest or none, not {self.auto_offset_reset!r}")
         if self.isolation_level != "read_committed":
             raise ClientError(
-                f"isolation_level {self.isolation_level!r} is not supported: records that are not committed cannot be read, "
+                f"isolation_level {self.isolation_level!r} is not supported: only committed records can be read, "
                 "so it is always read_committed"
             )
         for name in ("max_poll_records", "max_poll_interval_ms"):
             if getattr(self, name) < 1:
-                raise ClientError(f"{name} is at least 1, not {getattr(self, name)}")
+                raise ClientError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.auto_commit_interval_ms < 0:
-            raise ClientError(f"auto_commit_interval_ms is at least 0, not {self.auto_commit_interval_ms}")
+            raise ClientError(f"auto_commit_interval_ms must be at least 0, not {self.auto_commit_interval_ms}")

@@ -123,7 +123,7 @@ class Group:
                 protocol.
         """
         if strategy not in STRATEGIES:
-            raise ClientError(f"partition.assignment.strategy is one of {', '.join(STRATEGIES)}, not {strategy!r}")
+            raise ClientError(f"partition.assignment.strategy must be one of {', '.join(STRATEGIES)}, not {strategy!r}")
         with self._guard, self._changed:
             self._expel()
             if self._is_claimed(self.name):
@@ -282,7 +282,7 @@ class Group:
             return
         if member is None:
             raise CommitFailedError(
-                f"{who.member_id} is no member of the group {self.name!r} any more: it was closed, or did not poll for "
+                f"{who.member_id} is no longer a member of the group {self.name!r}: it was closed, or did not poll for "
                 "max_poll_interval_ms; what it has not committed is read again by others"
             )
         for topic, partition in places:

@@ -124,9 +124,11 @@ class Groups(Mapping[str, GroupDescription]):
             ClientError: the group has members, or does not exist and no topic is named; a topic does not exist.
         """
         if sum(choice is not None for choice in (to, to_offset, to_timestamp, shift_by)) != 1:
-            raise ClientError("say where to: one of to='earliest', to='latest', to_offset, to_timestamp and shift_by")
+            raise ClientError(
+                "say where to read on: give one of to='earliest', to='latest', to_offset, to_timestamp and shift_by"
+            )
         if to not in (None, "earliest", "latest"):
-            raise ClientError(f"to is earliest or latest, not {to!r}")
+            raise ClientError(f"to must be earliest or latest, not {to!r}")
         group = self._coordinator.group(name)
         with group.without_members("a reset"):
             committed = group.committed()

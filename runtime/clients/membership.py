@@ -213,7 +213,7 @@ class Membership:
         for place, offset in offsets.items():
             existing(self._log, place)
             if not isinstance(offset, int) or offset < 0:
-                raise ClientError(f"an offset is a number from 0 on, not {offset!r}")
+                raise ClientError(f"an offset must be a whole number of at least 0, not {offset!r}")
         self._committed_s = self._seconds()
         if not offsets:
             return

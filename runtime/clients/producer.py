@@ -51,7 +51,7 @@ class Producer:
     ) -> None:
         options.check()
         if producer_id is not None and (not isinstance(producer_id, str) or not producer_id):
-            raise ClientError("the id of a producer is text")
+            raise ClientError("the id of a producer must be text")
         self.id = producer_id
         self.use: object = None
         """Keeps the log open, for whoever made the producer."""
@@ -140,7 +140,9 @@ class Producer:
             if not isinstance(partition, int) or not 0 <= partition < count:
                 raise ClientError(f"the topic {topic} has the partitions 0 to {count - 1}, not {partition!r}")
         if sequence is not None and (self.id is None or not isinstance(sequence, int) or sequence < 0):
-            raise ClientError("a sequence is a number from 0 on, of a producer with an id: producer(id)")
+            raise ClientError(
+                "a sequence must be a whole number of at least 0, and needs a producer with an id: producer(id)"
+            )
 
     def flush(self) -> None:
         """Wait until all that was sent before is written, or has failed (see its `Delivery`).
@@ -268,7 +270,7 @@ class ProducerTransaction:
             raise ClientError("send_offsets() with the metadata of a group needs the offsets")
         for offset in offsets.values():
             if not isinstance(offset, int) or offset < 0:
-                raise ClientError(f"an offset is a number from 0 on, not {offset!r}")
+                raise ClientError(f"an offset must be a whole number of at least 0, not {offset!r}")
         self._offsets.append((consumer, dict(offsets)))
 
     def commit(self) -> None:

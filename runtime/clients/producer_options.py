@@ -39,10 +39,10 @@ class ProducerOptions:
     def check(self) -> None:
         """Check the values.  Raises: ClientError."""
         if self.compression not in (None, "none", "lz4", "zstd"):
-            raise ClientError(f"compression is none, lz4 or zstd, not {self.compression!r}")
+            raise ClientError(f"compression must be none, lz4 or zstd, not {self.compression!r}")
         for name in ("linger_ms", "max_block_ms"):
             if getattr(self, name) < 0:
-                raise ClientError(f"{name} is at least 0, not {getattr(self, name)}")
+                raise ClientError(f"{name} must be at least 0, not {getattr(self, name)}")
         for name in ("batch_bytes", "max_in_flight", "buffer_memory"):
             if getattr(self, name) < 1:
-                raise ClientError(f"{name} is at least 1, not {getattr(self, name)}")
+                raise ClientError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -102,7 +102,6 @@ class ForeignKeyJoin(Operator):
         self._schema = schema
         self._key_count = key_count
         self._foreign_key = tuple(foreign_key)
-        self._right_keys = right_keys
         self._before = before
         references = [pa.field(f"foreign_key_{i}", f.type) for i, f in enumerate(right_keys)]
         keys = pa.schema(list(schema)[:key_count])

@@ -66,7 +66,7 @@ class Elsewhere:
             owner = owners.get(partition)
             if owner is None:
                 raise LogUnavailableError(
-                    f"nobody has partition {partition} of the table of {self._query_id} at this moment",
+                    f"no process has partition {partition} of the table of {self._query_id} now",
                     action="try again soon: partitions are being given out",
                 )
             found.setdefault(owner, []).append(partition)

@@ -29,7 +29,7 @@ def ask(address: str, query_id: str, partitions: Sequence[int], keys: pa.Table |
         keys: a column for each key column of the store: only rows of these; None: all.
 
     Raises:
-        LogUnavailableError: it does not answer, or has not got them (any more).
+        LogUnavailableError: it does not answer, or no longer has these partitions.
         StorageError: it refuses.
     """
     from urllib.request import Request  # (takes long, and most databases are alone)

@@ -32,7 +32,7 @@ from .changelog import DELETIONS_KNOWN_MS, Expiring, changelog_config, without_p
 _LOGGER = logging.getLogger("penstock.commit")
 _LENT_BYTES_MIN = 256 * 1024
 """Frames smaller than this are not mapped, since they are copied out of the map anyway."""
-_ANEW = "DROP what the query fills and create it again, which reads its sources anew"
+_ANEW = "DROP what the query fills and create it again, which reads its sources from the beginning"
 
 
 class SavedState(Protocol):
@@ -337,7 +337,7 @@ class StateKeeper:
             transaction.append(durable.topic, Records(None, values, stamps), durable.partition)
 
     def committed(self, commit: Commit, drained: list[tuple[DurableStore, pa.RecordBatch]]) -> None:
-        """After a large step, give stores the rows that they keep as they lie in the mapped log, in place of copies.
+        """After a large step, let stores refer to their rows in the mapped log instead of keeping copies.
 
         The operating system can then reclaim that memory.
         """

@@ -154,7 +154,7 @@ def ensure_moving_topic(log: Log, topic: str, config: TopicConfig) -> None:
         raise StorageError(
             f"rows are on their way through {topic} in another form than the changed query moves them"
             + "".join(f"; {n.partition('.')[2]} was {kept[n]}, not {wanted[n]}" for n in others),
-            action="DROP what the query fills and create it again, which reads its sources anew",
+            action="DROP what the query fills and create it again, which reads its sources from the beginning",
         )
     if added := [pa.field(name, type_) for name, type_ in wanted.items() if name not in kept]:
         log.alter_topic(topic, replace(have, value_type=pa.struct([*fields, *added])))
@@ -198,4 +198,4 @@ class Purging:
                 self._log.delete_before(*place, offset)
                 self._done[place] = offset
         except StorageError as error:
-            _LOGGER.warning("records that are not needed any more are not deleted now: %s", error)
+            _LOGGER.warning("records that are no longer needed could not be deleted now: %s", error)

@@ -33,7 +33,7 @@ class StepSize:
         self._rows_max = rows_max
         self._by_time = float(rows_max)
         self._suspect: int | None = None
-        """At least one of so many next rows is at fault; None: no fault is known."""
+        """At least one of the next rows, of this many, is at fault.  None: no fault is known."""
         self._cautious: int | None = None
         """The step size while another fault is expected soon; None: none is expected."""
         self._since_fault = 0

@@ -39,10 +39,10 @@ def as_ours(query_id: str, error: BaseException) -> PenstockError:
 
 
 class Steps:
-    """Takes the steps of one query.  Used with ``lock`` held, but for what ends a step from another thread.
+    """Takes the steps of one query.  Callers hold ``lock``, except for the methods by which another thread ends a step.
 
-    Where much is waiting, the commit of a step runs beside the computation of the next ones (`AsideCommit`), and where
-    several queries have something to do, their commits are done together (`GroupCommit`).
+    If many records wait, the commit of a step runs beside the computation of the next ones (`AsideCommit`).  If several
+    queries have something to do, their commits are done together (`GroupCommit`).
 
     Attributes:
         lock: held during a step.

@@ -90,5 +90,5 @@ def make_serde(name: str, options: SerdeOptions, registry: SchemaRegistry | None
 
 def _known(registry: SchemaRegistry | None) -> SchemaRegistry:
     if registry is None:
-        raise StatementError("The format needs a schema registry")
+        raise StatementError("the format needs a schema registry")
     return registry

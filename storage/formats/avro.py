@@ -60,7 +60,7 @@ class AvroSerde(SchemaSerde):
             names.add(tree)
             parsed = fastavro.parse_schema(without_logical_types(tree), named_schemas=known)
         except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as error:
-            raise StatementError(f"Not an Avro schema: {error}") from None
+            raise StatementError(f"this is not an Avro schema: {error}") from None
         return tree, names, parsed
 
     def reader(self, written: SchemaText, schema: pa.Schema) -> ReadRow:
@@ -99,7 +99,7 @@ class AvroSerde(SchemaSerde):
             raise ValueError("the schema has an ARRAY whose items take no bytes, so a short record could be of any length")
         wrapped = self.wrapped(schema)
         if natural is None or (wrapped and not pa.types.is_struct(natural)):
-            raise ValueError("the schema of the record is no Avro record")
+            raise ValueError("the schema that wrote it is not an Avro record")
         if wrapped:
             coerce: Convert | None = struct_coercion(list(natural), list(schema))
         else:
@@ -231,18 +231,18 @@ class _AvroWriter:
             value = self.adapt(schema["values"], type_.item_type, namespace)
             return lambda entries: {k: value(v) for k, v in entries.items()}
         if kind in ("array", "map"):
-            raise StatementError(f"The Avro schema has an {kind} where the column has {type_}")
+            raise StatementError(f"the Avro schema has an {kind} where the column has {type_}")
         if pa.types.is_decimal(type_):
             scale = int(schema.get("scale", 0))
             if scale < type_.scale:
-                raise StatementError(f"The Avro schema has a decimal of scale {scale} where the column has {type_}")
+                raise StatementError(f"the Avro schema has a decimal of scale {scale} where the column has {type_}")
             size = schema.get("size")
             return lambda v: _padded(unscaled_bytes(v, scale), size)
         return _plain
 
     def _record(self, schema: Any, type_: Any, namespace: str) -> Convert:
         if not pa.types.is_struct(type_):
-            raise StatementError(f"The Avro schema has a record where the column has {type_}")
+            raise StatementError(f"the Avro schema has a record where the column has {type_}")
         exact = {field.name: field for field in type_}
         upper = {field.name.upper(): field for field in type_}
         steps: list[tuple[str, str, Convert]] = []

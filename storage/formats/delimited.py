@@ -56,11 +56,11 @@ def delimiter_of(text: str) -> str:
     if text in _NAMED_DELIMITERS:
         return _NAMED_DELIMITERS[text]
     if text in ("", " ", "\t"):
-        raise StatementError("A delimiter cannot be blank", suggestion="For a blank or a tab write 'SPACE' or 'TAB'.")
+        raise StatementError("a delimiter cannot be blank", suggestion="For a blank or a tab write 'SPACE' or 'TAB'.")
     if len(text) != 1:
-        raise StatementError(f"A delimiter is a single character, SPACE or TAB, not {text!r}")
+        raise StatementError(f"a delimiter must be a single character, SPACE or TAB, not {text!r}")
     if text in '"\r\n':
-        raise StatementError("A delimiter cannot be a quote or a line end")
+        raise StatementError("a delimiter cannot be a quote or a line end")
     return text
 
 

@@ -92,7 +92,7 @@ def kind_of(value: Any) -> str:
 
 
 def _mismatch(value: Any, type_: Any) -> NoReturn:
-    raise ValueError(f"{kind_of(value)} is no {type_name(type_)}")
+    raise ValueError(f"{kind_of(value)} is not a valid {type_name(type_)}")
 
 
 def reader(type_: Any) -> Reader:
@@ -173,7 +173,7 @@ def _decimal_reader(type_: Any) -> Reader:
 def _string(value: Any) -> str:
     text = value if isinstance(value, str) else json_text(value)
     if not text.isascii() and _HALF_A_PAIR.search(text):
-        raise ValueError("the text has half of a surrogate pair, which is no character")
+        raise ValueError("the text has half of a surrogate pair, which is not a character")
     return text
 
 

@@ -325,7 +325,7 @@ def _filler(message: Any, type_: Any) -> Put:
 
 def _oneof_writer(oneof: Any, type_: Any) -> Put:
     if not pa.types.is_struct(type_):
-        raise StatementError(f"The protobuf schema has a oneof where the column has {type_}")
+        raise StatementError(f"the protobuf schema has a oneof where the column has {type_}")
     by_name = {field.name.upper(): field for field in type_}
     puts = []
     for field in oneof.fields:
@@ -345,11 +345,11 @@ def _field_writer(field: Any, type_: Any) -> Put:
     name = field.name
     if is_map(field):
         if not pa.types.is_map(type_):
-            raise StatementError(f"Protobuf field {field.full_name} is a map where the column has {type_}")
+            raise StatementError(f"protobuf field {field.full_name} is a map where the column has {type_}")
         return _map_writer(name, field.message_type.fields_by_name["value"], type_.item_type)
     if field.is_repeated:
         if not pa.types.is_list(type_):
-            raise StatementError(f"Protobuf field {field.full_name} is repeated where the column has {type_}")
+            raise StatementError(f"protobuf field {field.full_name} is repeated where the column has {type_}")
         if field.message_type is None:
             convert = _scalar_writer(field, type_.value_type)
             default = _default_of(type_.value_type)
@@ -406,13 +406,13 @@ def _default_of(type_: Any) -> Any:
 
 def _scalar_writer(field: Any, type_: Any) -> Get:
     if pa.types.is_nested(type_) or pa.types.is_decimal(type_):
-        raise StatementError(f"Protobuf field {field.full_name} is a scalar where the column has {type_}")
+        raise StatementError(f"protobuf field {field.full_name} is a scalar where the column has {type_}")
     if field.enum_type is not None:
         numbers: dict[str, int] = {value.name: value.number for value in field.enum_type.values}
 
         def number(name: str) -> int:
             if name not in numbers:
-                raise ValueError(f"{name!r} is none of the values of {field.enum_type.full_name}")
+                raise ValueError(f"{name!r} is not one of the values of {field.enum_type.full_name}")
             return numbers[name]
 
         return number
@@ -447,7 +447,7 @@ def _message_filler(field: Any, type_: Any) -> Put:
     if full in LOGICAL:
         return {"Date": _fill_date, "TimeOfDay": _fill_time, "Timestamp": _fill_timestamp}[field.message_type.name]
     if not pa.types.is_struct(type_):
-        raise StatementError(f"Protobuf field {field.full_name} is a message where the column has {type_}")
+        raise StatementError(f"protobuf field {field.full_name} is a message where the column has {type_}")
     return _filler(field.message_type, type_)
 
 

@@ -149,7 +149,7 @@ def format_traits(name: str) -> FormatTraits:
     """
     traits = FORMATS.get(name.upper())
     if traits is None:
-        raise StatementError(f"Unknown format: {name}", suggestion="Formats are " + ", ".join(FORMATS) + ".")
+        raise StatementError(f"there is no format {name}", suggestion="Formats are " + ", ".join(FORMATS) + ".")
     return traits
 
 
@@ -164,16 +164,16 @@ def check_columns(name: str, schema: pa.Schema, is_key: bool) -> None:
     if traits.columns_max is not None and len(schema) > traits.columns_max:
         listed = ", ".join(f"`{field.name}` {type_name(field.type)}" for field in schema)
         if traits.columns_max == 0:
-            raise StatementError(f"The {traits.name} format is for sides without columns; the {side} has {listed}")
+            raise StatementError(f"the {traits.name} format is for sides without columns; the {side} has {listed}")
         raise StatementError(
-            f"The {traits.name} format holds a single column; the {side} has {listed}",
+            f"the {traits.name} format holds a single column; the {side} has {listed}",
             suggestion=f"Another {side.upper()}_FORMAT, JSON for one, holds several.",
         )
     for field in schema:
         if is_key and (part := _map_anywhere(field.type)) is not None:
-            raise StatementError(f"Key column `{field.name}` holds a MAP ({part}), which has no order to be compared by")
+            raise StatementError(f"key column `{field.name}` holds a MAP ({part}), which has no order to be compared by")
         if (what := traits.unsupported(field.type)) is not None:
-            raise StatementError(f"The {traits.name} format does not support column `{field.name}`: {what}")
+            raise StatementError(f"the {traits.name} format does not support column `{field.name}`: {what}")
 
 
 def check_wrapping(name: str, wrap: bool, columns: int) -> None:
@@ -184,6 +184,6 @@ def check_wrapping(name: str, wrap: bool, columns: int) -> None:
     """
     traits = format_traits(name)
     if wrap not in traits.wrap_settings:
-        raise StatementError(f"The {traits.name} format does not support WRAP_SINGLE_VALUE = {str(wrap).lower()}")
+        raise StatementError(f"the {traits.name} format does not support WRAP_SINGLE_VALUE = {str(wrap).lower()}")
     if columns != 1:
         raise StatementError("WRAP_SINGLE_VALUE can only be set for a single value column")

@@ -58,7 +58,7 @@ def refused_name(name: str) -> str | None:
     if not name.isprintable() and (refused := unwritable(name)) is not None:
         return f"the name of the topic holds {refused}"
     if is_own_name(name):
-        return f"topics named {name} are the engine's own: {_words()}"
+        return f"{name} is the name of an internal topic: {_words()}"
     return None
 
 
@@ -85,12 +85,10 @@ def refused_write(name: str, config: TopicConfig | None) -> str | None:
     Args:
         config: the topic's; None if there is none of this name.
     """
-    if config is not None and config.internal:
+    if is_own_name(name) or (config is not None and config.internal):
         return f"the topic {name} is internal: only the engine writes to it"
-    if is_own_name(name):
-        return f"the topic {name} is the engine's own: only the engine writes to it"
     return None
 
 
 def _words() -> str:
-    return f"those that begin with {' or '.join(_PREFIXES)}, {' and '.join(sorted(_NAMES))}"
+    return f"so are {' and '.join(sorted(_NAMES))}, and all that begin with {' or '.join(_PREFIXES)}"

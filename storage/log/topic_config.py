@@ -45,12 +45,12 @@ class _Number:
         try:
             value = int(text)
         except ValueError:
-            raise StatementError(f"{name} is a whole number, not {text!r}") from None
+            raise StatementError(f"{name} must be a whole number, not {text!r}") from None
         if value == -1 and self.unlimited:
             return None
         if not self.least <= value <= self.most:
             also = ", or -1" if self.unlimited else ""
-            raise StatementError(f"{name} is {self.least} to {self.most}{also}, not {value}")
+            raise StatementError(f"{name} must be from {self.least} to {self.most}{also}, not {value}")
         return value
 
 
@@ -110,7 +110,7 @@ def with_config(config: TopicConfig, changes: Mapping[str, object]) -> TopicConf
             field, values = _CHOICES[name]
             text = str(value).replace(" ", "").lower()
             if value is not None and text not in values:
-                raise StatementError(f"{name} is one of {', '.join(sorted({*values.values()}))}, not {value!r}")
+                raise StatementError(f"{name} must be one of {', '.join(sorted({*values.values()}))}, not {value!r}")
             fields[field] = getattr(default, field) if value is None else values[text]
         else:
             raise _refusal(name)

@@ -89,7 +89,7 @@ def _record(fields: list[Any], path: tuple[str, ...], namespace: str) -> dict[st
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise StatementError(
-            f"The AVRO format does not support the name `{name}`",
+            f"the AVRO format does not support the name `{name}`",
             suggestion="Names in Avro are letters, digits and underscores, and begin with no digit.",
         )
     return name
@@ -105,7 +105,7 @@ def _type(type_: Any, path: tuple[str, ...], namespace: str) -> Any:
         }
     if pa.types.is_map(type_):
         if not pa.types.is_string(type_.key_type):
-            raise StatementError(f"The AVRO format does not support {type_name(type_)}: the keys of a MAP must be STRING")
+            raise StatementError(f"the AVRO format does not support {type_name(type_)}: the keys of a MAP must be STRING")
         return {"type": "map", "values": ["null", _type(type_.item_type, (*path, "MapValue"), namespace)]}
     if pa.types.is_list(type_):
         return {"type": "array", "items": ["null", _type(type_.value_type, path, namespace)]}
@@ -152,7 +152,7 @@ class NamedTypes:
         for full in (name,) if "." in name else (f"{namespace}.{name}" if namespace else name, name):
             if full in self.types:
                 return self.types[full], full
-        raise StatementError(f"The Avro schema uses type {name}, which it does not define")
+        raise StatementError(f"the Avro schema uses type {name}, which it does not define")
 
 
 def has_weightless_items(names: NamedTypes, schema: Any, namespace: str = "") -> bool:
@@ -215,7 +215,7 @@ def parse_avro(text: str) -> Any:
     try:
         tree = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise StatementError(f"Not an Avro schema: {error}") from None
+        raise StatementError(f"this is not an Avro schema: {error}") from None
     check_avro(tree)
     return tree
 
@@ -274,7 +274,7 @@ class AvroReader:
         if kind == "fixed":
             return _decimal(schema) if schema.get("logicalType") == "decimal" else (pa.binary(), None)
         if full in self._open:
-            raise StatementError(f"The Avro schema is recursive: {full} contains itself")
+            raise StatementError(f"the Avro schema is recursive: {full} contains itself")
         self._open.append(full)
         namespace = full.rpartition(".")[0]
         fields = [(f["name"], *self.natural(f["type"], namespace)) for f in schema["fields"]]

@@ -26,7 +26,7 @@ class Budget:
         """Count one part.  Raises: StatementError, if there were too many."""
         self._left -= 1
         if self._left < 0:
-            raise StatementError(f"The schema has more than {SCHEMA_PARTS_MAX} parts, each counted as often as it is used")
+            raise StatementError(f"the schema has more than {SCHEMA_PARTS_MAX} parts, each counted as often as it is used")
 
 
 @contextmanager
@@ -42,20 +42,20 @@ def refusing_what_is_malformed(kind: str, *, reading: bool = False) -> Iterator[
     try:
         yield
     except RecursionError:
-        raise StatementError(f"The {kind} schema is nested too deeply") from None
+        raise StatementError(f"the {kind} schema is nested too deeply") from None
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         if reading and type(error) is ValueError:
             raise
-        raise StatementError(f"Not a valid {kind} schema: {type(error).__name__}: {error}") from None
+        raise StatementError(f"the {kind} schema is malformed: {error}") from None
 
 
 def _too_deep(kind: str, depth: int) -> None:
     if depth > SCHEMA_DEPTH_MAX:
-        raise StatementError(f"The {kind} schema is nested more than {SCHEMA_DEPTH_MAX} levels deep")
+        raise StatementError(f"the {kind} schema is nested more than {SCHEMA_DEPTH_MAX} levels deep")
 
 
 def _avro_fault(what: str) -> StatementError:
-    return StatementError(f"Not an Avro schema: {what}")
+    return StatementError(f"this is not an Avro schema: {what}")
 
 
 def check_avro(schema: Any, depth: int = 0) -> None:
@@ -76,7 +76,7 @@ def check_avro(schema: Any, depth: int = 0) -> None:
             check_avro(branch, depth + 1)
         return
     if not isinstance(schema, dict):
-        raise _avro_fault(f"{schema!r} is no type")
+        raise _avro_fault(f"{schema!r} is not a type")
     if "type" not in schema:
         raise _avro_fault("it has no type")
     kind = schema["type"]
@@ -84,11 +84,11 @@ def check_avro(schema: Any, depth: int = 0) -> None:
         check_avro(kind, depth + 1)
         return
     if not isinstance(schema.get("logicalType", ""), str):
-        raise _avro_fault("a logicalType that is no text")
+        raise _avro_fault("a logicalType is not a text")
     for number in ("precision", "scale"):
         given = schema.get(number, 0)
         if schema.get("logicalType") == "decimal" and not (isinstance(given, int) and not isinstance(given, bool)):
-            raise _avro_fault(f"a decimal's {number} is no whole number")
+            raise _avro_fault(f"a decimal's {number} is not a whole number")
     if kind in _NAMED:
         _check_named(schema, kind, depth)
     elif kind in ("array", "map"):
@@ -142,19 +142,19 @@ def check_json(tree: Any, depth: int = 0) -> None:
     if not isinstance(tree, dict):
         if isinstance(tree, bool):
             return
-        raise StatementError(f"Not a JSON Schema: {tree!r} is neither an object nor a boolean")
+        raise StatementError(f"this is not a JSON Schema: {tree!r} is neither an object nor a boolean")
     for words, type_, what in ((_OBJECTS, dict, "an object"), (_LISTS, list, "a list"), (_TEXTS, str, "a text")):
         for word in words:
             if word in tree and not isinstance(tree[word], type_) and not (tree[word] is None and type_ is not list):
-                raise StatementError(f"Not a JSON Schema: {word} is not {what}")
+                raise StatementError(f"this is not a JSON Schema: {word} is not {what}")
     for word in ("required", "enum"):
         if word in tree and not isinstance(tree[word], list):
-            raise StatementError(f"Not a JSON Schema: {word} is not a list")
+            raise StatementError(f"this is not a JSON Schema: {word} is not a list")
     if not all(isinstance(name, str) for name in tree.get("required", ())):
-        raise StatementError("Not a JSON Schema: required holds what is no name")
+        raise StatementError("this is not a JSON Schema: required has an item that is not a text")
     kind = tree.get("type", "object")
     if not isinstance(kind, str | list) or (isinstance(kind, list) and not all(isinstance(k, str) for k in kind)):
-        raise StatementError("Not a JSON Schema: type is neither a text nor a list of texts")
+        raise StatementError("this is not a JSON Schema: type is neither a text nor a list of texts")
     for word in ("properties", "definitions", "$defs"):
         for part in (tree.get(word) or {}).values():
             check_json(part, depth + 1)
@@ -169,4 +169,4 @@ def check_json(tree: Any, depth: int = 0) -> None:
             for item in part:
                 check_json(item, depth + 1)
         elif part is not None and not isinstance(part, bool):
-            raise StatementError(f"Not a JSON Schema: {word} is no schema")
+            raise StatementError(f"this is not a JSON Schema: {word} is not a schema")

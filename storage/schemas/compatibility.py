@@ -58,7 +58,7 @@ def _parsed(registry: SchemaRegistry, schema: SchemaText) -> Any:
         case "JSON":
             return _Json(registry, schema)
         case other:
-            raise StatementError(f"Schemas of type {other} are not supported")
+            raise StatementError(f"schemas of type {other} are not supported")
 
 
 # AVRO
@@ -96,7 +96,7 @@ class _Avro:
             if tree not in _AVRO_PRIMITIVES:
                 self.names.find(tree, namespace)
         elif not isinstance(tree, dict) or "type" not in tree:
-            raise StatementError("Not an Avro schema: a part of it has no type")
+            raise StatementError("this is not an Avro schema: a part of it has no type")
         elif tree["type"] in ("record", "error"):
             inner = full_name_of(tree, namespace).rpartition(".")[0]
             for field in tree.get("fields", ()):
@@ -149,7 +149,7 @@ def _avro_problems(
     if r_kind == "union":
         if any(not step(branch, w, "") for branch in r):
             return []
-        return [f"{where}: {w_kind} is none of the types of the union that reads it"]
+        return [f"{where}: {w_kind} is not one of the types of the union that reads it"]
     if r_kind != w_kind:
         if r_kind in _AVRO_PROMOTIONS.get(w_kind, ()):
             return []
@@ -271,7 +271,7 @@ def _json_problems(reader: _Json, r: Any, writer: _Json, w: Any, path: str, dept
     if r is True or r == {} or r == w or depth > _JSON_DEPTH_MAX:
         return []
     if r is False:
-        return [f"{path}: nothing is allowed any more"]
+        return [f"{path}: nothing is allowed now"]
     if not isinstance(w, dict) or not w:
         return [f"{path}: anything was allowed, now it is not"]
 
@@ -285,7 +285,7 @@ def _json_problems(reader: _Json, r: Any, writer: _Json, w: Any, path: str, dept
         if word in r:
             if any(not step(branch, w, "") for branch in r[word]):
                 return []
-            return [f"{path}: {_types(w)} is none of the alternatives"]
+            return [f"{path}: {_types(w)} is not one of the alternatives"]
     problems: list[str] = []
     r_types, w_types = _types(r), _types(w)
     if r_types is not None:
@@ -295,11 +295,11 @@ def _json_problems(reader: _Json, r: Any, writer: _Json, w: Any, path: str, dept
             else [t for t in w_types if t not in r_types and not (t == "integer" and "number" in r_types)]
         )
         if lost:
-            return [f"{path}: {', '.join(lost)} is not allowed any more"]
+            return [f"{path}: {', '.join(lost)} is no longer allowed"]
     if "enum" in r:
         gone = [value for value in w.get("enum", [_ANY_TYPE]) if value not in r["enum"]]
         if gone:
-            problems.append(f"{path}: {', '.join(map(str, gone))} is not among the values any more")
+            problems.append(f"{path}: {', '.join(map(str, gone))} is no longer among the values")
     if "items" in r and isinstance(r["items"], dict | bool):
         problems += step(r["items"], w.get("items", True), "/items")
     return problems + _json_properties(r, w, path, step)
@@ -337,5 +337,5 @@ def _json_properties(r: dict[str, Any], w: dict[str, Any], path: str, step: Any)
             else:
                 problems.append(f"{path}/properties/{name}: the property is new, and could have been anything before")
     if r_open is False and w_open is not False and ("properties" in w or "properties" in r):
-        problems.append(f"{path}: other properties are not allowed any more")
+        problems.append(f"{path}: other properties are no longer allowed")
     return problems

@@ -35,16 +35,16 @@ def infer_columns(
     with refusing_what_is_malformed(schema.type):
         natural = natural_type(registry, schema, full_name)
     if natural is None:
-        raise StatementError("The registered schema is of a type that SQL has not")
+        raise StatementError("SQL has no type for the registered schema")
     if not wrapped:
         return pa.schema([(BARE_KEY if is_key else BARE_VALUE, natural)])
     if not pa.types.is_struct(natural):
         raise StatementError(
-            "The registered schema is a bare value, not a record",
+            "the registered schema is a bare value, not a record",
             suggestion=None if is_key else "WITH (WRAP_SINGLE_VALUE = false) reads it as one column.",
         )
     if natural.num_fields == 0:
-        raise StatementError("The registered schema has no fields that SQL has a type for")
+        raise StatementError("the registered schema has no fields that SQL has a type for")
     return pa.schema(list(natural))
 
 
@@ -104,7 +104,7 @@ def natural_type(registry: SchemaRegistry, schema: SchemaText, full_name: str | 
             messages = load_messages(schema, referenced)
             return ProtobufReader(messages.parameters).natural(messages.by_name(full_name))
         case other:
-            raise StatementError(f"The registry has a schema of type {other}, which is not supported")
+            raise StatementError(f"the registry has a schema of type {other}, which is not supported")
 
 
 def schema_of_columns(
@@ -136,4 +136,4 @@ def schema_of_columns(
 
             return SchemaText("PROTOBUF", proto_schema(schema, full_name, nullable_named(nullable_representation)))
         case _:
-            raise StatementError(f"The {format_name.upper()} format has no schemas")
+            raise StatementError(f"the {format_name.upper()} format has no schemas")

@@ -94,9 +94,9 @@ def parse_json_schema(text: str) -> Any:
     try:
         tree = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise StatementError(f"Not a JSON Schema: {error}") from None
+        raise StatementError(f"this is not a JSON Schema: {error}") from None
     if not isinstance(tree, dict | bool):
-        raise StatementError("Not a JSON Schema: it is neither an object nor a boolean")
+        raise StatementError("this is not a JSON Schema: it is neither an object nor a boolean")
     check_json(tree)
     return tree
 
@@ -214,14 +214,14 @@ class JsonSchemaReader:
 
     def _follow(self, reference: str) -> Any:
         if reference in self._open:
-            raise StatementError(f"The JSON Schema is recursive: {reference} contains itself")
+            raise StatementError(f"the JSON Schema is recursive: {reference} contains itself")
         self._open.append(reference)
         try:
             document, _, pointer = reference.partition("#")
             if not document:
                 return self.natural(_at(self._root, pointer, reference))
             if document not in self._referenced:
-                raise StatementError(f"The JSON Schema refers to {document}, which is not among its references")
+                raise StatementError(f"the JSON Schema refers to {document}, which is not among its references")
             root = self._referenced[document]
             inner = JsonSchemaReader(root, self._referenced)
             inner._open, inner._budget = self._open, self._budget
@@ -238,6 +238,6 @@ def _at(tree: Any, pointer: str, reference: str) -> Any:
     for step in pointer.split("/")[1:]:
         step = step.replace("~1", "/").replace("~0", "~")
         if not isinstance(tree, dict) or step not in tree:
-            raise StatementError(f"The JSON Schema refers to {reference}, which is not there")
+            raise StatementError(f"the JSON Schema refers to {reference}, which is not there")
         tree = tree[step]
     return tree

@@ -100,7 +100,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
         match = _TOKEN.match(text, at)
         if match is None:
             line = text.count("\n", 0, at) + 1
-            raise StatementError(f"Not a protobuf schema: unexpected character {text[at]!r} in line {line}")
+            raise StatementError(f"this is not a protobuf schema: unexpected character {text[at]!r} in line {line}")
         if match.lastgroup is not None:
             yield match.lastgroup, match.group()
         at = match.end()
@@ -122,19 +122,19 @@ class _Parser:
     def _next(self) -> str:
         token = self._peek()
         if not token:
-            raise StatementError("Not a protobuf schema: it ends too early")
+            raise StatementError("this is not a protobuf schema: it ends too early")
         self._at += 1
         return token
 
     def _take(self, *wanted: str) -> str:
         token = self._next()
         if token not in wanted:
-            raise StatementError(f"Not a protobuf schema: {' or '.join(wanted)} expected, not {token}")
+            raise StatementError(f"this is not a protobuf schema: {' or '.join(wanted)} expected, not {token}")
         return token
 
     def _word(self) -> str:
         if self._at < len(self._tokens) and self._tokens[self._at][0] != "word":
-            raise StatementError(f"Not a protobuf schema: a name expected, not {self._peek()}")
+            raise StatementError(f"this is not a protobuf schema: a name expected, not {self._peek()}")
         return self._next()
 
     def _text(self) -> str:
@@ -142,7 +142,7 @@ class _Parser:
         while self._at < len(self._tokens) and self._tokens[self._at][0] == "text":
             pieces.append(re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), self._next()[1:-1]))
         if not pieces:
-            raise StatementError(f"Not a protobuf schema: a text expected, not {self._peek()}")
+            raise StatementError(f"this is not a protobuf schema: a text expected, not {self._peek()}")
         return "".join(pieces)
 
     def _integer(self) -> int:
@@ -150,7 +150,7 @@ class _Parser:
         try:
             return int(token, 0)
         except ValueError:
-            raise StatementError(f"Not a protobuf schema: an integer expected, not {token}") from None
+            raise StatementError(f"this is not a protobuf schema: an integer expected, not {token}") from None
 
     # Statements
 
@@ -182,7 +182,7 @@ class _Parser:
                 case ";":
                     pass
                 case token:
-                    raise StatementError(f"Not a protobuf schema: unexpected {token}")
+                    raise StatementError(f"this is not a protobuf schema: unexpected {token}")
         return self._file
 
     def _message(self, message: Any, scope: str) -> None:
@@ -226,7 +226,7 @@ class _Parser:
         label = self._next() if self._peek() in _LABELS else ""
         type_ = self._word()
         if type_ == "group":
-            raise StatementError("Groups in protobuf schemas are not supported")
+            raise StatementError("groups in protobuf schemas are not supported")
         made = message.field.add(label=_LABELS[label or "optional"])
         self._set_type(made, type_)
         made.name = self._word()
@@ -420,4 +420,4 @@ def _lookup(name: str, scope: str, known: Mapping[str, int]) -> str:
             if not scope:
                 break
             scope = scope.rpartition(".")[0]
-    raise StatementError(f"The protobuf schema uses type {name}, which it does not define or import")
+    raise StatementError(f"the protobuf schema uses type {name}, which it does not define or import")

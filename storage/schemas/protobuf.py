@@ -140,7 +140,7 @@ class _Writer:
         for number, field in enumerate(fields, 1):
             if not _NAME.fullmatch(field.name):
                 raise StatementError(
-                    f"The PROTOBUF format does not support the name `{field.name}`",
+                    f"the PROTOBUF format does not support the name `{field.name}`",
                     suggestion="Names in protobuf are letters, digits and underscores, and begin with no digit.",
                 )
             label, type_, options = self._field(field.type, nested, depth + 1)
@@ -160,7 +160,7 @@ class _Writer:
                 return "repeated ", name, ""
             if not pa.types.is_string(type_.key_type):
                 raise StatementError(
-                    f"The PROTOBUF format does not support {type_name(type_)}: the keys of a MAP must be STRING"
+                    f"the PROTOBUF format does not support {type_name(type_)}: the keys of a MAP must be STRING"
                 )
             value, options = self._single(type_.item_type, nested, depth)
             return "", f"map<string, {value}>", options
@@ -191,7 +191,7 @@ class _Writer:
             nested.append(self.message(name, list(type_), depth))
             return name, ""
         if type_ not in _PRIMITIVES:
-            raise StatementError(f"The PROTOBUF format does not support {type_name(type_)} inside an ARRAY or MAP")
+            raise StatementError(f"the PROTOBUF format does not support {type_name(type_)} inside an ARRAY or MAP")
         scalar, wrapper = _PRIMITIVES[type_]
         if self._nullable == "WRAPPER":
             self.imports.add("google/protobuf/wrappers.proto")
@@ -232,7 +232,7 @@ class Messages:
         top = self.top
         if full_name is None:
             if not top:
-                raise StatementError("The protobuf schema has no message")
+                raise StatementError("the protobuf schema has no message")
             return top[0]
         waiting = list(top)
         while waiting:
@@ -240,7 +240,7 @@ class Messages:
             if full_name in (message.full_name, message.name):
                 return message
             waiting += message.nested_types
-        raise StatementError(f"The protobuf schema has no message {full_name}")
+        raise StatementError(f"the protobuf schema has no message {full_name}")
 
     def by_indexes(self, indexes: tuple[int, ...]) -> Any:
         """The descriptor of a message by its index, after those of the messages around it.
@@ -299,7 +299,7 @@ def load_messages(schema: SchemaText, referenced: Mapping[str, SchemaText]) -> M
             {name: values for file in files.values() for name, values in file.parameters.items()},
         )
     except (TypeError, KeyError, ValueError) as error:
-        raise StatementError(f"Not a protobuf schema: {error}") from None
+        raise StatementError(f"this is not a protobuf schema: {error}") from None
 
 
 def serialised_file(schema: SchemaText, referenced: Mapping[str, SchemaText]) -> str:
@@ -311,7 +311,7 @@ def _packaged_file(path: str) -> Any:
     """The descriptor of a file that comes with the protobuf package."""
     name = path.removeprefix("google/protobuf/").removesuffix(".proto")
     if name not in _PACKAGED or not path.startswith("google/protobuf/"):
-        raise StatementError(f"The protobuf schema imports {path}, which is not among its references")
+        raise StatementError(f"the protobuf schema imports {path}, which is not among its references")
     return needed(f"google.protobuf.{name}_pb2", "protobuf").DESCRIPTOR
 
 
@@ -326,7 +326,7 @@ def _add(name: str, files: Mapping[str, ProtoFile], pool: Any, added: set[str], 
     if name in added:
         return
     if name in above:
-        raise StatementError(f"The protobuf schema imports itself: {name}")
+        raise StatementError(f"the protobuf schema imports itself: {name}")
     for path in files[name].imports:
         if path in files:
             _add(path, files, pool, added, (*above, name))
@@ -350,7 +350,7 @@ class ProtobufReader:
         """
         self._budget.spend()
         if message.full_name in self._open:
-            raise StatementError(f"The protobuf schema is recursive: {message.full_name} contains itself")
+            raise StatementError(f"the protobuf schema is recursive: {message.full_name} contains itself")
         self._open.append(message.full_name)
         fields = []
         for index, oneof in real_oneofs(message):
@@ -393,7 +393,7 @@ class ProtobufReader:
         precision = int(parameters.get("precision", parameters.get("connect.decimal.precision", _DECIMAL_PRECISION_DEFAULT)))
         scale = int(parameters.get("scale", 0))
         if not 0 <= scale <= precision <= DECIMAL_PRECISION_MAX:
-            raise StatementError(f"Field {field.full_name} is no decimal that SQL has: ({precision}, {scale})")
+            raise StatementError(f"field {field.full_name} has digits that no DECIMAL of SQL has: ({precision}, {scale})")
         return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
 
 
@@ -423,5 +423,5 @@ def nullable_named(name: str) -> Nullable:
     """
     wanted = name.upper()
     if wanted not in ("NONE", "OPTIONAL", "WRAPPER"):
-        raise StatementError(f"Nulls in protobuf are represented as OPTIONAL or WRAPPER, not {wanted}")
+        raise StatementError(f"nulls in protobuf must be represented as OPTIONAL or WRAPPER, not {wanted}")
     return cast(Nullable, wanted)

@@ -111,7 +111,7 @@ class EmbeddedRegistry:
         if wanted is not None:
             known = self._schemas.get(wanted)
             if known is not None and not known.same_as(schema):
-                raise StatementError(f"Schema id {wanted} belongs to another schema")
+                raise StatementError(f"schema id {wanted} belongs to another schema")
             return wanted
         for id_, known in self._schemas.items():
             if known.same_as(schema):
@@ -210,7 +210,7 @@ class EmbeddedRegistry:
         """See `SchemaRegistry.set_level`."""
         if level is not None and level.upper() not in LEVELS:
             raise StatementError(
-                f"There is no level of compatibility {level}", suggestion="Levels are " + ", ".join(LEVELS) + "."
+                f"there is no level of compatibility {level}", suggestion="Levels are " + ", ".join(LEVELS) + "."
             )
         value = None if level is None else {"compatibilityLevel": level.upper()}
         with self._lock:

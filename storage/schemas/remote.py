@@ -329,7 +329,7 @@ def _understood() -> Iterator[None]:
         yield
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise StorageError(
-            f"the answer of the schema registry is not one of a registry: {type(error).__name__}: {error}",
+            f"the answer of the schema registry cannot be understood: {error}",
             action="check that its URL is right",
         ) from None
 
@@ -337,7 +337,7 @@ def _understood() -> Iterator[None]:
 def _sorted(type_: type, answer: Any) -> list[Any]:
     with _understood():
         if not isinstance(answer, list):
-            raise TypeError(f"{type(answer).__name__} where a list belongs")
+            raise TypeError("it is not a list")
         return sorted(map(type_, answer))
 
 
@@ -415,7 +415,7 @@ def _schema(answer: dict[str, Any]) -> SchemaText:
         )
         text = answer["schema"]
         if not isinstance(text, str):
-            raise TypeError("the schema is no text")
+            raise TypeError("the schema is not a text")
         return SchemaText(str(answer.get("schemaType") or "AVRO"), text, references)
 
 

@@ -48,7 +48,7 @@ _ROW_BYTES_ABOUT: Final = 8
 """The estimated bytes per row of files that do not state their rows."""
 _ACTION: Final = (
     "restore the file from a backup and RESUME the query, or DROP what it fills and create it again, which reads its "
-    "sources anew"
+    "sources from the beginning"
 )
 
 
@@ -201,7 +201,7 @@ class CheckpointFiles:
         store, _, partition = file_name.rpartition("-")[0].rpartition("-")
         if not file_name.endswith(SUFFIXES) or not partition.isdigit():
             raise StorageError(
-                "this is no checkpoint", path=f"{self._files.root}/{path}", action="none: nobody reads it; delete it"
+                "this is not a checkpoint", path=f"{self._files.root}/{path}", action="none: nobody reads it; delete it"
             )
         self._read(path, _owner(unquote(directory.rpartition("/")[2]), unquote(store), int(partition)))
 

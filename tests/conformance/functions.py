@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Annotated, Any, TypedDict, TypeVar
 
 import penstock
-from penstock.engine.java.text import units_length
+from penstock.engine.java.text import to_units
 from penstock.storage.values.java_doubles import format_double
 
 A = TypeVar("A")
@@ -134,10 +134,10 @@ def _test_udaf() -> None:
             self._initial = initial
 
         def initialize(self) -> Any:
-            return units_length(self._initial)
+            return len(to_units(self._initial))
 
         def aggregate(self, state: Any, value: Any) -> Any:
-            return state + units_length(value)
+            return state + len(to_units(value))
 
     class Pairs:
         def initialize(self) -> Pair:
@@ -158,7 +158,7 @@ def _test_udaf() -> None:
 
 def _weight(values: Sequence[Any]) -> int:
     """Numbers as they are, texts by their lengths, NULLs as nothing."""
-    return sum(units_length(v) if isinstance(v, str) else v for v in values if v is not None)
+    return sum(len(to_units(v)) if isinstance(v, str) else v for v in values if v is not None)
 
 
 class _Weights:

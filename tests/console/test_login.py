@@ -66,7 +66,7 @@ def test_whoever_may_only_read(guarded: Any, open_page: Callable[..., Any]) -> N
     page.get_by_role("button", name="Terminate").click()
     page.get_by_role("dialog").get_by_role("button", name="Terminate").click()
     page.get_by_role("alert").wait_for()
-    assert "has not the role write" in page.get_by_role("alert").inner_text()
+    assert "does not have the role write" in page.get_by_role("alert").inner_text()
 
 
 def test_a_token(guarded: Any, open_page: Callable[..., Any]) -> None:

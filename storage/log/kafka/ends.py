@@ -64,7 +64,7 @@ class Ends:
                 raise StorageError(
                     f"the topic {topic!r}, partition {partition}, ends at {found[behind[0]]}, before what was committed"
                     f" ({self.floor(behind[0])})",
-                    action="was the topic created anew?  Then DROP what stands on it and create it again",
+                    action="if the topic was deleted and created again: DROP what reads it, and create it again",
                 )
             time.sleep(RETRY_S / 5)
 

@@ -150,7 +150,10 @@ def fault(failure: Any, doing: str, servers: str, last: Any = None) -> StorageEr
             action="raise max.message.bytes of the topic and message.max.bytes of the brokers, or write smaller records",
         )
     if code in _GONE:
-        return LogRefusedError(f"cannot {doing}: the topic or the partition does not exist in Kafka (any more): {text}")
+        return LogRefusedError(
+            f"cannot {doing}: Kafka does not have the topic or the partition: {text}",
+            action="create the topic again, or DROP what reads it",
+        )
     if code in GENERATION_OVER:
         return PartitionsLostError(f"cannot {doing}: another process of the service has these partitions now")
     if code in FENCED:

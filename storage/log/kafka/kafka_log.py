@@ -80,10 +80,10 @@ class KafkaLog:
         self._parts.state.catch_up()
 
     def _claim_entry(self, entry: Entry, same: Callable[[Any], bool]) -> Any:
-        """Commit an entry, unless there is one that means the same: of processes that do so at the same moment, one does.
+        """Commit an entry, unless an equivalent one is there.  Of several processes at the same time, one commits.
 
         Returns:
-            what was there before; None: nothing.
+            the value that was there before; None if there was none.
 
         Raises:
             StorageError: no broker answers.
@@ -104,7 +104,7 @@ class KafkaLog:
             return known
 
     def _once(self, name: str, made: Callable[[], str]) -> str:
-        """What the log has by a name; all processes of the service have the same.  Raises: StorageError."""
+        """The value that the log keeps under a name; the same for all processes of the service.  Raises: StorageError."""
         self._parts.state.catch_up()
         found = self._parts.state.get("log", name)
         if found is None:
@@ -182,7 +182,7 @@ class KafkaLog:
         self._parts.check_open()
         old = self._topics.need(name)
         if config.partitions < old.partitions:
-            raise StorageError(f"the topic {name!r} has {old.partitions} partitions, and keeps them")
+            raise StorageError(f"the topic {name!r} has {old.partitions} partitions, and cannot get fewer")
         check_grown(name, old.value_type, config.value_type)
         if config.partitions > old.partitions and self._has_keys(name, old.partitions):
             raise StorageError(

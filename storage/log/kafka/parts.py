@@ -51,7 +51,7 @@ class Parts:
         """See `protocol.Log.check_process`."""
         if self.foreign:
             raise StorageError(
-                "this process was forked from the one that opened the log", action="open the database anew in this process"
+                "this process was forked from the one that opened the log", action="open the database again in this process"
             )
 
     def check_open(self) -> None:

@@ -45,7 +45,7 @@ def settings_of(servers: str, service_id: str, properties: Mapping[str, object],
         if name in properties:
             text = str(properties[name])
             if not text.isdecimal() or int(text) < 1:
-                raise StatementError(f"{name} is a whole number of at least 1, not {text!r}")
+                raise StatementError(f"{name} must be a whole number of at least 1, not {text!r}")
             chosen[field_name] = int(text)
     if _PATIENCE in chosen:
         chosen["timeout_s"] = chosen.pop(_PATIENCE) / 1000
@@ -97,7 +97,7 @@ class KafkaSettings:
         """Raises: StatementError, for a service id that cannot be part of the names of topics."""
         if not _SERVICE.fullmatch(self.service_id):
             raise StatementError(
-                f"a service id has letters, digits, _ and -, 100 at most; not {self.service_id!r}",
+                f"a service id must be 1 to 100 letters, digits, _ and -, not {self.service_id!r}",
                 suggestion="service_id='shop'",
             )
 

@@ -36,11 +36,11 @@ __all__ = ["TopicExistsError", "Topics"]
 FRESH_S = 5.0
 """How long what is known of the topics counts, where nothing says that it has changed."""
 MISSED_S = 0.2
-"""And how soon it is asked again for one that was not there."""
+"""How soon the brokers are asked again for a topic that was not there."""
 LATE_S = 3.0
-"""How long a topic that was there is looked for: a broker that has just started may not know of it yet."""
+"""How long to look for a topic that was there before: a broker that has just started may not know of it yet."""
 _QUICK_S = 1.0
-"""How long is waited for an answer where what was known will do."""
+"""How long to wait for an answer if the last known one is good enough."""
 _AGAIN_S = 1.0
 _FAR_FUTURE = {"message.timestamp.after.max.ms": str(2**63 - 1)}
 """Records carry the time of their events; brokers of 4.0 and later refuse what is more than an hour ahead unless told so."""
@@ -115,7 +115,7 @@ class Topics:
         return found
 
     def _late(self, name: str) -> TopicConfig | None:
-        """A topic that was there and is missing now, if it shows within `LATE_S`; else it is gone."""
+        """Wait up to `LATE_S` for a topic that was there before and is missing now.  None if it is gone."""
         deadline = time.monotonic() + min(LATE_S, self._connection.settings.timeout_s)
         while name in self._seen:
             if time.monotonic() > deadline:

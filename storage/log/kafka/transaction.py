@@ -179,7 +179,10 @@ class KafkaTransaction:
         log.check_open()
         for topic, generation in self._ids.items():
             if self._topics.generation(topic) != generation:
-                raise StorageError(f"the topic {topic!r} was deleted and created again during a transaction")
+                raise StorageError(
+                    f"the topic {topic!r} was deleted and created again during a transaction",
+                    action="begin the transaction again",
+                )
         names: list[str] = sorted({*self._sequences, *([] if self._producer is None else [self._producer[0]])})
         if not names:
             return self._commit(log)

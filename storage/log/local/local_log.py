@@ -176,7 +176,7 @@ class LocalLog:
             topic = self.topic(name)
             more = config.partitions - topic.config.partitions
             if more < 0:
-                raise StorageError(f"the topic {name!r} has {topic.config.partitions} partitions, and keeps them")
+                raise StorageError(f"the topic {name!r} has {topic.config.partitions} partitions, and cannot get fewer")
             if more:
                 check_unkeyed(topic.partitions, looked_at, topic.config.value_type)
             check_grown(

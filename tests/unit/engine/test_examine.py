@@ -49,7 +49,7 @@ def test_each_statement_sees_what_those_before_it_make() -> None:
     ) == [
         "2:36 SELECT column PRISE does not exist",
         "4:8 SELECT column Z does not exist",
-        "6:54 'b' is no DOUBLE",
+        "6:54 'b' is not a valid DOUBLE",
         "8:15 there is no stream or table named U",
         "9:5 there is no property auto.ofset.reset",
         "10:1 SELCT was not expected here",

@@ -58,13 +58,13 @@ def test_what_cannot_be_followed_is_said(tmp_path: Path, caplog: pytest.LogCaptu
             (tmp_path / name).write_bytes(content)
             with pytest.raises(penstock.StatementError, match=message):
                 db.execute(f"CREATE STREAM e FROM '{tmp_path / name}' WITH (FOLLOW = TRUE);")
-        with pytest.raises(penstock.StatementError, match="FOLLOW is true or false"):
+        with pytest.raises(penstock.StatementError, match="FOLLOW must be true or false"):
             db.execute(f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = 'perhaps');")
         file.write_text("id\n1\n")
         db.execute(f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = TRUE);")
         with file.open("a") as more:
             more.write("one\n")
-        until(lambda: "is not followed any more" in caplog.text)
+        until(lambda: "is no longer followed" in caplog.text)
         file.write_text("id\n")
         db.execute(f"CREATE STREAM f FROM '{tmp_path / 'e.csv'}';")
         with pytest.raises(penstock.StatementError, match="become shorter"):
@@ -107,7 +107,7 @@ def test_following_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
     with penstock.connect(tmp_path / "db") as db:
         db.execute(follow)
         (made,) = db.execute(f"CREATE STREAM IF NOT EXISTS e FROM '{file}' WITH (FOLLOW = FALSE);")
-        assert "follows no file any more" in str(made)
+        assert "no longer follows a file" in str(made)
         follower = db._engine.followers["E"]
         add(file, "1")
         until(lambda: not follower._thread.is_alive())  # type: ignore[attr-defined]
@@ -145,8 +145,8 @@ def test_a_file_that_is_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
         db.execute(f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = TRUE);")
     file.rename(tmp_path / "away")
     with penstock.connect(tmp_path / "db") as db:
-        until(lambda: "is not followed any more" in caplog.text)
-        assert "is not followed any more" in str(db.execute("DESCRIBE e EXTENDED;")[0])
+        until(lambda: "is no longer followed" in caplog.text)
+        assert "is no longer followed" in str(db.execute("DESCRIBE e EXTENDED;")[0])
         assert len(rows(db)) == 1
     (tmp_path / "away").rename(file)
     add(file, "1")

@@ -133,7 +133,7 @@ MISTAKES = [
     ),
     (
         "CREATE STREAM s (id INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT=«'JASON'»);",
-        "Unknown format: JASON",
+        "there is no format JASON",
         "Formats are ARROW, NONE, KAFKA, DELIMITED, JSON, JSON_SR, AVRO, PROTOBUF, PROTOBUF_NOSR.",
     ),
     (
@@ -253,12 +253,12 @@ MISTAKES = [
     ),
     (
         "SELECT * FROM «people»;",
-        "PEOPLE is a table that no query keeps, so it cannot be asked",
+        "no query keeps the rows of the table PEOPLE, so a pull query cannot read them",
         "CREATE TABLE .. AS SELECT * FROM PEOPLE; makes one that can.",
     ),
     (
         "SELECT * FROM «people» WHERE id = 'a';",
-        "PEOPLE is a table that no query keeps, so it cannot be asked",
+        "no query keeps the rows of the table PEOPLE, so a pull query cannot read them",
         "CREATE TABLE .. AS SELECT * FROM PEOPLE; makes one that can.",
     ),
     (
@@ -283,7 +283,7 @@ MISTAKES = [
     ),
     (
         "INSERT INTO orders VALUES (1, 'a', 'b', «'c'», NULL, NULL);",
-        "'c' is no DOUBLE",
+        "'c' is not a valid DOUBLE",
         "DOUBLE is written as 1.5.",
     ),
     (

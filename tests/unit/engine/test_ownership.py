@@ -88,7 +88,7 @@ def test_nobody_writes_to_the_engines_topics(db: Database, tmp_path: Path, way: 
     for topic in topics:
         log = db._engine.log
         before = log.end_offset(topic, 0)
-        with pytest.raises((StatementError, ClientError), match=r"internal|engine's own"):
+        with pytest.raises((StatementError, ClientError), match="internal"):
             way(db, topic)
         assert log.end_offset(topic, 0) == before
     db.close()
@@ -105,7 +105,7 @@ def test_names_of_the_engines_own_are_refused(tmp_path: Path, name: str, kind: s
     with connect(tmp_path / "db") as db:
         db.execute("CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);")
         before = db._engine.log.topics()
-        with pytest.raises(PenstockError, match=r"internal|engine's own|already|typed values"):
+        with pytest.raises(PenstockError, match=r"internal|already|typed values"):
             if kind == "stream":
                 db.execute(f"CREATE STREAM x (v INT) {options};")
             elif kind == "table":
@@ -123,19 +123,19 @@ def test_a_prefix_of_sinks_does_not_get_around_it(tmp_path: Path) -> None:
     """The name of a query's topic is refused wherever it comes from."""
     with connect(tmp_path / "db", settings={"ksql.output.topic.name.prefix": "_changelog-"}) as db:
         db.execute("CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);")
-        with pytest.raises(StatementError, match="engine's own"):
+        with pytest.raises(StatementError, match="internal"):
             db.execute("CREATE STREAM x AS SELECT * FROM s;")
 
 
 def test_the_processing_log_can_be_read_and_not_deleted(db: Database) -> None:
     """A stream of one's own over it: rows cannot be inserted, and DROP leaves the topic."""
     db.execute("CREATE STREAM mine (`LEVEL` STRING) WITH (KAFKA_TOPIC='ksql_processing_log', VALUE_FORMAT='ARROW');")
-    with pytest.raises(StatementError, match="engine's own"):
+    with pytest.raises(StatementError, match="internal"):
         db.insert("mine", [{}])
-    with pytest.raises(StatementError, match="engine's own"):
+    with pytest.raises(StatementError, match="internal"):
         db.execute("DROP STREAM mine DELETE TOPIC;")
     db.execute("DROP STREAM mine;")
-    with pytest.raises(StatementError, match=r"is over it|engine's own"):
+    with pytest.raises(StatementError, match="is internal"):
         db.delete_topic("ksql_processing_log")
 
 
@@ -152,7 +152,7 @@ def test_what_a_user_named_before_stays(tmp_path: Path) -> None:
     for _ in range(2):
         with connect(tmp_path / "db") as db:
             assert [r.value for r in db.consume("_changelog-mine")] == [b"kept"]
-            with pytest.raises(StatementError, match="engine's own"):
+            with pytest.raises(StatementError, match="internal"):
                 db.produce("_changelog-mine", value=b"x")
 
 

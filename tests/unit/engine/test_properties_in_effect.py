@@ -231,7 +231,7 @@ ELSEWHERE = {
     "penstock.durability": "tests/simulation/test_relaxed_crashes.py",
     "penstock.durability.relaxed.ms": "tests/simulation/test_relaxed_crashes.py",
     "penstock.threads": "every test that sets threads",
-    "penstock.duckdb.memory": "tests/unit/engine/commands/test_locked_down.py",
+    "penstock.duckdb.memory": "tests/unit/engine/statements/test_locked_down.py",
     "penstock.duckdb.threads": "how fast DuckDB is",
     "penstock.rows.per.step": "tests/properties: batch sizes",
     "ksql.service.id": "test_internal_topics.py: part of the names",

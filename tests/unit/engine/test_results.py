@@ -21,6 +21,6 @@ def test_a_result_gives_its_rows_or_says_that_it_has_none() -> None:
         for result, message in ((made, "a create stream statement gives no table"), (pushed, "a push query")):
             with pytest.raises(penstock.StatementError, match=message):
                 _ = result.relation
-        with pytest.raises(penstock.StatementError, match="is no push query"):
+        with pytest.raises(penstock.StatementError, match="is not a push query"):
             _ = described.pushed
         assert all(isinstance(result, penstock.Result) for result in (made, listed, described, selected, pushed))

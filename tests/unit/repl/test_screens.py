@@ -270,7 +270,7 @@ def test_what_surprises_everybody_once_is_said(opened: Open) -> None:
     screen.type("UNSET 'auto.offset.reset';\r")
     screen.until("default again")
     screen.type("CREATE TABLE n AS SELECT item, COUNT(*) AS n FROM orders GROUP BY item;\r")
-    screen.until("not the 3 records that are there")
+    screen.until("not the 3 records already there")
     screen.type("SELECT * FROM n EMIT CHANGES;\r")
     screen.until("(waiting for what comes; SET 'auto.offset.reset' = 'earliest'; shows what is there, too)")
     screen.type("\x03")

@@ -166,8 +166,8 @@ DEFINED = """
     CREATE STREAM big AS SELECT * FROM s WHERE id > 0;
 """
 SAID = (
-    "T reads what comes from now on, not the 1 record that is there: SET 'auto.offset.reset' = 'earliest'; before it has "
-    "them read.\n"
+    "T reads only what comes from now on, not the 1 record already there: to have it read, "
+    "SET 'auto.offset.reset' = 'earliest'; before the statement.\n"
 )
 
 

@@ -95,7 +95,7 @@ def test_import_says_what_does_not_fit(shop: Path, tmp_path: Path, capsys: pytes
     bad = tmp_path / "bad.jsonl"
     bad.write_text('{"id": 1}\nno json\n', encoding="utf-8")
     assert main(["import", str(bad), "s", "-d", str(shop)]) == 1
-    assert "line 2 is no JSON" in capsys.readouterr().err
+    assert "line 2 is not JSON" in capsys.readouterr().err
     bad.write_text('{"id": "one"}\n', encoding="utf-8")
     assert main(["import", str(bad), "s", "-d", str(shop)]) == 1
     assert "after 0 rows that are in" in capsys.readouterr().err

@@ -57,7 +57,7 @@ def test_every_public_name_is_there(api: Api) -> None:
             with pytest.raises(penstock.UnsupportedError, match=f"{name}.* over HTTP"):
                 getattr(far, name)(*arguments)
         for name in ("log", "groups", "functions", "schema_registry", "statements_executed", "commit_measures"):
-            with pytest.raises(penstock.UnsupportedError, match=f"{name} is not to be had over HTTP"):
+            with pytest.raises(penstock.UnsupportedError, match=f"{name} is not available over HTTP"):
                 getattr(far, name)
         with pytest.raises(penstock.UnsupportedError, match="under a name"):
             far.subscribe("SELECT * FROM x EMIT CHANGES", resume="me")

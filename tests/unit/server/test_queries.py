@@ -217,7 +217,7 @@ def test_a_query_is_closed_by_its_id(shop: Api) -> None:
     assert (again.status_code, again.json()["error_code"], again.json()["message"]) == (
         400,
         40000,
-        f"No query with id {query_id}",
+        f"there is no query {query_id}",
     )
 
 

@@ -92,7 +92,10 @@ class AppendPlan:
         for part in batches:
             topic = self._state.topic(part.topic)
             if topic.id != part.topic_id:
-                raise StorageError(f"the topic {part.topic!r} was deleted and created again during a transaction")
+                raise StorageError(
+                    f"the topic {part.topic!r} was deleted and created again during a transaction",
+                    action="begin the transaction again",
+                )
             if part.partitions != len(topic.partitions) and part.records.keys is not None:
                 raise StorageError(f"the topic {part.topic!r} got partitions during a transaction", action="try it again")
             part.widen(topic.config.value_type)
@@ -177,7 +180,7 @@ class AppendPlan:
         state = end.manifest.producers.get(producer)
         if state is None or state.epoch != epoch:
             raise ProducerFencedError(
-                f"the producer {producer!r} was opened again: this one (epoch {epoch}) writes nothing any more"
+                f"the producer {producer!r} was opened again: this one (epoch {epoch}) can no longer write"
             )
         batches = []
         for part in contents.batches:

@@ -254,7 +254,7 @@ class Committer:
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
-        """Guard changes that belong together.  If they break off, nobody knows what waits for the journal: the log stops."""
+        """Guard changes that belong together.  After half of them, what waits for the journal is unknown: the log stops."""
         try:
             yield
         except BaseException as error:
@@ -262,7 +262,7 @@ class Committer:
             raise
 
     def _give_up(self, pendings: int, size: int) -> None:
-        """Drop the last entries, of so many bytes: they do not happen."""
+        """Drop the last ``pendings`` entries, which have ``size`` bytes: they do not happen."""
         with self._guard:
             del self._unflushed[len(self._unflushed) - pendings :]
             self._bytes_taken_in -= size
@@ -285,11 +285,13 @@ class Committer:
                     return begun
 
     def _begin(self, contents: Contents, after: InFlight | None) -> InFlight | None:
-        """Plan and write a transaction; None if a commit in flight, behind which it was planned, failed meanwhile."""
+        """Plan and write a transaction.  None if it was planned behind a commit in flight that has failed since."""
         self._check_running()
         with self._guard:
             if after is not None and isinstance(after.outcome, BaseException):
-                raise StorageError("what a transaction was to follow did not happen", path=self._files.root)
+                raise StorageError(
+                    "the transaction before this one failed, so this one cannot follow it", path=self._files.root
+                )
             end = self._end or LogEnd.after(self._manifest)
         try:
             plan = AppendPlan(end, self._state, self._settings)

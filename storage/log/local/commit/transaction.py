@@ -118,7 +118,10 @@ class LocalTransaction:
         if partition is not None and not 0 <= partition < count:
             raise StorageError(f"the topic {topic!r} has the partitions 0 to {count - 1}, not {partition}")
         if self._topic_ids.setdefault(topic, known.id) != known.id:
-            raise StorageError(f"the topic {topic!r} was deleted and created again during a transaction")
+            raise StorageError(
+                f"the topic {topic!r} was deleted and created again during a transaction",
+                action="begin the transaction again",
+            )
         if self._counts.setdefault(topic, count) != count:
             raise StorageError(f"the topic {topic!r} got partitions during a transaction", action="try it again")
         return known.config

@@ -1,11 +1,10 @@
 """Finds frames in segments that the journal does not know, although the log was closed in order.
 
-Two things leave that: a journal that is older than its segments, and a process that was forked from the one that had the log
-open (versions before this one let it write).  Such a process made whole commits, and told its callers so; the parent's
-journal knows nothing of them.  Where their frames were not overwritten they can be put behind everything else, at new
-offsets.
+There are two causes: a journal that is older than its segments, and a process that was forked from the one that had the log
+open (earlier versions let it write).  Such a process made whole commits and told its callers so, but the parent's journal
+does not have them.  Frames that were not overwritten can be appended again, behind all others, at new offsets.
 
-That is done for topics that programs write.  What queries wrote follows from that, and the engine's own topics must hold
+This is done for topics that programs write.  What queries wrote can be computed again, and internal topics must hold only
 what one process wrote.
 """
 
@@ -31,8 +30,8 @@ Frames = list[tuple[FrameHeader, memoryview]]
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A file that is longer than the journal says, or that it does not know; or a commit that stands in the journal's file
-    and is not part of it.
+    """A file that the journal does not know, or that is longer than the journal says; or a commit in the journal's file that
+    is not part of the journal.
 
     Attributes:
         path: of the file.

@@ -211,7 +211,7 @@ def _index(files: Files, path: str) -> Iterator[LogFault]:
     except StorageError:
         return  # gone meanwhile
     if not FrameIndex.is_whole(stored):
-        action = "none: whoever needs it builds it anew"
+        action = "none: it is built again when it is needed"
         yield LogFault("the index of a segment is damaged", f"{files.root}/{path}", None, action, harmless=True)
 
 

@@ -22,7 +22,7 @@ NARROW_TIMES: Final = (np.uint16, np.uint32)
 
 
 def width_of(column: Any) -> int:
-    """The number of bytes that all of binary[n] values have; 0 if they differ, or are too few to be worth packing."""
+    """The length in bytes of all binary[n] values; 0 if they differ in length, or are too few to be worth packing."""
     n = len(column)
     if n < _ROWS_MIN or column.null_count:
         return 0

@@ -74,9 +74,9 @@ HEADER_BYTES = 72
 _HEADER = struct.Struct("<IIIIQqqqqqIHH")
 _DELTA_MAX = 2**32 - 1
 _GATHERED_BYTES_MIN = 256 * 1024
-"""From this size of a body, the kernel gathers the columns when it writes; smaller ones are copied together first."""
+"""Bodies of at least this size are written in one gathering call; smaller ones are copied together first."""
 _ROWS_OF_A_SLICE = 256
-"""From so many rows per frame on average, one addition per frame is cheaper than a number per row."""
+"""If frames have at least this many rows on average, one addition per frame is cheaper than one number per row."""
 
 
 class Flags:
@@ -574,7 +574,7 @@ def _per_row(headers: Sequence[FrameHeader], n: int, per_frame: list[int]) -> In
 
 
 def _raised(differences: Any, headers: Sequence[FrameHeader], bases: list[int]) -> Int64s:
-    """Add each frame's base number to the differences that its rows have."""
+    """Add each frame's base number to the differences of its rows."""
     numbers: Int64s = differences.to_numpy().astype(np.int64)
     if len(headers) * _ROWS_OF_A_SLICE > len(numbers):
         numbers += _per_row(headers, len(numbers), bases)

@@ -422,5 +422,5 @@ def test_what_cannot_be_registered(name: str) -> None:
 @pytest.mark.parametrize("given", ["INT", 5, ["a"]])
 def test_what_a_decorator_is_given_has_a_name(decorator: Any, given: Any) -> None:
     """``@udf("INT")`` says what to write."""
-    with pytest.raises(ValueError, match="is no function: write @udf"):
+    with pytest.raises(ValueError, match="is not a function: write @udf"):
         decorator(given)

@@ -142,5 +142,5 @@ def test_a_transaction_of_a_producer_with_an_id_waits_for_its_batches() -> None:
 
 
 def test_the_bound_is_at_least_one() -> None:
-    with pytest.raises(ClientError, match="max_in_flight is at least 1"):
+    with pytest.raises(ClientError, match="max_in_flight must be at least 1"):
         bench(FaultyFiles(0), max_in_flight=0)

@@ -72,7 +72,7 @@ def test_positions_can_be_sought_paused_and_looked_up(bench: Bench) -> None:
     assert (consumer.beginning_offsets([place]), consumer.end_offsets([place])) == ({place: 0}, {place: 5})
     with pytest.raises(ClientError, match="not assigned"):
         consumer.seek(("t", 1), 0)
-    with pytest.raises(ClientError, match="from 0 on, not -1"):
+    with pytest.raises(ClientError, match="of at least 0, not -1"):
         consumer.seek(place, -1)
 
 
@@ -208,7 +208,7 @@ def test_strategies_are_kafkas(bench: Bench, strategy: str, expected: list[set[t
         assert found == expected
     with pytest.raises(ClientError, match=f"assign by {strategy}, not by cooperative-sticky"):
         bench.consumer("a", group="g").poll()
-    with pytest.raises(ClientError, match="is one of"):
+    with pytest.raises(ClientError, match="must be one of"):
         bench.consumer("a", group="h", partition_assignment_strategy="best").poll()
 
 
@@ -221,7 +221,7 @@ def test_a_silent_member_is_expelled_and_its_commit_refused(bench: Bench) -> Non
     other = bench.consumer("t", group="g")
     bench.seconds += 2
     assert len(other.poll()) == 4
-    with pytest.raises(CommitFailedError, match="is no member of the group 'g' any more"):
+    with pytest.raises(CommitFailedError, match="is no longer a member of the group 'g'"):
         slow.commit()
     other.commit()
     assert slow.poll() == [] and lost == [[("t", 0), ("t", 1)]]

@@ -10,7 +10,6 @@ import pyarrow as pa
 from penstock.runtime.operators.base import OperatorContext
 from penstock.runtime.operators.explode import Explode
 from penstock.runtime.operators.filter import Filter
-from penstock.runtime.operators.limit import Limit
 from penstock.runtime.operators.project import Project
 from penstock.runtime.operators.rekey import GroupBy, PartitionBy
 
@@ -167,17 +166,6 @@ def test_explode_zips_lists_and_drops_rows_without_items(build: Any) -> None:
     assert context.counters.filtered == 3
 
 
-def test_limit_counts_across_batches(build: Any) -> None:
-    """Exactly the first rows pass, whatever the batches, and then it says that it is done."""
-    limit = Limit(OperatorContext("L"), 3)
-    batch = build.batch(NARROW, 1, [("a", 1), ("b", 2)])
-    assert build.rows(limit.process([batch])) == [("a", 1), ("b", 2)]
-    assert not limit.reached
-    assert build.rows(limit.process([batch])) == [("a", 1)]
-    assert limit.reached
-    assert len(limit.process([batch])) == 0
-
-
 def test_empty_batches_pass_through_every_stateless_operator(build: Any) -> None:
     """A step without rows is legal everywhere."""
     empty = build.batch(SCHEMA, 1, [], before=[])
@@ -190,7 +178,6 @@ def test_empty_batches_pass_through_every_stateless_operator(build: Any) -> None
         GroupBy(OperatorContext("G"), out, 1, [column]),
         GroupBy(OperatorContext("G"), out, 1, [column], table=True),
         Explode(OperatorContext("E"), SCHEMA, 1, [build.kernel(lambda k, a, items: items, pa.list_(pa.int64()))]),
-        Limit(OperatorContext("L"), 0),
     ):
         output = operator.process([empty])
         assert len(output) == 0

@@ -93,7 +93,7 @@ def test_values_that_are_refused(type_: pa.DataType, text: str) -> None:
 
 @pytest.mark.parametrize("blob", [b"{", b"{}}", b"{'a': 1}", b"[]", b"1", b'{"a": NaN}', b'{"a": "\xff"}', b"{} {}"])
 def test_documents_that_are_refused(blob: bytes) -> None:
-    """What is no JSON object is malformed."""
+    """What is not a JSON object is malformed."""
     decoded = SERDE.decode(pa.array([blob]), pa.schema([("A", pa.int32())]))
     assert decoded.malformed is not None
 

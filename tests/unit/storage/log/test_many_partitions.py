@@ -69,5 +69,5 @@ def test_a_transaction_that_began_before_partitions_were_added_does_not_misplace
         keyed.commit()
     plain.commit()
     assert sum(log.end_offset("t", p) for p in range(5)) == 3
-    with pytest.raises(StorageError, match="and keeps them"):
+    with pytest.raises(StorageError, match="cannot get fewer"):
         log.alter_topic("t", TopicConfig(2))

@@ -13,7 +13,7 @@ from penstock.engine.database import Database, connect
 from penstock.engine.statements import records
 from penstock.errors import PenstockError, StatementError, StorageError
 from penstock.storage.log.protocol import Records
-from penstock.tests.unit.engine.commands.test_odd_data import COLUMNS, VALUES
+from penstock.tests.unit.engine.statements.test_odd_data import COLUMNS, VALUES
 
 Together = Callable[..., list[Any]]
 

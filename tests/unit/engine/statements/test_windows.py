@@ -228,7 +228,7 @@ def test_retention_and_grace_stand_in_any_order(db: Database, options: str) -> N
     ):
         db.execute(f"CREATE TABLE t{number} AS SELECT k, COUNT(*) AS n FROM s WINDOW {window}{options}) GROUP BY k;")
         if options:
-            with pytest.raises(StatementError, match="a window has one"):
+            with pytest.raises(StatementError, match="is given twice"):
                 db.execute(
                     f"SELECT k, COUNT(*) AS n FROM s WINDOW {window}{options}, RETENTION 2 HOURS) GROUP BY k EMIT CHANGES;"
                 )
