@@ -192,25 +192,21 @@ def grow(old: Words, table: Words) -> None:
 
 def candidates(table: Words, slot_count: int, batch: KeyBatch) -> tuple[Int64s, Int64s]:
     """For readers of a frozen index: pairs of a row and a slot that may hold its key.  The caller must compare the keys."""
-    row = np.zeros(1, np.int64)
-    found: list[tuple[Int64s, Int64s]] = []
     room = 2 * batch.rows + 8
-    while int(row[0]) < batch.rows:
-        rows, slots = np.empty(room, np.int64), np.empty(room, np.int64)
-        before = int(row[0])
-        count = _candidates(
-            _table(table),
-            len(table) - 1,
-            slot_count,
-            batch.descriptor.ctypes.data,
-            row.ctypes.data,
-            rows.ctypes.data,
-            slots.ctypes.data,
-            room,
-        )
-        found.append((rows[:count], slots[:count]))
-        if int(row[0]) == before:
+    row, descriptor, entries = np.zeros(1, np.int64), address(batch.descriptor, np.int64, 0), _table(table)
+    at = address(row, np.int64, 1, write=True)
+    found: list[tuple[Int64s, Int64s]] = []
+    done = 0
+    while done < batch.rows:
+        pairs = np.empty((2, room), np.int64)
+        rows = address(pairs, np.int64, 2, write=True)
+        count = _candidates(entries, len(table) - 1, slot_count, descriptor, at, rows, rows + 8 * room, room)
+        found.append((pairs[0, :count], pairs[1, :count]))
+        before, done = done, int(row[0])
+        if done == before:
             room *= 2
+    if len(found) == 1:
+        return found[0]
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     return np.concatenate([r for r, _ in found]), np.concatenate([s for _, s in found])

@@ -1,14 +1,16 @@
 """Lookups of single keys in the table of a running query, as its last commit published it: key -> slot -> row.
 
-The slots of keys are cached: a key keeps its slot as long as it is in the table.  Rows are cached as Python values: a few
-neighbours are converted at once, and stay valid as long as the fields of their slot do not change.  Each lookup checks both
-by a few comparisons.
+The slots of keys are cached: a key keeps its slot as long as it is in the table, which each lookup checks.  Rows are
+converted (`TableView.transform`) one at a time at first, and many neighbours at once where lookups come often enough to pay
+for that: a range of slots becomes columns, from which a row is read in a few microseconds.  A range made of an earlier
+commit still serves those of its rows whose key and fields have not changed since (`_Range`).
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +18,7 @@ import pyarrow.compute as pc
 
 from ..errors import InternalError
 from ..storage.state.keyed_store import StoreSnapshot
-from ..storage.state.point import Point, point
+from ..storage.state.point import Point, key_kinds, point
 from ..storage.state.store import Snapshot
 from ..storage.values.arrow_calls import equal_to
 from .batch import python_values
@@ -24,17 +26,158 @@ from .dataflow import TableView
 from .query.lifecycle import QueryRun
 from .views import TableSnapshot, whole
 
-_KEYS_MAX = 1 << 18
+_KEYS_MAX: Final = 1 << 18
 """The number of keys whose slots are cached."""
 
-_ROWS_MAX = 1 << 17
-"""The number of cached rows."""
+_RANGE_BITS_MAX: Final = 14
+_RANGE_BITS_MIN: Final = 6
+_RANGE_BYTES: Final = 1 << 22
+"""A range has up to 16,384 slots; fewer, but at least 64, if its rows would take more memory than this."""
 
-_NEIGHBOURS = 64
-"""Rows that are converted together: one costs as much as a few dozen."""
+_RANGES_BYTES_MAX: Final = 1 << 26
+"""The memory of all ranges of a table; the oldest are dropped beyond it."""
+
+_MISSES: Final = 8
+"""Converting so many rows, each on its own, takes as long as converting a range."""
+
+_UNCHANGED: Final = 16
+"""If more lookups than this find their row unchanged for each that does not, rows are converted singly for a while."""
 
 _Place = tuple[int, int]
 """Partition and slot."""
+
+_RANGES_MAX: Final = 1 << 12
+
+_Cell = Callable[[int], Any]
+"""Row number -> value."""
+
+_Same = Callable[[int, Any], bool]
+"""(row number, value) -> whether the row has this value."""
+
+
+class _Range:
+    """Rows of neighbouring slots as columns, made of one snapshot, and what lookups found of them since.
+
+    A row is a pure function of its key and its fields.  So a later snapshot has the same row where it has the same key and
+    the same fields in the slot.
+
+    Attributes:
+        columns: reads a value, one function per column of the table.
+        served: the rows that were read here.
+        unchanged: those of them that were compared with a later snapshot.
+        missed: the rows that had changed, and so were converted on their own.
+    """
+
+    __slots__ = ("_fields", "_keys", "_of", "_rows", "columns", "missed", "nbytes", "served", "unchanged", "useless")
+
+    def __init__(self, useless: bool = False) -> None:
+        self._of: weakref.ref[Any] | None = None
+        self._rows = np.zeros(0, np.int32)
+        self._keys: list[_Cell] = []
+        self._fields: list[_Same] = []
+        self.columns: list[_Cell] = []
+        self.nbytes = 0
+        self.useless = useless
+        self.served = self.unchanged = self.missed = 0
+
+    @staticmethod
+    def of(view: TableView, part: StoreSnapshot, first: int, count: int) -> _Range:
+        """The rows of the live slots from ``first`` to ``first + count - 1``.  It does not keep the snapshot in memory."""
+        slots = part.live_slots(first, first + count)
+        keys, fields, stored = part.columns_at(slots)
+        columns = [whole(column) for column in view.transform(stored)]
+        if len(columns[0]) != len(slots):
+            return _Range(useless=True)  # the view leaves some of them out
+        made = _Range()
+        made._rows = np.full(count, -1, np.int32)
+        made._rows[slots - first] = np.arange(len(slots), dtype=np.int32)
+        made._keys, made.columns = [_cell(c) for c in keys], [_cell(c) for c in columns]
+        made._fields = [_same(field) for field in fields]
+        made.nbytes = sum(int(c.nbytes) for c in (made._rows, *keys, *fields, *columns))
+        made._of = weakref.ref(part.index.live)
+        return made
+
+    def find(self, part: StoreSnapshot, slot: int, offset: int, key: tuple[Any, ...]) -> int:
+        """The number of the row of a live slot, as it is in this snapshot; -1 if it is not here.
+
+        Args:
+            offset: the place of the slot in the range.
+        """
+        if self._of is None or (row := int(self._rows[offset])) < 0:
+            return -1
+        if self._of() is not part.index.live:
+            if part.rows is not None:
+                return -1
+            for cell, value in zip(self._keys, key):
+                if cell(row) != value:
+                    return -1
+            for same, column in zip(self._fields, part.columns):
+                if not same(row, column.at(slot)):
+                    return -1
+            self.unchanged += 1
+        self.served += 1
+        return row
+
+    def is_worth_another(self) -> bool:
+        """Whether the rows of all its slots shall be converted (again): a row was not found."""
+        if self.useless:
+            return False
+        self.missed += 1
+        return self.missed >= _MISSES or (self.served >= _MISSES and self.unchanged <= _UNCHANGED * self.missed)
+
+
+class _Cache:
+    """What lookups in the table of one run remember.  Other threads may replace single entries at any time."""
+
+    def __init__(self, run: QueryRun) -> None:
+        self.run = run
+        self.types = _types(run.snapshot())
+        self.kinds = key_kinds(self.types)
+        self.places: dict[tuple[Any, ...], _Place] = {}
+        self._bits = 0
+        """A range has ``1 << bits`` slots; 0 before that is known."""
+        self._ranges: dict[_Place, _Range] = {}
+        self._seen = self._seen_bytes = 0
+        """Rows that were converted before ``bits`` was known."""
+
+    def row(self, part: StoreSnapshot, place: _Place, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """The row of a live slot, as the view shows it; None if it leaves the row out."""
+        if not self._bits:
+            return self._one(part, place[1], key)
+        number, slot = place
+        which, offset = (number, slot >> self._bits), slot & ((1 << self._bits) - 1)
+        kept = self._ranges.get(which)
+        if kept is None:
+            if len(self._ranges) >= _RANGES_MAX:
+                self._ranges = {}
+            kept = self._ranges[which] = _Range()
+        row = kept.find(part, slot, offset, key)
+        if row < 0 and kept.is_worth_another():
+            kept = self._keep(which, _Range.of(self.run.view, part, slot - offset, 1 << self._bits))
+            row = kept.find(part, slot, offset, key)
+        return self._one(part, slot, key) if row < 0 else tuple([cell(row) for cell in kept.columns])
+
+    def _keep(self, which: _Place, made: _Range) -> _Range:
+        ranges = dict(self._ranges)
+        ranges.pop(which, None)
+        size = made.nbytes + sum(r.nbytes for r in ranges.values())
+        while ranges and size > _RANGES_BYTES_MAX:
+            size -= ranges.pop(next(iter(ranges))).nbytes
+        ranges[which] = made
+        self._ranges = ranges
+        return made
+
+    def _one(self, part: StoreSnapshot, slot: int, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Convert one row on its own."""
+        keys = [pa.array([value], type_) for value, type_ in zip(key, self.types)]
+        columns = self.run.view.transform(part.row(slot, keys))
+        if not self._bits:
+            self._seen += 1
+            self._seen_bytes += sum(int(c.nbytes) for c in columns)
+            if self._seen >= _MISSES:
+                fitting = _RANGE_BYTES // max(1, self._seen_bytes // self._seen)
+                self._bits = min(max(fitting.bit_length() - 1, _RANGE_BITS_MIN), _RANGE_BITS_MAX)
+        return tuple([python_values(column)[0] for column in columns]) if len(columns[0]) else None
 
 
 class PointReader:
@@ -46,15 +189,11 @@ class PointReader:
 
     def __init__(self, run: Callable[[], QueryRun]) -> None:
         self._run = run
-        self._of: QueryRun | None = None
-        self._forget()
-
-    def _forget(self) -> None:
-        self._places: dict[tuple[Any, ...], _Place] = {}
-        self._rows: dict[_Place, tuple[tuple[Any, ...], tuple[Any, ...]]] = {}
+        self._cache: _Cache | None = None
 
     def values(self, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """The row's values in the order of `TableView.schema`, as Python values; None if the table has no such row.
+        """The row's values in the order of `TableView.schema`, as Python values of the caller's own; None if the table has
+        no such row.
 
         Args:
             key: a value per key column of the store; for windowed tables also the window's bounds, as the store has them.
@@ -75,62 +214,22 @@ class PointReader:
         return None
 
     def _values(self, run: QueryRun, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if run is not self._of:  # the query was replaced
-            self._of = run
-            self._forget()
+        cache = self._cache
+        if cache is None or cache.run is not run:  # the query was replaced
+            cache = self._cache = _Cache(run)
         parts = [_of_store(part) for part in run.snapshot()]
-        sought = point(_types(parts), key)
+        sought = point(cache.kinds, key)
         if sought is None:
             return self._by_columns(run.view, parts, key)
-        place = self._places.get(key)
+        place = cache.places.get(key)
         if place is None or not parts[place[0]].holds(place[1], sought):
-            place = self._find(parts, key, sought)
+            place = _find(parts, sought)
             if place is None:
                 return None
-        part = parts[place[0]]
-        kept = self._rows.get(place)
-        fingerprint = part.fingerprint(place[1])
-        if kept is not None and kept[0] == fingerprint:
-            return kept[1]
-        if kept is None and fingerprint is not None:
-            self._keep_neighbours(run.view, part, place)
-            kept = self._rows.get(place)
-            if kept is not None and kept[0] == fingerprint:
-                return kept[1]
-        keys = [pa.array([value], type_) for value, type_ in zip(key, part.index.keys.types)]
-        columns = run.view.transform(part.row(place[1], keys))
-        if not len(columns[0]):
-            return None
-        row = tuple([python_values(column)[0] for column in columns])
-        if fingerprint is not None:
-            self._rows[place] = fingerprint, row
-        return row
-
-    def _find(self, parts: Sequence[Any], key: tuple[Any, ...], sought: Point) -> _Place | None:
-        for number, part in enumerate(parts):
-            slot = part.find_one(sought)
-            if slot >= 0:
-                if len(self._places) >= _KEYS_MAX:
-                    self._places = {}
-                place = self._places[key] = (number, slot)
-                return place
-        return None
-
-    def _keep_neighbours(self, view: TableView, part: StoreSnapshot, place: _Place) -> None:
-        """Convert and cache the rows around a slot."""
-        first = place[1] - place[1] % _NEIGHBOURS
-        slots = part.live_slots(first, first + _NEIGHBOURS)
-        stored = _stored(part.at(slots))
-        columns = view.transform(stored)
-        if len(columns[0]) != len(slots):
-            return  # the view leaves some of them out
-        if len(self._rows) >= _ROWS_MAX:
-            self._rows = {}
-        keys = zip(*(column.to_pylist() for column, _ in zip(stored.values(), part.index.keys.types)), strict=True)
-        rows = zip(*(python_values(column) for column in columns), strict=True)
-        for slot, fields, row, key in zip(slots.tolist(), part.fingerprints(slots), rows, keys, strict=True):
-            self._rows[place[0], slot] = fields, row
-            self._places[key] = place[0], slot
+            if len(cache.places) >= _KEYS_MAX:
+                cache.places = {}
+            cache.places[key] = place
+        return cache.row(parts[place[0]], place, key)
 
     def _by_columns(self, view: TableView, parts: Sequence[Any], key: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """A lookup for keys of other types than numbers and texts."""
@@ -177,6 +276,36 @@ def _rows_beginning_with(table: pa.Table, key: tuple[Any, ...]) -> pa.Table:
             return table.slice(0, 0)
         keep &= np.asarray(pc.fill_null(same, False).to_numpy(zero_copy_only=False), np.bool_)
     return table.filter(pa.array(keep))
+
+
+def _find(parts: Sequence[StoreSnapshot], sought: Point) -> _Place | None:
+    for number, part in enumerate(parts):
+        slot = part.find_one(sought)
+        if slot >= 0:
+            return number, slot
+    return None
+
+
+def _cell(column: Any) -> _Cell:
+    """The values of a column, which is an array of NumPy's (of a field) or Arrow's; see `python_values`."""
+    if isinstance(column, pa.Array):
+        plain = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+        if not plain or column.null_count:
+            return lambda row: python_values(column.slice(row, 1))[0]
+        column = column.to_numpy()
+    item: _Cell = column.item
+    return item
+
+
+def _same(field: Any) -> _Same:
+    """Compares a field's values, an array of NumPy's or Arrow's, with others of the same field."""
+    if isinstance(field, pa.Array):
+        return lambda row, value: bool(field[row].as_py() == value)
+    if field.dtype.hasobject:
+        return lambda row, value: field[row] is value  # objects in a state are replaced, and never changed in place
+    if field.dtype.kind == "f":  # NaN is NaN, and zeros have signs
+        return lambda row, value: bool(field[row].tobytes() == value.tobytes())
+    return lambda row, value: bool(field[row] == value)
 
 
 def _stored(table: pa.Table) -> dict[str, Any]:

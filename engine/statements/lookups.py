@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -46,8 +45,6 @@ class KeyLookup:
         view = self._engine.planned[query_id].dataflow.view
         assert view is not None
         self.columns: tuple[str, ...] = tuple(view.schema.names[:-1])
-        self._nested = any(pa.types.is_nested(t) for t in view.schema.types)
-        """There are values that could be changed in place, and are remembered."""
         self._catalog = catalog
 
     def get(self, *key: Any, window_start: int | None = None) -> dict[str, Any] | None:
@@ -74,9 +71,7 @@ class KeyLookup:
         else:
             sought = key
         row = self._reader.values(sought)
-        if row is None:
-            return None
-        return dict(zip(self.columns, copy.deepcopy(row) if self._nested else row))
+        return None if row is None else dict(zip(self.columns, row))
 
     def rows(self, *key: Any) -> list[dict[str, Any]]:
         """The rows of a key: of a windowed table one per window, in order of window start; else one at most.

@@ -606,21 +606,24 @@ class StoreSnapshot:
         _, slots = kernels.candidates(self.index.table, self.index.slot_count, key.batch())
         return next((slot for slot in slots.tolist() if self.holds(slot, key)), -1)
 
-    def fingerprint(self, slot: int) -> tuple[Any, ...] | None:
-        """The fields of a slot: while they are the same, its row is the same.  None if there are row columns, which have no
-        fingerprint.
-        """
-        return tuple([column.at(slot) for column in self.columns]) if self.rows is None else None
-
-    def fingerprints(self, slots: Int64s) -> list[tuple[Any, ...]]:
-        """The fingerprints of several slots, for stores without row columns."""
-        return list(zip(*(column.take(slots).tolist() for column in self.columns), strict=True))
-
     def live_slots(self, first: int, after: int) -> Int64s:
         """The slots from ``first`` to ``after - 1`` that hold a key."""
         slots = np.arange(first, min(after, self.index.slot_count), dtype=np.int64)
         live: Int64s = slots[self.index.live.take(slots)]
         return live
+
+    def columns_at(self, slots: Int64s) -> tuple[list[Any], list[Any], dict[str, Any]]:
+        """The rows of live slots.
+
+        Returns:
+            the key columns, Arrow arrays; the fields as the store keeps them, arrays of NumPy's or Arrow's; and all columns,
+            Arrow arrays by name in the order of the schema.
+        """
+        keys = self.index.keys.read(slots)
+        fields = [column.take(slots) for column in self.columns]
+        rows = [] if self.rows is None else self.rows.read(slots)
+        arrow = [to_arrow(values, field.arrow) for values, field in zip(fields, self.fields)]
+        return keys, fields, dict(zip(self.schema.names, (*keys, *arrow, *rows), strict=True))
 
     def row(self, slot: int, keys: Sequence[Any]) -> dict[str, Any]:
         """The row of a live slot: Arrow arrays of one value, by name in the order of the schema.

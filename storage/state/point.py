@@ -32,21 +32,32 @@ class Point:
         return kernels.KeyBatch(1, words, texts, None)
 
 
-def point(types: Sequence[Any], values: Sequence[Any]) -> Point | None:
-    """The key with these Python values.
+def key_kinds(types: Sequence[Any]) -> tuple[type | None, ...]:
+    """For `point`: the Python type of the values of each key column; None if it takes other types than numbers and texts."""
+    kinds: list[type | None] = []
+    for type_ in types:
+        if pa.types.is_integer(type_):
+            kinds.append(int)
+        else:
+            kinds.append(str if pa.types.is_string(type_) else bytes if pa.types.is_binary(type_) else None)
+    return tuple(kinds)
 
-    None if a type is neither an integer nor a text, a value does not have its type, or a text is not ASCII.
+
+def point(kinds: Sequence[type | None], values: Sequence[Any]) -> Point | None:
+    """The key with these Python values, for columns of the given kinds (see `key_kinds`).
+
+    None if a value does not have its type, an integer has more than 64 bits, or a text is not ASCII.
     """
     words: list[int] = []
     texts: list[bytes] = []
     bits: list[int] = []
-    for number, (type_, value) in enumerate(zip(types, values, strict=True)):
-        if pa.types.is_integer(type_) and type(value) is int and -(1 << 63) <= value < 1 << 63:
+    for number, (kind, value) in enumerate(zip(kinds, values, strict=True)):
+        if kind is int and type(value) is int and -(1 << 63) <= value < 1 << 63:
             words.append(value & _WORD)
-        elif pa.types.is_string(type_) and isinstance(value, str) and value.isascii():
+        elif kind is str and isinstance(value, str) and value.isascii():
             texts.append(value.encode())
             bits.append(number)
-        elif pa.types.is_binary(type_) and isinstance(value, bytes):
+        elif kind is bytes and isinstance(value, bytes):
             texts.append(value)
             bits.append(number)
         else:
