@@ -131,7 +131,7 @@ class DecodedTopics:
         wanted, stored = source.value_schema, source.stored_schema or source.value_schema
         kinds = wanted if source.value_serde is None else stored
         key = (source.topic, partition, source.shared_key, source.key_schema, kinds, source.window, late)
-        enough = min(end - offset, rows_max // _REMAINDER)
+        enough = min(end - offset, rows_max // _REMAINDER)  # see `is_spent`
         with self._lock:
             asked = set(wanted.names)
             for kept in reversed(self._chunks.get(key, ())):
@@ -165,6 +165,11 @@ class DecodedTopics:
             kept = _Kept(offset, records.next_offset, chunk, chunk.size_bytes, tuple(names), set())
             self._keep(key, kept)
             return kept.for_source(source), 0
+
+    @staticmethod
+    def is_spent(chunk: DecodedRecords, row: int, rows_max: int) -> bool:
+        """Whether `fetch` reads again rather than give the rest of a chunk, from a row on, where many records follow."""
+        return len(chunk) - row < rows_max // _REMAINDER
 
     def _frames(self, source: Source, partition: int, offset: int, rows_max: int) -> list[FetchedRecords]:
         """The frames of records in the log; none if they cannot be used directly, or are many small pieces."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor, Future, wait
 from contextvars import copy_context
 from typing import Final
 
@@ -34,7 +34,7 @@ class Inputs:
         decoded: decodes topics, shared with other queries.
         rows_max: of a step.
         mine: the partitions of topics that this process has; None: all.
-        pool: reads several partitions side by side; None reads one after the other.
+        pool: reads several partitions side by side, and ahead of the step in hand; None reads one after the other.
     """
 
     def __init__(
@@ -52,6 +52,10 @@ class Inputs:
         self._rows_max = rows_max
         self._pool = pool
         self._dense = log.capabilities.dense_offsets
+        self._ends: Mapping[TopicPartition, int] = {}
+        """The ends of all places at the last `take`."""
+        self._ahead: list[Future[object]] = []
+        """What `read_ahead` has begun."""
         late = late_columns(dataflow)
         self._late = {n: late_names(s, late[n]) for n, s in enumerate(dataflow.nodes) if isinstance(s, Source)}
         self._entries = [
@@ -164,7 +168,9 @@ class Inputs:
         """
         rows_max = self._rows_max
         rows = min(rows, rows_max)
+        self.settle()
         _, ends = self._log.end_offsets(self.places)
+        self._ends = ends
         found: list[InputSlice] = []
         queues: list[Queue] = []
         held = self._tasks_to_wait_for(ends) if patient else set()
@@ -201,15 +207,37 @@ class Inputs:
     def _fetch(self, wanted: Sequence[tuple[Input, int]]) -> list[tuple[DecodedRecords, int]]:
         """What each input has next, and the row in it where it reads on; side by side, where much waits."""
 
-        def fetch(entry: Input, end: int) -> tuple[DecodedRecords, int]:
-            late = self._late[entry.node]
-            return self._decoded.fetch(entry.source, entry.partition, entry.offset, end, self._rows_max, late)
-
+        each = [(entry, entry.offset, end) for entry, end in wanted]
         if self._pool is None or len(wanted) < 2 or sum(end - entry.offset for entry, end in wanted) < PARALLEL_ROWS_MIN:
-            return [fetch(entry, end) for entry, end in wanted]
-        running = [self._pool.submit(copy_context().run, fetch, entry, end) for entry, end in wanted]
+            return [self._fetch_one(*one) for one in each]
+        running = [self._pool.submit(copy_context().run, self._fetch_one, *one) for one in each]
         wait(running)  # all of them, also where one fails
         return [future.result() for future in running]
+
+    def _fetch_one(self, entry: Input, offset: int, end: int) -> tuple[DecodedRecords, int]:
+        late = self._late[entry.node]
+        return self._decoded.fetch(entry.source, entry.partition, offset, end, self._rows_max, late)
+
+    def read_ahead(self, taken: Sequence[InputSlice]) -> None:
+        """Begin to fetch what comes after these slices, if much waits there, so that the next `take` finds it decoded.
+
+        Nothing is lost if the next step takes other records, or if this fails: then `take` reads, and raises, itself.
+        """
+        if self._pool is None or not self._log.capabilities.stable_records:
+            return
+        for item in taken:
+            entry, end = item.input, self._ends.get((item.input.source.topic, item.input.partition), 0)
+            if end - item.next_offset < PARALLEL_ROWS_MIN or item.chunk is None:
+                continue
+            if not self._decoded.is_spent(item.chunk, item.stop, self._rows_max):
+                continue  # the next step goes on in this chunk
+            job = self._pool.submit(copy_context().run, self._fetch_one, entry, item.next_offset, end)
+            self._ahead.append(job)
+
+    def settle(self) -> None:
+        """Wait for what `read_ahead` has begun; what has not begun yet never will."""
+        ahead, self._ahead = self._ahead, []
+        wait([job for job in ahead if not job.cancel()])
 
     def reset(self, outside: OffsetOutOfRangeError, *, overtaken: bool = False) -> list[Input]:
         """Move inputs whose next records are gone to where ``auto.offset.reset`` of their source says: the start or the end.

@@ -109,6 +109,7 @@ class QueryRun:
         if inherit is not None:
             inherit._steps.come_to_rest()
             inherit._steps.restore(inherit.error)
+            inherit.parts.inputs.settle()
             self.parts.adopt(inherit.parts)
             return
         try:
@@ -182,6 +183,7 @@ class QueryRun:
         with self._steps.at_rest():
             self.state = "TERMINATED"
             self._steps.settle(failed=True)
+            self.parts.inputs.settle()
             self.parts.keeper.abandon()
 
     def terminate(self) -> None:
@@ -189,6 +191,7 @@ class QueryRun:
         self._leave()
         with self._steps.at_rest():
             self.state = "TERMINATED"
+            self.parts.inputs.settle()
             if not self.parts.ledger.kept:
                 return
             self._steps.settle(failed=True)

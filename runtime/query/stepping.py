@@ -124,6 +124,7 @@ class Steps:
             began_s = time.monotonic()
             if not slices:
                 return self.settle()
+            parts.inputs.read_ahead(slices)
             self._marks = self._mark()
             computed = self._compute(slices, began_s + OVERRUN_S if bounded else None)
             if computed is None:
