@@ -97,8 +97,13 @@ def _divide_by_constant(e: n.Arithmetic, x: Any, divisor: int) -> Any:
     dtype = np.int32 if e.type == t.INTEGER else np.int64
     a = to_numpy(x, dtype)
     with np.errstate(all="ignore"):
-        remainder = np.fmod(a, dtype(divisor))
-        result = remainder if e.operator == "%" else (a - remainder) // dtype(divisor)
+        if divisor > 0 and len(a) and a.min() >= 0:  # rounding down is cutting off, and NumPy does it without dividing
+            result = a // dtype(divisor)
+            if e.operator == "%":
+                np.subtract(a, result * dtype(divisor), out=result)
+        else:
+            remainder = np.fmod(a, dtype(divisor))
+            result = remainder if e.operator == "%" else (a - remainder) // dtype(divisor)
     return from_numpy(result.astype(dtype, copy=False), null_mask(x) if x.null_count else None, t.to_arrow(e.type))
 
 

@@ -1,20 +1,31 @@
 // Several ascending runs as one order.
 #include "common.h"
 
+static inline i64 min_of(i64 a, i64 b) { return a < b ? a : b; }
+static inline i64 max_of(i64 a, i64 b) { return a < b ? b : a; }
+
+// Two runs are merged from both ends at once: the smallest and the largest of what is left of both, so often that neither run can be
+// used up, in one loop without a branch that nobody can foretell.  Either end waits for its own last step only, so the processor
+// works on both.  What is left in the middle of runs of different lengths is merged from the front.
+
 // Merges ascending runs: `keys` of run r are bounds[r] .. bounds[r + 1] - 1, `heads` has room for one number per run.  `order` gets
 // the places of all keys in ascending order, of equal ones those of the earlier run first.
 KERNEL void merge_runs(const i64 *keys, const i64 *bounds, i64 runs, i64 *heads, i64 *order) {
     const i64 total = bounds[runs];
     if (runs == 2) {
-        i64 a = bounds[0], b = bounds[1], k = 0;
-        while (a < bounds[1] && b < bounds[2]) {
-            bool second = keys[b] < keys[a];
+        i64 a = bounds[0], b = bounds[1], k = 0, ae = bounds[1], be = bounds[2], ke = total;
+        for (i64 n = min_of(ae - a, be - b); n > 0; n--) {
+            const bool second = keys[b] < keys[a], first = keys[be - 1] < keys[ae - 1];
             order[k++] = second ? b : a;
             b += second;
             a += !second;
+            be -= !first;
+            ae -= first;
+            order[--ke] = first ? ae : be;
         }
-        while (a < bounds[1]) order[k++] = a++;
-        while (b < bounds[2]) order[k++] = b++;
+        while (a < ae && b < be) order[k++] = keys[b] < keys[a] ? b++ : a++;
+        while (a < ae) order[k++] = a++;
+        while (b < be) order[k++] = b++;
         return;
     }
     for (i64 r = 0; r < runs; r++) heads[r] = bounds[r];
@@ -42,21 +53,23 @@ KERNEL void merge_runs(const i64 *keys, const i64 *bounds, i64 runs, i64 *heads,
 KERNEL void merge_beside(const i64 *const *keys, const i64 *const *beside, const i64 *lengths, i64 runs, i64 *heads, i64 *sorted,
                          i64 *moved) {
     if (runs == 2) {
-        i64 a = 0, b = 0, k = 0;
-        while (a < lengths[0] && b < lengths[1]) {
-            const bool second = keys[1][b] < keys[0][a];
-            sorted[k] = second ? keys[1][b] : keys[0][a];
-            moved[k++] = second ? beside[1][b] : beside[0][a];
+        const i64 *ka = keys[0], *kb = keys[1], *ma = beside[0], *mb = beside[1];
+        i64 a = 0, b = 0, k = 0, ae = lengths[0], be = lengths[1], ke = ae + be;
+        for (i64 n = min_of(ae, be); n > 0; n--) {
+            const bool second = kb[b] < ka[a], first = kb[be - 1] < ka[ae - 1];
+            sorted[k] = second ? kb[b] : ka[a];
+            moved[k++] = second ? mb[b] : ma[a];
             b += second;
             a += !second;
+            be -= !first;
+            ae -= first;
+            sorted[--ke] = first ? ka[ae] : kb[be];
+            moved[ke] = first ? ma[ae] : mb[be];
         }
-        for (; a < lengths[0]; a++) {
-            sorted[k] = keys[0][a];
-            moved[k++] = beside[0][a];
-        }
-        for (; b < lengths[1]; b++) {
-            sorted[k] = keys[1][b];
-            moved[k++] = beside[1][b];
+        while (a < ae || b < be) {
+            const bool second = a == ae || (b < be && kb[b] < ka[a]);
+            sorted[k] = second ? kb[b] : ka[a];
+            moved[k++] = second ? mb[b++] : ma[a++];
         }
         return;
     }
@@ -83,6 +96,29 @@ KERNEL void merge_beside(const i64 *const *keys, const i64 *const *beside, const
     }
 }
 
+// The records of a queue: ascending by key, of equal keys by tie.
+struct Records {
+    const i64 *keys, *ties;
+    i64 length;
+};
+
+// Whether record j of the later queue comes before record i of the earlier one.
+static inline bool comes_before(const Records &later, i64 j, const Records &earlier, i64 i) {
+    return (later.keys[j] < earlier.keys[i]) | ((later.keys[j] == earlier.keys[i]) & (later.ties[j] < earlier.ties[i]));
+}
+
+// How many of the first `total` records of two queues are of the first queue, in the order of `merge_queues`.
+static i64 share_of_first(const Records &a, const Records &b, i64 total) {
+    i64 low = max_of(0, total - b.length), high = min_of(total, a.length);
+    while (low < high) {
+        const i64 some = low + (high - low) / 2;
+        // With so few of the first one, the last one of the second must not come after the next of the first.
+        if (comes_before(b, total - some - 1, a, some)) high = some;
+        else low = some + 1;
+    }
+    return low;
+}
+
 // The order in which the heads of queues are taken: by key, then tie, then queue; both ascend within a queue.  `truncated[q]`: there
 // are more records behind those of queue q, so nothing is taken after its last one.  At most `limit` records are taken.  positions[q]
 // gets the ranks of the records that are taken, `heads` how many of each queue are.  Returns how many are in all.
@@ -93,21 +129,47 @@ KERNEL i64 merge_queues(const i64 *const *keys, const i64 *const *ties, const i6
         if (truncated[q] && lengths[q] == 0) limit = 0;
     }
     i64 taken = 0;
-    if (queues == 2) {  // mostly, and without a branch that nobody can foretell
-        i64 a = 0, b = 0;
-        while (taken < limit && a < lengths[0] && b < lengths[1]) {
-            const bool second = keys[1][b] < keys[0][a] || (keys[1][b] == keys[0][a] && ties[1][b] < ties[0][a]);
-            positions[0][a] = positions[1][b] = taken++;  // the one that is not taken is written again
-            a += !second;
-            b += second;
+    if (queues == 2) {  // mostly
+        const Records first{keys[0], ties[0], lengths[0]}, second{keys[1], ties[1], lengths[1]};
+        const i64 all = first.length + second.length;
+        i64 total = min_of(limit, all);
+        // What stands after the last record of a queue: the rank of that is found by how many of the other one go before it.
+        if (truncated[0] && total > 0) {
+            i64 before = 0, after = second.length;
+            while (before < after) {
+                const i64 some = before + (after - before) / 2;
+                if (comes_before(second, some, first, first.length - 1)) before = some + 1;
+                else after = some;
+            }
+            total = min_of(total, first.length + before);
         }
-        if (!(a == lengths[0] && truncated[0]) && !(b == lengths[1] && truncated[1])) {
-            while (taken < limit && a < lengths[0]) positions[0][a++] = taken++;
-            while (taken < limit && b < lengths[1]) positions[1][b++] = taken++;
+        if (truncated[1] && total > 0) {
+            i64 before = 0, after = first.length;
+            while (before < after) {
+                const i64 some = before + (after - before) / 2;
+                if (!comes_before(second, second.length - 1, first, some)) before = some + 1;
+                else after = some;
+            }
+            total = min_of(total, second.length + before);
         }
-        heads[0] = a;
-        heads[1] = b;
-        return taken;
+        i64 a = 0, b = 0, ae = share_of_first(first, second, total), be = total - ae, last = total;
+        heads[0] = ae;
+        heads[1] = be;
+        i64 *pa = positions[0], *pb = positions[1];
+        for (i64 n = min_of(ae, be); n > 0; n--) {
+            const bool from_second = comes_before(second, b, first, a), to_first = comes_before(second, be - 1, first, ae - 1);
+            *(from_second ? pb + b : pa + a) = taken++;
+            b += from_second;
+            a += !from_second;
+            be -= !to_first;
+            ae -= to_first;
+            *(to_first ? pa + ae : pb + be) = --last;
+        }
+        while (a < ae || b < be) {
+            if (a == ae || (b < be && comes_before(second, b, first, a))) pb[b++] = taken++;
+            else pa[a++] = taken++;
+        }
+        return total;
     }
     while (taken < limit) {
         i64 best = -1, next = -1;

@@ -54,7 +54,7 @@ class Inputs:
         self._dense = log.capabilities.dense_offsets
         self._ends: Mapping[TopicPartition, int] = {}
         """The ends of all places at the last `take`."""
-        self._ahead: list[Future[object]] = []
+        self._ahead: list[Future[tuple[DecodedRecords, int]]] = []
         """What `read_ahead` has begun."""
         late = late_columns(dataflow)
         self._late = {n: late_names(s, late[n]) for n, s in enumerate(dataflow.nodes) if isinstance(s, Source)}
@@ -207,12 +207,14 @@ class Inputs:
     def _fetch(self, wanted: Sequence[tuple[Input, int]]) -> list[tuple[DecodedRecords, int]]:
         """What each input has next, and the row in it where it reads on; side by side, where much waits."""
 
-        each = [(entry, entry.offset, end) for entry, end in wanted]
         if self._pool is None or len(wanted) < 2 or sum(end - entry.offset for entry, end in wanted) < PARALLEL_ROWS_MIN:
-            return [self._fetch_one(*one) for one in each]
-        running = [self._pool.submit(copy_context().run, self._fetch_one, *one) for one in each]
+            return [self._fetch_one(entry, entry.offset, end) for entry, end in wanted]
+        running = [self._begin_to_fetch(self._pool, entry, entry.offset, end) for entry, end in wanted]
         wait(running)  # all of them, also where one fails
         return [future.result() for future in running]
+
+    def _begin_to_fetch(self, pool: Executor, entry: Input, offset: int, end: int) -> Future[tuple[DecodedRecords, int]]:
+        return pool.submit(copy_context().run, self._fetch_one, entry, offset, end)
 
     def _fetch_one(self, entry: Input, offset: int, end: int) -> tuple[DecodedRecords, int]:
         late = self._late[entry.node]
@@ -231,8 +233,7 @@ class Inputs:
                 continue
             if not self._decoded.is_spent(item.chunk, item.stop, self._rows_max):
                 continue  # the next step goes on in this chunk
-            job = self._pool.submit(copy_context().run, self._fetch_one, entry, item.next_offset, end)
-            self._ahead.append(job)
+            self._ahead.append(self._begin_to_fetch(self._pool, entry, item.next_offset, end))
 
     def settle(self) -> None:
         """Wait for what `read_ahead` has begun; what has not begun yet never will."""

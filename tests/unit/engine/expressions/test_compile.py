@@ -11,9 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.engine import types as t
+from penstock.engine.expressions import nodes as n
+from penstock.engine.expressions.compile import compile_expression
 from penstock.engine.expressions.like import like_matcher, like_regex
+from penstock.errors import Span
 
 D = Decimal
+SPAN = Span(0, 0)
 INT_MIN = -(2**31)
 LONG_MIN = -(2**63)
 
@@ -327,3 +332,26 @@ def test_like_by_column_and_by_row(text: str, pattern: str) -> None:
     assert like_matcher(pattern, None)(text) == expected
     found = pc.match_substring_regex(pa.array([text]), pattern=f"\\A(?:{like_regex(pattern, None)})\\z")
     assert found.to_pylist() == [expected]
+
+
+@pytest.mark.parametrize("values", [[0, 1, 6, 7, 8, 2**63 - 1, None], [-(2**63), -8, -7, -1, 0, 5, None], [None], []])
+@pytest.mark.parametrize("divisor", [1, 7, 123, -7, -1, 2**62, -(2**63) + 1])
+def test_a_constant_divisor_divides_as_a_column_does(values: list[int | None], divisor: int) -> None:
+    """The quotient is cut off towards zero, and the remainder has the sign of the dividend, whatever the way there."""
+    schema = pa.schema([("V", pa.int64()), ("D", pa.int64())])
+    columns = [pa.array(values, pa.int64()), pa.array([divisor] * len(values), pa.int64())]
+    value, column = (n.ColumnRef(type=t.BIGINT, span=SPAN, name=name) for name in ("V", "D"))
+    constant = n.Literal(type=t.BIGINT, span=SPAN, value=divisor)
+    operators: tuple[n.ArithmeticOperator, ...] = ("%", "/")
+    for operator in operators:
+        found, wanted = (
+            compile_expression(n.Arithmetic(type=t.BIGINT, span=SPAN, operator=operator, left=value, right=right), schema)(
+                columns, len(values)
+            ).values
+            for right in (constant, column)
+        )
+        assert found.to_pylist() == wanted.to_pylist()
+        for v, result in zip(values, found.to_pylist()):
+            if v is not None and abs(v) < 2**63:
+                cut = abs(v) // abs(divisor) * (1 if (v < 0) == (divisor < 0) else -1)
+                assert result == (cut if operator == "/" else v - cut * divisor)
