@@ -23,6 +23,7 @@ from ..storage.log.protocol import Commit, Log, TopicConfig, TopicPartition
 from .clients.coordinator import is_client_group
 from .dataflow import Dataflow
 from .lookups import PointReader
+from .memory import keep_freed_memory
 from .metrics import RecoveryMeter, RecoveryProgress
 from .processing_log import TOPIC, VALUE_TYPE
 from .push_queries import PushQueries
@@ -112,6 +113,8 @@ class QueryHost:
         self.log = log
         if TOPIC not in log.topics():
             log.create_topic(TOPIC, TopicConfig(1, VALUE_TYPE))
+        if threads:
+            keep_freed_memory()
         self._pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="penstock-task") if threads > 1 else None
         self._checkpointer = ThreadPoolExecutor(1, thread_name_prefix="penstock-checkpoint") if threads else None
         self._committer = ThreadPoolExecutor(_COMMITS_MAX, thread_name_prefix="penstock-commit") if threads else None

@@ -44,7 +44,7 @@ ORDER = {
         "formats log state verify backup repair"
     ),
     "runtime": (
-        "clock timeouts user_code user_clock batch clients metrics kernel state_values windows ordering segmented "
+        "memory clock timeouts user_code user_clock batch clients metrics kernel state_values windows ordering segmented "
         "exact_sums operators "
         "dataflow processing_log source sink wakes topic_tail subscriptions query resuming scheduler push_queries "
         "views lookups host"
