@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import InternalError
+from ..storage.state.columns import FrozenColumn
 from ..storage.state.keyed_store import StoreSnapshot
 from ..storage.state.point import Point, key_kinds, point
 from ..storage.state.store import Snapshot
@@ -42,6 +43,9 @@ _MISSES: Final = 8
 
 _UNCHANGED: Final = 16
 """If more lookups than this find their row unchanged for each that does not, rows are converted singly for a while."""
+
+_Values = tuple[Any, ...]
+"""A key, or a row."""
 
 _Place = tuple[int, int]
 """Partition and slot."""
@@ -71,7 +75,7 @@ class _Range:
     __slots__ = ("_fields", "_keys", "_of", "_rows", "columns", "missed", "nbytes", "served", "unchanged", "useless")
 
     def __init__(self, useless: bool = False) -> None:
-        self._of: weakref.ref[Any] | None = None
+        self._of: weakref.ref[FrozenColumn] | None = None
         self._rows = np.zeros(0, np.int32)
         self._keys: list[_Cell] = []
         self._fields: list[_Same] = []
@@ -97,7 +101,7 @@ class _Range:
         made._of = weakref.ref(part.index.live)
         return made
 
-    def find(self, part: StoreSnapshot, slot: int, offset: int, key: tuple[Any, ...]) -> int:
+    def find(self, part: StoreSnapshot, slot: int, offset: int, key: _Values) -> int:
         """The number of the row of a live slot, as it is in this snapshot; -1 if it is not here.
 
         Args:
@@ -133,14 +137,14 @@ class _Cache:
         self.run = run
         self.types = _types(run.snapshot())
         self.kinds = key_kinds(self.types)
-        self.places: dict[tuple[Any, ...], _Place] = {}
+        self.places: dict[_Values, _Place] = {}
         self._bits = 0
         """A range has ``1 << bits`` slots; 0 before that is known."""
         self._ranges: dict[_Place, _Range] = {}
         self._seen = self._seen_bytes = 0
         """Rows that were converted before ``bits`` was known."""
 
-    def row(self, part: StoreSnapshot, place: _Place, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def row(self, part: StoreSnapshot, place: _Place, key: _Values) -> _Values | None:
         """The row of a live slot, as the view shows it; None if it leaves the row out."""
         if not self._bits:
             return self._one(part, place[1], key)
@@ -167,7 +171,7 @@ class _Cache:
         self._ranges = ranges
         return made
 
-    def _one(self, part: StoreSnapshot, slot: int, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def _one(self, part: StoreSnapshot, slot: int, key: _Values) -> _Values | None:
         """Convert one row on its own."""
         keys = [pa.array([value], type_) for value, type_ in zip(key, self.types)]
         columns = self.run.view.transform(part.row(slot, keys))
@@ -191,7 +195,7 @@ class PointReader:
         self._run = run
         self._cache: _Cache | None = None
 
-    def values(self, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def values(self, key: _Values) -> _Values | None:
         """The row's values in the order of `TableView.schema`, as Python values of the caller's own; None if the table has
         no such row.
 
@@ -205,7 +209,7 @@ class PointReader:
         found = self._values(run, key)
         return self._elsewhere(run, key) if found is None and run.shares is not None else found
 
-    def _elsewhere(self, run: QueryRun, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def _elsewhere(self, run: QueryRun, key: _Values) -> _Values | None:
         parts, others = run.shared_snapshot()
         keys = None if others is None else _arrays(_types([_of_store(part) for part in parts]), key)
         for table in others(keys) if others is not None and keys is not None else ():
@@ -213,7 +217,7 @@ class PointReader:
                 return tuple([python_values(whole(column))[0] for column in table.columns])
         return None
 
-    def _values(self, run: QueryRun, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def _values(self, run: QueryRun, key: _Values) -> _Values | None:
         cache = self._cache
         if cache is None or cache.run is not run:  # the query was replaced
             cache = self._cache = _Cache(run)
@@ -231,7 +235,7 @@ class PointReader:
             cache.places[key] = place
         return cache.row(parts[place[0]], place, key)
 
-    def _by_columns(self, view: TableView, parts: Sequence[Any], key: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def _by_columns(self, view: TableView, parts: Sequence[Any], key: _Values) -> _Values | None:
         """A lookup for keys of other types than numbers and texts."""
         keys = _arrays(_types(parts), key)
         if keys is None:
@@ -247,7 +251,7 @@ class PointReader:
         """The number of key columns of the store: those of the table, and for windowed tables the bounds."""
         return len(_types(self._run().snapshot()))
 
-    def rows(self, key: tuple[Any, ...]) -> pa.Table:
+    def rows(self, key: _Values) -> pa.Table:
         """All rows whose key begins with these values (of the store's key columns), in no order."""
         run = self._run()
         parts, others = run.shared_snapshot()
@@ -257,7 +261,7 @@ class PointReader:
         return pa.concat_tables([own, *(_rows_beginning_with(table.cast(own.schema), key) for table in others(None))])
 
 
-def _arrays(types: Sequence[Any], key: tuple[Any, ...]) -> list[Any] | None:
+def _arrays(types: Sequence[Any], key: _Values) -> list[Any] | None:
     """A key as columns of one row; None if the values do not fit the columns' types, so that no row has this key."""
     try:
         keys = [pa.array([value], type_) for type_, value in zip(types, key, strict=True)]
@@ -266,7 +270,7 @@ def _arrays(types: Sequence[Any], key: tuple[Any, ...]) -> list[Any] | None:
     return keys if all(_is_same(array, value) for array, value in zip(keys, key)) else None
 
 
-def _rows_beginning_with(table: pa.Table, key: tuple[Any, ...]) -> pa.Table:
+def _rows_beginning_with(table: pa.Table, key: _Values) -> pa.Table:
     """The rows with these first values in a table of the shape of a `TableView`, whose first columns are the key."""
     keep = np.ones(table.num_rows, np.bool_)
     for column, value in zip(table.columns, key):
@@ -329,7 +333,7 @@ def _is_same(array: Any, value: Any) -> bool:
     return pa.types.is_nested(array.type) or bool(taken == value) or (value != value and taken != taken)
 
 
-def _beginning_with(part: StoreSnapshot, key: tuple[Any, ...]) -> pa.Table:
+def _beginning_with(part: StoreSnapshot, key: _Values) -> pa.Table:
     slots = part.index.slots()
     same = np.ones(len(slots), np.bool_)
     for column, type_, value in zip(part.index.keys.read(slots), part.index.keys.types, key):
