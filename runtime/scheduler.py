@@ -2,7 +2,8 @@
 
 The core is deterministic: `Scheduler.drain` steps the queries one after the other in order of creation, each to the end of
 its input, on the calling thread.  With threads, workers do the same whenever a commit brings something new; a query is
-stepped by one thread at a time.
+stepped by one thread at a time.  Queries with brief steps are left to one worker: in such steps Python's global lock
+is let go of and taken back all the time, so that two workers would mostly wait for each other.
 
 Workers look only at queries that may have something to do: those that read a partition which has grown, those added or
 resumed, and those that a step has not brought to the end of their input.  So idle queries cost nothing, however many there
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextvars import copy_context
 
@@ -26,6 +28,10 @@ from .query.lifecycle import QueryRun
 _LOGGER = logging.getLogger("penstock.scheduler")
 _IDLE_WAIT_S = 0.5
 """The longest sleep of an idle worker before it checks whether it must stop, in seconds."""
+_BRIEF_S = 0.01
+"""A step that takes less is brief: what it costs is mostly calls, not rows; in seconds."""
+_PATIENCE_S = 0.02
+"""How long the brief steps are left to a worker that takes none, since it is in a longer step or commits; in seconds."""
 
 
 class Scheduler:
@@ -60,6 +66,12 @@ class Scheduler:
         """The partitions that each run reads, as last asked."""
         self._ends: dict[TopicPartition, int] = {}
         """The end offsets at which the readers of each partition were last found due."""
+        self._brief: set[str] = set()
+        """The runs whose last step was brief."""
+        self._brief_by: threading.Thread | None = None
+        """The worker to which the brief steps are left ..."""
+        self._brief_at_s = 0.0
+        """... and when it last took one, by the monotonic clock."""
 
     def add(
         self,
@@ -98,6 +110,7 @@ class Scheduler:
             self._ready.pop(query_id, None)
             self._after.pop(query_id, None)
             self._due.discard(query_id)
+            self._brief.discard(query_id)
             self._forget_places(query_id)
 
     def reassigned(self, query_id: str) -> None:
@@ -195,11 +208,14 @@ class Scheduler:
                 if not self._claim(run):
                     continue
                 moved = False
+                began_s = time.monotonic()
                 try:
                     moved = self._step_safely(run, group_commit if len(runs) > 1 else None)
                 finally:
+                    brief = time.monotonic() - began_s < _BRIEF_S
                     with self._changed:
                         self._busy.discard(run.query_id)
+                        (self._brief.add if brief else self._brief.discard)(run.query_id)
                         if (moved and run.goes_on(self._ends)) or run.patience_s is not None:
                             self._due.add(run.query_id)
                         self._changed.notify_all()
@@ -211,9 +227,12 @@ class Scheduler:
             with self._lock:
                 if self._stopping:
                     return
+                if self._brief_by is threading.current_thread():
+                    self._brief_by = None
+                left = self._brief_by is not None and not self._due.isdisjoint(self._brief)
             if not progressed:
                 patience = [s for run in runs if run.state == "RUNNING" and (s := run.patience_s) is not None]
-                wait_s = min([_IDLE_WAIT_S, *patience])
+                wait_s = min([_IDLE_WAIT_S, *patience, *([_PATIENCE_S] if left else [])])
                 self._log.wait(epoch, wait_s, lambda seen=version: self._version != seen)  # type: ignore[misc]
 
     def _commit(self, group_commit: GroupCommit, runs: list[QueryRun]) -> None:
@@ -253,12 +272,24 @@ class Scheduler:
                 return False
             if query_id not in self._due:
                 return False  # another worker has stepped it meanwhile
+            if self._leaves(query_id):
+                return False
             self._due.discard(query_id)
             ready = self._ready.get(query_id)
             if run.state != "RUNNING" or (ready is not None and not ready()):
                 return False  # who resumes it, or makes room, wakes it
             self._busy.add(query_id)
             return True
+
+    def _leaves(self, query_id: str) -> bool:
+        """Whether the step of a run is left to another worker, which takes the brief ones."""
+        if query_id not in self._brief:
+            return False
+        now_s, worker = time.monotonic(), threading.current_thread()
+        if self._brief_by not in (None, worker) and now_s - self._brief_at_s < _PATIENCE_S:
+            return True
+        self._brief_by, self._brief_at_s = worker, now_s
+        return False
 
     def wake(self, query_id: str | None = None) -> None:
         """Make idle workers look again: at one run (added, resumed, or with room in its subscription), or at all."""

@@ -8,6 +8,7 @@ as no text.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal, localcontext
 from typing import Any
 
@@ -28,13 +29,26 @@ from .values import from_numpy, null_mask, to_numpy
 _ARROW_CALLS = {"+": pc.add, "-": pc.subtract, "*": pc.multiply}
 
 
-def as_type(data: Any, source: t.SqlType, target: t.SqlType) -> Any:
-    """An array or scalar in a wider numeric type."""
-    if source == target:
-        return data
-    if isinstance(data, pa.Scalar):
-        return cast_array(pa.array([data.as_py()], data.type), source, target).values[0]
-    return cast_array(data, source, target).values
+def widening(source: t.SqlType, target: t.SqlType) -> Callable[[Any], Any]:
+    """Make a function that puts an operand into a wider numeric type: an array, or a scalar.
+
+    A scalar that comes with every batch, as a constant does, is converted once.
+    """
+    last: tuple[object, object] = (None, None)
+
+    def widen(data: Any) -> Any:
+        nonlocal last
+        if source == target:
+            return data
+        if not isinstance(data, pa.Scalar):
+            return cast_array(data, source, target).values
+        before, after = last
+        if before is not data:
+            after = cast_array(pa.array([data.as_py()], data.type), source, target).values[0]
+            last = data, after
+        return after
+
+    return widen
 
 
 def compile_arithmetic(e: n.Arithmetic, left: Evaluator, right: Evaluator) -> Evaluator:
@@ -43,11 +57,12 @@ def compile_arithmetic(e: n.Arithmetic, left: Evaluator, right: Evaluator) -> Ev
         return _compile_concatenation(left, right, "null" if e.operator == "+" else "")
     work = _operand_types(e)
     wide = isinstance(e.type, t.Decimal) and e.type.precision > 38
+    widen_left, widen_right = widening(e.left.type, work[0]), widening(e.right.type, work[1])
 
     def evaluate(frame: RowFrame) -> Value:
         a, b = left(frame), right(frame)
         parts = (a, b)
-        x, y = as_type(a.data, e.left.type, work[0]), as_type(b.data, e.right.type, work[1])
+        x, y = widen_left(a.data), widen_right(b.data)
         if a.is_scalar and b.is_scalar:
             x = frame.array(x)
         if e.operator in _ARROW_CALLS:

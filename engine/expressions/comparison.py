@@ -22,7 +22,7 @@ from .. import types as t
 from ..columns.comparing import compare
 from ..functions.aggregate_values import hashable
 from . import nodes as n
-from .arithmetic import as_decimal, as_type
+from .arithmetic import as_decimal, widening
 from .frames import Evaluator, RowFrame, Value, on_rows, strict
 from .values import blank, merge_failures, null_mask, restrict_failures, to_python
 
@@ -55,11 +55,10 @@ def comparer(operator: str, left: t.SqlType, right: t.SqlType) -> Callable[[Any,
 
         return by_row
     real = t.DOUBLE in (left, right)
+    widen_left, widen_right = widening(left, t.DOUBLE if real else left), widening(right, t.DOUBLE if real else right)
 
     def compare_columns(x: Any, y: Any, length: int) -> Any:
-        if real:
-            x, y = as_type(x, left, t.DOUBLE), as_type(y, right, t.DOUBLE)
-        result = compare(operator, x, y)
+        result = compare(operator, widen_left(x), widen_right(y))
         if isinstance(result, pa.Scalar):
             result = repeated(result, length)
         return result.fill_null(False) if result.null_count else result
