@@ -19,6 +19,7 @@ from ..runtime.host import QueryHost
 from ..runtime.metrics import RecoveryProgress
 from ..runtime.user_clock import checked_clock
 from ..storage.files import Files
+from ..storage.forks import on_fork
 from ..storage.layout import open_directory
 from ..storage.log.local.local_log import LocalLog
 from ..storage.log.protocol import Log
@@ -128,8 +129,8 @@ class Opened:
         """Close the queries and the log.  The caller holds the lock of the place."""
         if self.place.opened is self:
             self.place.opened = None
-        if self in _IN_MEMORY:
-            _IN_MEMORY.remove(self)
+        if self in _PLACES.in_memory:
+            _PLACES.in_memory.remove(self)
         self._close()
 
     def _close(self) -> None:
@@ -160,9 +161,30 @@ class _Place:
     opened: Opened | None = None
 
 
-_PLACES: dict[str, _Place] = {}
-_IN_MEMORY: list[Opened] = []
-_GUARD = threading.Lock()
+class _Places:
+    """The places where this process has databases open.
+
+    Attributes:
+        guard: held while a place is looked up.
+        directories: by their real paths.
+        in_memory: the databases that have none.
+    """
+
+    def __init__(self) -> None:
+        self.guard = threading.Lock()
+        self.directories: dict[str, _Place] = {}
+        self.in_memory: list[Opened] = []
+        on_fork(self)
+
+    def forked(self) -> None:
+        """See `on_fork`: what threads of the parent held is free, and what it has open is not this process's."""
+        self.guard = threading.Lock()
+        self.in_memory = []
+        for place in self.directories.values():
+            place.lock = threading.RLock()
+
+
+_PLACES = _Places()
 
 
 def opened(path: Path | None, settings: Settings, how: ConnectArguments) -> tuple[Opened, Use]:
@@ -177,10 +199,10 @@ def opened(path: Path | None, settings: Settings, how: ConnectArguments) -> tupl
         _close_unused()
         made = _open(None, settings, how)
         use = made.use()
-        _IN_MEMORY.append(made)
+        _PLACES.in_memory.append(made)
         return made, use
-    with _GUARD:
-        place = _PLACES.setdefault(os.path.realpath(path), _Place())
+    with _PLACES.guard:
+        place = _PLACES.directories.setdefault(os.path.realpath(path), _Place())
     with place.lock:
         found = place.opened
         if found is not None and found.process == os.getpid() and not found.engine.closed:
@@ -200,10 +222,7 @@ def opened(path: Path | None, settings: Settings, how: ConnectArguments) -> tupl
 
 def _close_unused() -> None:
     """Close the databases in memory that nobody can reach any more."""
-    for found in list(_IN_MEMORY):
-        if found.process != os.getpid():
-            _IN_MEMORY.remove(found)
-            continue
+    for found in list(_PLACES.in_memory):
         with found.place.lock:
             if not found.engine.closed and not found.used:
                 found.close()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` without enums, which take thirty times as long
 import functools
+import os
 import signal
 import sys
 import threading
@@ -105,6 +106,30 @@ def _give_back(saved: list[tuple[int, Any]]) -> None:
         finally:  # a handler that is back raises when it likes
             del saved[-1:]
             _give_back(saved)
+
+
+_forks_itself = True
+"""Whether the main thread is the one that forks."""
+
+
+def _before_fork() -> None:
+    global _forks_itself
+    _forks_itself = get_ident() == main_thread().ident
+
+
+def _in_child() -> None:
+    """The thread that forked is the child's main thread.  If it was another one, calls of the old main thread, which is not
+    there, never end.
+    """
+    if _forks_itself:
+        return
+    _state.depth = _state.raising = 0
+    _state.pending, _state.stops = [], []
+    _give_back(_state.saved)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_in_child)
 
 
 class TimeLimitReached(Exception):

@@ -6,14 +6,17 @@ one SELECT statement is accepted.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Mapping, Sequence
+import ctypes
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import StatementError
 from ...limits import DUCKDB_MEMORY_BYTES
 from ...storage import interrupts
+from ...storage.forks import on_fork
 from .check import Mention, duckdb_span, mentions, parsed, too_deep, too_large
 from .sizes import KnownQuery, check_sizes, longest
 from .watch import Watch, watched
@@ -32,7 +35,38 @@ _LOCKDOWN: dict[str, str | bool | int | float | list[str]] = {
 }
 _READ_ROWS = 65_536
 """The number of rows of an answer that are checked together."""
-_names = threading.local()
+
+
+class _Namers:
+    """Connections that only parse statements, one for each thread that does so at the same time.
+
+    They belong to no thread: a child that a thread forks clears what belongs to the others, and DuckDB's objects cannot be
+    destroyed in a child.  There they stay for ever instead.
+    """
+
+    def __init__(self) -> None:
+        self._idle: deque[duckdb.DuckDBPyConnection] = deque()
+        on_fork(self)
+
+    @contextmanager
+    def one(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection that no other thread uses meanwhile."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = _connection(Bounds())
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
+
+    def forked(self) -> None:
+        """See `on_fork`."""
+        while self._idle:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._idle.pop()))
+
+
+_namers = _Namers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +93,6 @@ def _connection(bounds: Bounds) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _namer() -> duckdb.DuckDBPyConnection:
-    """A connection per thread, used only to parse statements."""
-    if not hasattr(_names, "connection"):
-        _names.connection = _connection(Bounds())
-    connection: duckdb.DuckDBPyConnection = _names.connection
-    return connection
-
-
 def named(sql: str) -> list[Mention]:
     """The tables, columns and fields that a SELECT names.
 
@@ -82,7 +108,8 @@ def named(sql: str) -> list[Mention]:
     except UnicodeEncodeError as error:
         raise StatementError("the text holds half of a surrogate pair, which is not a character") from error
     try:
-        return mentions(_namer(), sql)
+        with _namers.one() as connection:
+            return mentions(connection, sql)
     except duckdb.Error as error:
         raise _wrong("DuckDB cannot read this query", error, sql) from error
 
@@ -142,7 +169,8 @@ def run_select(
 
 def _check_sizes(sql: str, tables: Mapping[Mention, tuple[str, pa.Table]], parameters: object, bounds: Bounds) -> None:
     """Check the sizes of values.  Raises: StatementError, if those for one block of rows can exceed the memory."""
-    statement, text = parsed(_namer(), sql)
+    with _namers.one() as connection:
+        statement, text = parsed(connection, sql)
     known: dict[str, tuple[int, float]] = {}
     for mention, (_, table) in tables.items():
         rows, size = known.get(mention.name.lower(), (0, 0.0))
