@@ -78,7 +78,24 @@ class PenstockTypeCompiler(compiler.GenericTypeCompiler):
     visit_TIMESTAMP = visit_DATETIME
 
     def visit_ARRAY(self, type_: Any, **kw: Any) -> str:
-        return f"ARRAY<{self.process(type_.item_type, **kw)}>"
+        depth = type_.dimensions or 1
+        return "ARRAY<" * depth + self.process(type_.item_type, **kw) + ">" * depth
+
+
+class PenstockArray(sqltypes.ARRAY):
+    """An ARRAY whose literals are written as the dialect does: ``ARRAY[1, 2]``."""
+
+    def literal_processor(self, dialect: default.DefaultDialect) -> Any:
+        written = self.item_type.dialect_impl(dialect).literal_processor(dialect)
+
+        def process(value: Any) -> str:
+            if value is None:
+                return "NULL"
+            if isinstance(value, list | tuple):
+                return f"ARRAY[{', '.join(map(process, value))}]"
+            return str(written(value))
+
+        return process
 
 
 class PenstockCompiler(compiler.SQLCompiler):
@@ -133,6 +150,8 @@ class PenstockDDLCompiler(compiler.DDLCompiler):
 
     def _refuse_what_is_not_kept(self, table: sqlschema.Table) -> None:
         others = [c for c in table.constraints if not isinstance(c, sqlschema.PrimaryKeyConstraint)]
+        if table.schema is not None:
+            raise CompileError(f"{table.fullname}: Penstock has no schemas: names stand alone")
         if others or table.indexes:
             raise CompileError(
                 f"the table {table.name} has a constraint or an index that Penstock lacks: it has primary keys only"
@@ -181,6 +200,7 @@ class PenstockDialect(default.DefaultDialect):
     supports_default_values = False
     supports_alter = False
     supports_sequences = False
+    supports_schemas = False
     supports_comments = False
     postfetch_lastrowid = False
     implicit_returning = False
@@ -188,6 +208,7 @@ class PenstockDialect(default.DefaultDialect):
     use_insertmanyvalues_wo_returning = True
     """Many rows are one INSERT, and so one commit."""
     construct_arguments = [(sqlschema.Table, {"partitions": 1, "kind": None})]  # noqa: RUF012  (as SQLAlchemy declares it)
+    colspecs = {sqltypes.ARRAY: PenstockArray}  # noqa: RUF012  (as SQLAlchemy declares it)
     statement_compiler = PenstockCompiler
     ddl_compiler = PenstockDDLCompiler
     type_compiler_cls = PenstockTypeCompiler

@@ -329,7 +329,7 @@ def watch(shell: Console, argument: str) -> bool:
     statement = _ended(statement.strip() or shell.last)
     words = statement.split(None, 1)
     if not words or words[0].upper() not in _WATCHED:
-        raise StatementError("\\watch repeats a SELECT, SHOW, LIST or DESCRIBE, and the last statement was none of them")
+        raise StatementError("\\watch repeats SELECT, SHOW, DESCRIBE, EXPLAIN and WHY, and the last statement was none of these")
     try:
         while shell.run(statement, commands=False):
             time.sleep(pause_s)
@@ -368,7 +368,7 @@ def _copied(argument: str) -> tuple[str, str]:
 
 _ENGINES = {"KSQL_PROCESSING_LOG"}
 """Sources that are there in every database."""
-_WATCHED = {"SELECT", "SHOW", "LIST", "DESCRIBE", "WITH", "VALUES"}
+_WATCHED = {"SELECT", "SHOW", "LIST", "DESCRIBE", "EXPLAIN", "WHY", "WITH", "VALUES"}
 _SWITCH = {"on": True, "off": False}
 
 

@@ -20,7 +20,7 @@ class Requirements(SuiteRequirements):  # type: ignore[misc, no-any-unimported]
     """One line for each requirement."""
 
     # --- rows are appended, and nothing is checked across them ---
-    foreign_keys = foreign_key_ddl = self_referential_foreign_keys = _has_not("there are no foreign keys")
+    foreign_keys = self_referential_foreign_keys = _has_not("there are no foreign keys (`harness` creates none)")
     foreign_key_constraint_reflection = _has_not("there are no foreign keys")
     named_constraints = implicitly_named_constraints = _has_not("there are no constraints but the key, which has no name")
     unique_constraint_reflection = check_constraint_reflection = _has_not("there are no constraints but the key")

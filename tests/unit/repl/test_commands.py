@@ -103,7 +103,11 @@ def test_watch_repeats_what_reads_only(console: tuple[Shell, list[str]], monkeyp
     assert said(console, "\\watch 0.5").count("(2 rows)") == 3
     assert pauses == [0.5] * 3
     said(console, "INSERT INTO s VALUES (3, 'cap');")
-    assert "was none of them" in said(console, "\\watch 1")
+    assert "was none of these" in said(console, "\\watch 1")
+    pauses.clear()
+    said(console, "CREATE TABLE n AS SELECT id, COUNT(*) AS n FROM s GROUP BY id;")
+    (query,) = console[0].database.queries
+    assert said(console, f"\\watch 1 EXPLAIN ANALYZE {query}").count("Rows In") == 3
     assert "seconds" in said(console, "\\watch 0")
 
 
