@@ -329,7 +329,9 @@ def watch(shell: Console, argument: str) -> bool:
     statement = _ended(statement.strip() or shell.last)
     words = statement.split(None, 1)
     if not words or words[0].upper() not in _WATCHED:
-        raise StatementError("\\watch repeats SELECT, SHOW, DESCRIBE, EXPLAIN and WHY, and the last statement was none of these")
+        raise StatementError(
+            "\\watch repeats SELECT, SHOW, DESCRIBE, EXPLAIN and WHY, and the last statement was none of these"
+        )
     try:
         while shell.run(statement, commands=False):
             time.sleep(pause_s)
