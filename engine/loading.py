@@ -84,7 +84,9 @@ def create_from(
             raise
         raise StatementError(f"the data of {name} cannot be read: {error}") from error
     details = {**made.details, "rows": count}
-    return Message(made.kind, f"{made.text}, {count} rows loaded", made.statement, details=details)
+    return Message(
+        made.kind, f"{made.text}, {count:,} {'row' if count == 1 else 'rows'} loaded", made.statement, details=details
+    )
 
 
 def _columns(schema: Any, keys: list[str], kind: str) -> list[str]:

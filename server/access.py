@@ -87,7 +87,8 @@ def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") ->
         case ast.CreateConnector() | ast.DropConnector():
             return [Need("admin", what="connectors")]
         case ast.CreateFrom():
-            raise ApiError(NOT_ALLOWED, "FROM 'file' would read a file of the server: insert the file's rows instead")
+            way = "insert the file's rows instead, or, from Python, create_stream(name, file)"
+            raise ApiError(NOT_ALLOWED, f"FROM 'file' would read a file of the server: {way}")
         case ast.RunScript():
             raise ApiError(NOT_ALLOWED, "RUN SCRIPT would read a file of the server: send the script's text instead")
         case other:

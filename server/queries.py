@@ -89,7 +89,8 @@ class Queries:
         session = RequestSession(self._service.database, request.properties, request.variables, account.name)
         piece: RequestStatement | None = None
         try:
-            for piece in session.pieces(request.sql):
+            pieces = iter(session.pieces(request.sql))
+            for piece in pieces:
                 if not isinstance(piece.statement, _BEFORE_A_QUERY):
                     break
                 check(account, piece.statement, self._service.database.catalog)
@@ -97,6 +98,10 @@ class Queries:
                 piece = None
             if piece is None:
                 raise ApiError(BAD_REQUEST, "the request has no query")
+            if (further := next(pieces, None)) is not None:
+                raise ApiError(
+                    BAD_STATEMENT, "one query was expected, but another statement follows it", statement=further.text + ";"
+                )
             return self._start(piece, request, account, session)
         except BaseException as error:
             session.close()

@@ -315,6 +315,7 @@ class RemoteDatabase(RemoteLog):
     def _opened(self, path: str, text: str, accept: str | None) -> httpx.Response:
         """Open an answer whose body is read as it comes.  Raises: PenstockError."""
         headers = {} if accept is None else {"accept": accept}
+        self._check_open()
         request = self._http.build_request("POST", path, json=self._request(text), headers=headers, timeout=None)
         try:
             answer = self._http.send(request, stream=True)
@@ -478,7 +479,8 @@ class RemoteDatabase(RemoteLog):
         return self._send("POST", path, json=body).json()
 
     def _send(self, method: str, path: str, **how: Any) -> httpx.Response:
-        """Send a request.  Raises: PenstockError: the server's error, or it cannot be reached."""
+        """Send a request.  Raises: PenstockError: the server's error, it cannot be reached, or `close` was called."""
+        self._check_open()
         try:
             answer = self._http.request(method, path, **how)
         except (self._failures, RuntimeError) as error:
@@ -490,6 +492,11 @@ class RemoteDatabase(RemoteLog):
                 raise ClientError(f"{self.url} answered {answer.status_code}") from error
             raise error_of(entity)
         return answer
+
+    def _check_open(self) -> None:
+        """Raises: StatementError: `close` was called."""
+        if self._http.is_closed:
+            raise StatementError("the database is closed")
 
     def _unreachable(self, error: Exception) -> ClientError:
         return ClientError(f"the server {self.url} cannot be reached: {error or type(error).__name__}")
@@ -544,6 +551,13 @@ class RemotePrint:
     @property
     def tail(self) -> RemotePrint:
         return self
+
+    def __iter__(self) -> Iterator[str]:
+        """The records as lines: over HTTP they come as text."""
+        return (line for line in self.lines() if line.startswith("rowtime: "))
+
+    def __repr__(self) -> str:
+        return "<PRINT: iterate it for its records>"
 
     def lines(self) -> Iterator[str]:
         """Yield the lines as records come."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 import penstock
+from penstock.server.remote import RemotePrint
 from tests.support.waiting import until
 
 from .conftest import SHOP, Api
@@ -238,6 +239,39 @@ def test_windowed_rows_by_key(shopped: penstock.Database) -> None:
     assert list(rows[0]) == ["CUSTOMER", "WINDOWSTART", "WINDOWEND", "N"]
     with pytest.raises(penstock.StatementError):
         hourly.get("zoe")
+
+
+def test_one_query_is_one(shopped: penstock.Database) -> None:
+    """Nothing behind it is left out without a word."""
+    with pytest.raises(penstock.StatementError, match="another"):
+        shopped.sql("SELECT n FROM spend; DROP TABLE spend;")
+    with pytest.raises(penstock.StatementError, match="another"):
+        shopped.subscribe("SELECT n FROM spend EMIT CHANGES; SHOW STREAMS;")
+
+
+def test_printed_records(shopped: penstock.Database) -> None:
+    """The result of PRINT is iterated for its records, and ends with its LIMIT."""
+    (printed,) = shopped.execute("PRINT orders FROM BEGINNING LIMIT 2;")
+    assert isinstance(printed, penstock.PrintResult | RemotePrint)
+    lines = [str(record) for record in printed]
+    assert len(lines) == 2 and all(line.startswith("rowtime: ") for line in lines)
+    assert "PRINT" in repr(printed)
+
+
+def test_what_is_closed_says_so(api: Api) -> None:
+    """In the same words."""
+    here, there = penstock.connect(), penstock.connect(api.url)
+    for db in (here, there):
+        db.close()
+        db.close()
+        for call in (
+            lambda db=db: db.execute("SHOW STREAMS;"),
+            lambda db=db: db.sql("SELECT 1 AS one"),
+            lambda db=db: db.insert("orders", ROWS),
+            lambda db=db: db.subscribe("SELECT * FROM orders EMIT CHANGES"),
+        ):
+            with pytest.raises(penstock.StatementError, match="the database is closed"):
+                call()
 
 
 def test_sessions(shopped: penstock.Database) -> None:
