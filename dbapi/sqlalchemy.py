@@ -78,8 +78,9 @@ class PenstockTypeCompiler(compiler.GenericTypeCompiler):
     visit_TIMESTAMP = visit_DATETIME
 
     def visit_ARRAY(self, type_: Any, **kw: Any) -> str:
-        depth = type_.dimensions or 1
-        return "ARRAY<" * depth + self.process(type_.item_type, **kw) + ">" * depth
+        depth: int = type_.dimensions or 1
+        item: str = self.process(type_.item_type, **kw)
+        return "ARRAY<" * depth + item + ">" * depth
 
 
 class PenstockArray(sqltypes.ARRAY):
