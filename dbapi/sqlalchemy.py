@@ -6,7 +6,7 @@ Names fold as in Oracle's dialect: a name in lower case in Python is an unquoted
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from sqlalchemy import schema as sqlschema
@@ -86,10 +86,10 @@ class PenstockTypeCompiler(compiler.GenericTypeCompiler):
 class PenstockArray(sqltypes.ARRAY):
     """An ARRAY whose literals are written as the dialect does: ``ARRAY[1, 2]``."""
 
-    def literal_processor(self, dialect: default.DefaultDialect) -> Any:
+    def literal_processor(self, dialect: default.DefaultDialect) -> Callable[[object], str]:
         written = self.item_type.dialect_impl(dialect).literal_processor(dialect)
 
-        def process(value: Any) -> str:
+        def process(value: object) -> str:
             if value is None:
                 return "NULL"
             if isinstance(value, list | tuple):
