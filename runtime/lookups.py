@@ -87,8 +87,7 @@ class _Range:
     @staticmethod
     def of(view: TableView, part: StoreSnapshot, first: int, count: int) -> _Range:
         """The rows of the live slots from ``first`` to ``first + count - 1``.  It does not keep the snapshot in memory."""
-        slots = part.live_slots(first, first + count)
-        keys, fields, stored = part.columns_at(slots)
+        slots, keys, fields, stored = part.columns_between(first, first + count)
         columns = [whole(column) for column in view.transform(stored)]
         if len(columns[0]) != len(slots):
             return _Range(useless=True)  # the view leaves some of them out

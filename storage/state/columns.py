@@ -159,6 +159,19 @@ class FrozenColumn:
                 values[late] = self._saved[held[late], rows[late] & _MASK]
         return values
 
+    def between(self, first: int, after: int) -> npt.NDArray[Any]:
+        """A copy of rows first..after-1."""
+        if first & _MASK:
+            return self.take(np.arange(first, after, dtype=np.int64))
+        whole = min(len(self._values), -(-after // BLOCK_ROWS) * BLOCK_ROWS)  # a column's length is one of whole blocks
+        values = self._values[first:whole].copy()
+        places = self._places
+        if places is not None:
+            held = places[first >> _BLOCK_BITS : whole >> _BLOCK_BITS]
+            blocks = np.flatnonzero(held >= 0)
+            values.reshape(-1, BLOCK_ROWS)[blocks] = self._saved[held[blocks]]
+        return values[: after - first]
+
     def head(self, rows: int) -> npt.NDArray[Any]:
         """A copy of rows 0..rows-1."""
         values = self._values.copy()

@@ -606,24 +606,27 @@ class StoreSnapshot:
         _, slots = kernels.candidates(self.index.table, self.index.slot_count, key.batch())
         return next((slot for slot in slots.tolist() if self.holds(slot, key)), -1)
 
-    def live_slots(self, first: int, after: int) -> Int64s:
-        """The slots from ``first`` to ``after - 1`` that hold a key."""
-        slots = np.arange(first, min(after, self.index.slot_count), dtype=np.int64)
-        live: Int64s = slots[self.index.live.take(slots)]
-        return live
-
-    def columns_at(self, slots: Int64s) -> tuple[list[Any], list[Any], dict[str, Any]]:
-        """The rows of live slots.
+    def columns_between(self, first: int, after: int) -> tuple[Int64s, list[Any], list[Any], dict[str, Any]]:
+        """The rows of the live slots from ``first`` to ``after - 1``.
 
         Returns:
-            the key columns, Arrow arrays; the fields as the store keeps them, arrays of NumPy's or Arrow's; and all columns,
-            Arrow arrays by name in the order of the schema.
+            the slots; the key columns, Arrow arrays; the fields as the store keeps them, arrays of NumPy's or Arrow's; all
+            columns, Arrow arrays by name in the order of the schema.
         """
+        after = max(first, min(after, self.index.slot_count))
+        live = self.index.live.between(first, after)
+        slots: Int64s = first + np.flatnonzero(live)
         keys = self.index.keys.read(slots)
-        fields = [column.take(slots) for column in self.columns]
+        fields: list[Any] = []
+        for column in self.columns:
+            if isinstance(column, FrozenColumn):
+                values = column.between(first, after)
+                fields.append(values if len(slots) == len(values) else values[live])
+            else:
+                fields.append(column.take(slots))
         rows = [] if self.rows is None else self.rows.read(slots)
         arrow = [to_arrow(values, field.arrow) for values, field in zip(fields, self.fields)]
-        return keys, fields, dict(zip(self.schema.names, (*keys, *arrow, *rows), strict=True))
+        return slots, keys, fields, dict(zip(self.schema.names, (*keys, *arrow, *rows), strict=True))
 
     def row(self, slot: int, keys: Sequence[Any]) -> dict[str, Any]:
         """The row of a live slot: Arrow arrays of one value, by name in the order of the schema.

@@ -100,7 +100,7 @@ def test_values_that_no_key_has(db: penstock.Database) -> None:
     with pytest.raises(penstock.StatementError, match="found by K"):
         a.get(1, window_start=0)
     db.execute("CREATE TABLE c (k INT PRIMARY KEY, v INT) WITH (KAFKA_TOPIC='c', PARTITIONS=1);")
-    with pytest.raises(penstock.StatementError, match="cannot be asked"):
+    with pytest.raises(penstock.StatementError, match="cannot be looked up"):
         db.table("c").get(1)
 
 

@@ -355,3 +355,28 @@ def test_a_constant_divisor_divides_as_a_column_does(values: list[int | None], d
             if v is not None and abs(v) < 2**63:
                 cut = abs(v) // abs(divisor) * (1 if (v < 0) == (divisor < 0) else -1)
                 assert result == (cut if operator == "/" else v - cut * divisor)
+
+
+INTEGERS = st.none() | st.integers(-(10**6), 10**6) | st.sampled_from([2**63 - 1, -(2**63), 10**17, 0])
+
+
+@given(st.lists(INTEGERS, max_size=6), st.integers(-(10**4), 10**4), st.integers(0, 4), st.booleans())
+def test_products_of_decimals_are_exact(values: list[int | None], digits: int, scale: int, constant: bool) -> None:
+    """Whole numbers times a DECIMAL, a constant or a column: as Python multiplies them, however long they are."""
+    kind = t.Decimal(8, scale)
+    factor = Decimal(digits).scaleb(-scale)
+    columns = [pa.array(values, pa.int64()), pa.array([factor] * len(values), t.to_arrow(kind))]
+    schema = pa.schema([("V", pa.int64()), ("D", columns[1].type)])
+    other: n.TypedExpression = n.ColumnRef(type=kind, span=SPAN, name="D")
+    if constant:
+        other = n.Literal(type=kind, span=SPAN, value=factor)
+    product = n.Arithmetic(
+        type=t.Decimal(28, scale),
+        span=SPAN,
+        operator="*",
+        left=other,
+        right=n.ColumnRef(type=t.BIGINT, span=SPAN, name="V"),
+    )
+    found = compile_expression(product, schema)(columns, len(values)).values
+    assert found.type == t.to_arrow(product.type)
+    assert found.to_pylist() == [None if v is None else v * factor for v in values]
