@@ -111,16 +111,16 @@ def _short_product(e: n.Arithmetic, x: Any, y: Any) -> Any | None:
         return None
     if type_.scale != as_decimal(e.left.type).scale + as_decimal(e.right.type).scale:
         return None
-    digits = [_digits(data, source) for data, source in ((x, e.left.type), (y, e.right.type))]
     columns = [data for data in (x, y) if not isinstance(data, pa.Scalar)]
-    if not columns or any(d is None or not len(d) for d in digits):
+    left, right = _digits(x, e.left.type), _digits(y, e.right.type)
+    if left is None or right is None or not columns or not len(columns[0]):
         return None
-    largest = [max(-int(d.min()), int(d.max())) for d in digits if d is not None]
-    if largest[0] * largest[1] >= 1 << 63 or largest[0] * largest[1] >= 10**type_.precision:
+    largest = max(-int(left.min()), int(left.max())) * max(-int(right.min()), int(right.max()))
+    if largest >= 1 << 63 or largest >= 10**type_.precision:
         return None
     nulls = [null_mask(c) for c in columns if c.null_count]
     mask = None if not nulls else nulls[0] if len(nulls) == 1 else nulls[0] | nulls[1]
-    return from_unscaled(np.multiply(*digits), t.to_arrow(type_), mask)
+    return from_unscaled(left * right, t.to_arrow(type_), mask)
 
 
 def _digits(data: Any, source: t.SqlType) -> Any | None:
