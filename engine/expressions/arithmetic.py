@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...limits import DECIMAL_PRECISION_MAX
+from ...runtime.batch import Int64s
 from ...runtime.kernel import Failures, failures_at, failures_of
 from .. import types as t
 from ..columns.sizes import check_column, size_of
@@ -62,8 +63,8 @@ def compile_arithmetic(e: n.Arithmetic, left: Evaluator, right: Evaluator) -> Ev
     def evaluate(frame: RowFrame) -> Value:
         a, b = left(frame), right(frame)
         parts = (a, b)
-        if e.operator == "*" and (short := _short_product(e, a.data, b.data)) is not None:
-            return strict(short, parts)
+        if e.operator == "*" and (short := _short_product(e, a, b)) is not None:
+            return short
         x, y = widen_left(a.data), widen_right(b.data)
         if a.is_scalar and b.is_scalar:
             x = frame.array(x)
@@ -102,7 +103,7 @@ def _operand_types(e: n.Arithmetic) -> tuple[t.SqlType, t.SqlType]:
     return as_decimal(e.left.type), as_decimal(e.right.type)
 
 
-def _short_product(e: n.Arithmetic, x: Any, y: Any) -> Any | None:
+def _short_product(e: n.Arithmetic, a: Value, b: Value) -> Value | None:
     """The exact product of numbers of which one is a DECIMAL, where all digits fit into 64-bit integers: Arrow converts and
     multiplies in 128 bits, which takes several times as long.  None if they do not fit, or are no columns.
     """
@@ -111,8 +112,8 @@ def _short_product(e: n.Arithmetic, x: Any, y: Any) -> Any | None:
         return None
     if type_.scale != as_decimal(e.left.type).scale + as_decimal(e.right.type).scale:
         return None
-    columns = [data for data in (x, y) if not isinstance(data, pa.Scalar)]
-    left, right = _digits(x, e.left.type), _digits(y, e.right.type)
+    columns = [value.data for value in (a, b) if not value.is_scalar]
+    left, right = _digits(a, e.left.type), _digits(b, e.right.type)
     if left is None or right is None or not columns or not len(columns[0]):
         return None
     largest = max(-int(left.min()), int(left.max())) * max(-int(right.min()), int(right.max()))
@@ -120,17 +121,17 @@ def _short_product(e: n.Arithmetic, x: Any, y: Any) -> Any | None:
         return None
     nulls = [null_mask(c) for c in columns if c.null_count]
     mask = None if not nulls else nulls[0] if len(nulls) == 1 else nulls[0] | nulls[1]
-    return from_unscaled(left * right, t.to_arrow(type_), mask)
+    return strict(from_unscaled(left * right, t.to_arrow(type_), mask), (a, b))
 
 
-def _digits(data: Any, source: t.SqlType) -> Any | None:
+def _digits(value: Value, source: t.SqlType) -> Int64s | None:
     """The digits of exact numbers as int64[n], or int64[1] of a constant; None if they may be longer, or it is NULL."""
-    scalar = isinstance(data, pa.Scalar)
+    data = value.data
     if isinstance(source, t.Decimal) and source.precision > 18:
         return None
-    if scalar and not data.is_valid:
-        return None
-    if scalar:
+    if value.is_scalar:
+        if not data.is_valid:
+            return None
         data = pa.array([data.as_py()], data.type)
     return unscaled(data) if isinstance(source, t.Decimal) else to_numpy(data, np.int64)
 

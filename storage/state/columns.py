@@ -171,12 +171,3 @@ class FrozenColumn:
             blocks = np.flatnonzero(held >= 0)
             values.reshape(-1, BLOCK_ROWS)[blocks] = self._saved[held[blocks]]
         return values[: after - first]
-
-    def head(self, rows: int) -> npt.NDArray[Any]:
-        """A copy of rows 0..rows-1."""
-        values = self._values.copy()
-        places = self._places
-        if places is not None:
-            blocks = np.flatnonzero(places >= 0)
-            values.reshape(-1, BLOCK_ROWS)[blocks] = self._saved[places[blocks]]
-        return values[:rows]

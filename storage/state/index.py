@@ -223,4 +223,4 @@ class FrozenIndex:
 
     def slots(self) -> Int64s:
         """All slots that held a key."""
-        return np.flatnonzero(self.live.head(self.slot_count))
+        return np.flatnonzero(self.live.between(0, self.slot_count))

@@ -617,13 +617,7 @@ class StoreSnapshot:
         live = self.index.live.between(first, after)
         slots: Int64s = first + np.flatnonzero(live)
         keys = self.index.keys.read(slots)
-        fields: list[Any] = []
-        for column in self.columns:
-            if isinstance(column, FrozenColumn):
-                values = column.between(first, after)
-                fields.append(values if len(slots) == len(values) else values[live])
-            else:
-                fields.append(column.take(slots))
+        fields = [c.between(first, after)[live] if isinstance(c, FrozenColumn) else c.take(slots) for c in self.columns]
         rows = [] if self.rows is None else self.rows.read(slots)
         arrow = [to_arrow(values, field.arrow) for values, field in zip(fields, self.fields)]
         return slots, keys, fields, dict(zip(self.schema.names, (*keys, *arrow, *rows), strict=True))

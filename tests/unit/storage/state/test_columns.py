@@ -33,4 +33,4 @@ def test_a_frozen_column_is_read_as_it_was(writes: list[list[int]], ranges: list
         assert frozen.between(first, after).tolist() == wanted
         assert frozen.take(np.arange(first, after)).tolist() == wanted
         assert [frozen.at(row) for row in wanted[:3]] == wanted[:3]
-        assert frozen.head(after).tolist() == list(range(after))
+        assert frozen.between(0, after).tolist() == list(range(after))
