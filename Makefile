@@ -141,7 +141,8 @@ foreign-kafka: setup kafka-jars
 	cp $(KAFKA_CLIENTS)/node/package.json $(KAFKA_CLIENTS)/node/package-lock.json build/kafka/npm
 	-npm --prefix build/kafka/npm ci --no-audit --no-fund --ignore-scripts
 	-$(MAKE) go-clients
-	$(BIN)/python -m pytest tests/kafka_clients/test_java.py tests/kafka_clients/test_kill_java.py \
+	$(BIN)/python -m pytest tests/kafka_clients/test_java.py tests/kafka_clients/test_java_tools.py \
+	    tests/kafka_clients/test_kill_java.py \
 	    tests/kafka_clients/test_node.py tests/kafka_clients/test_go.py -q -rs
 
 # franz-go, kafka-go and sarama, checked against go.sum

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections import deque
+from contextlib import suppress
 from typing import Any, Final
 
 import h2.events
@@ -148,6 +150,10 @@ class _Connection(TCPServer):
             await super()._read_data()
         finally:
             await self.idle_task.stop()
+
+    async def _close(self) -> None:
+        with suppress(ssl.SSLError):  # the client still sent something, as WebSocket's own goodbye, after ours of TLS
+            await super()._close()
 
     async def protocol_send(self, event: Event) -> None:
         if isinstance(event, Updated) and event.idle and self.reader.at_eof():

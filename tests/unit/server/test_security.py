@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
@@ -428,9 +431,11 @@ def test_secrets_are_cut_out_of_texts() -> None:
     assert "hunter2" not in cleaned("SET 'x' = 'http://ada:hunter2@host'")
 
 
-def test_tls(database: penstock.Database, tmp_path: Path) -> None:
-    """HTTPS with a certificate, HTTP/1.1 and (by ALPN) HTTP/2."""
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+@pytest.fixture(scope="module")
+def certificate_and_key(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Of this machine."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
     made = subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate),
          "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
@@ -439,6 +444,38 @@ def test_tls(database: penstock.Database, tmp_path: Path) -> None:
     )  # fmt: skip
     if made.returncode:
         pytest.skip("there is no openssl here to make a certificate with")
+    return certificate, key
+
+
+def test_a_socket_over_tls(
+    database: penstock.Database, certificate_and_key: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """/ws/query; a client that says its goodbye after the server's is no failure of the server."""
+    certificate, key = certificate_and_key
+    context = ssl.create_default_context(cafile=str(certificate))
+    query = quote(json.dumps({"ksql": "SELECT * FROM spend;"}))
+    key_of_socket = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13"
+    head = f"host: 127.0.0.1\r\nupgrade: websocket\r\nconnection: Upgrade\r\n{key_of_socket}"
+    database.execute(SHOP)
+    with penstock.serve(database, port=0, certificate=certificate, private_key=key) as server:
+        place = urlsplit(server.url)
+        with (
+            socket.create_connection((str(place.hostname), place.port), 60) as connection,
+            context.wrap_socket(connection, server_hostname="127.0.0.1") as secure,
+        ):
+            secure.sendall(f"GET /ws/query?request={query} HTTP/1.1\r\n{head}\r\n\r\n".encode())
+            received = b""
+            while part := secure.recv(65_536):
+                received += part
+            assert received.startswith(b"HTTP/1.1 101") and b'{"error":"done"}' in received
+            secure.sendall(b"\x88\x82\x00\x00\x00\x00\x03\xe8")
+    gc.collect()
+    assert not [line for line in caplog.records if line.name == "asyncio"]
+
+
+def test_tls(database: penstock.Database, certificate_and_key: tuple[Path, Path]) -> None:
+    """HTTPS with a certificate, HTTP/1.1 and (by ALPN) HTTP/2."""
+    certificate, key = certificate_and_key
     context = ssl.create_default_context(cafile=str(certificate))
     with penstock.serve(database, port=0, certificate=certificate, private_key=key) as server:
         assert server.url.startswith("https://")
