@@ -1,7 +1,8 @@
 """Values for ``?`` and ``$name``: each becomes a constant in the place of its parameter.
 
 A value is never read as SQL.  It has the type of the same constant in a text: 5 is an INTEGER, 1.5 (a float) a DOUBLE,
-``Decimal("1.5")`` a DECIMAL(2, 1).
+``Decimal("1.5")`` a DECIMAL(2, 1).  Where it is the whole value of a column, it is what `Database.insert` stores
+(`row_parameters.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from ..grammar import ast
 from ..grammar.parse import parse
 from ..grammar.selects import nodes_of, rebuilt
 from ..limits import NESTING_DEPTH_MAX
+from .catalog import DataSource
 from .intake.values import plain
+from .row_parameters import in_rows
 
 Tree = TypeVar("Tree", bound=ast.Node)
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -55,8 +58,18 @@ class ScriptValues:
             return  # what variables make of the text is known when its turn comes
         _check_used(self._given, {name for parsed in parse(text) for name in parameter_names(parsed.statement)})
 
-    def into(self, statement: ast.Statement) -> ast.Statement:
-        """Replace the parameters of one statement.  Raises: StatementError."""
+    def into(self, statement: ast.Statement, source_of: Callable[[str], DataSource | None]) -> ast.Statement:
+        """Replace the parameters of one statement.
+
+        Args:
+            source_of: finds the source whose columns the values of an INSERT, or the keys of a DELETE, are for.
+
+        Raises:
+            StatementError: see `with_values`; or a value does not fit its column.
+        """
+        if isinstance(statement, ast.InsertValues | ast.Delete) and parameter_names(statement):
+            source = source_of(statement.target)
+            statement = statement if source is None else in_rows(statement, self._given, source, constant)
         return _replaced(statement, self._given)
 
 

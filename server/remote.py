@@ -181,7 +181,7 @@ class RemoteDatabase(RemoteLog):
         sent_otherwise = bool(parameter_names(statement))
         if sent_otherwise:
             try:
-                statement = values.into(statement)
+                statement = values.into(statement, self._known_source)
             except StatementError as error:
                 raise error.located(text) from error.__cause__
             text = unparse(statement)
@@ -222,7 +222,7 @@ class RemoteDatabase(RemoteLog):
                 self._variables[statement.name.upper()] = statement.value
             elif isinstance(statement, ast.Undefine):
                 self._variables.pop(statement.name.upper(), None)
-            elif isinstance(result, Message):
+            elif isinstance(result, Message) and not isinstance(statement, ast.InsertValues | ast.Delete):
                 self._known = None
         return result
 
@@ -373,6 +373,13 @@ class RemoteDatabase(RemoteLog):
             with contextlib.suppress(StatementError):
                 return known.named(name)
         return self.catalog.named(name)
+
+    def _known_source(self, name: str) -> DataSource | None:
+        """A source by its own name; None if there is none, which the server will say."""
+        try:
+            return self._source("`" + name.replace("`", "``") + "`")
+        except StatementError:
+            return None
 
     def create_stream(
         self, name: str, data: Any, *, key: str | Sequence[str] | None = None, **properties: object

@@ -127,7 +127,7 @@ def bind_to(
     Raises:
         StatementError: see `bind`; or it does not fit the type, or needs rows where there are none.
     """
-    bound = _Binder(scope, functions, types or {}).bind(expression)
+    bound = _Binder(scope, functions, types or {}).bind_for(expression, target)
     for node in n.walk(bound):
         if isinstance(node, n.AggregateCall | n.TableCall):
             kind = "an aggregate" if isinstance(node, n.AggregateCall) else "a table function"
@@ -139,6 +139,27 @@ def bind_to(
     return coerce(bound, target, lax=True, fits_structs=True)
 
 
+def _check_spelling(a: t.SqlType, b: t.SqlType, span: Span | None) -> None:
+    """Refuse STRUCTs that could never be equal because one has ``x`` where the other has X.  Raises: StatementError."""
+    match a, b:
+        case t.Array(x), t.Array(y):
+            _check_spelling(x, y, span)
+        case t.Map(_, x), t.Map(_, y):
+            _check_spelling(x, y, span)
+        case t.Struct(fields), t.Struct(others):
+            left, right = dict(fields), dict(others)
+            spelled = {name.upper(): name for name in right if name not in left}
+            for name, type_ in fields:
+                if name in right:
+                    _check_spelling(type_, right[name], span)
+                elif name.upper() in spelled:
+                    raise StatementError(
+                        f"the STRUCTs spell a field differently: {t.quoted(name)} and {t.quoted(spelled[name.upper()])}",
+                        span=span,
+                        suggestion="Names without quotes are in upper case; those in the dict of a parameter are as written.",
+                    )
+
+
 class _Binder:
     def __init__(self, scope: Scope, functions: Registry, types: Mapping[str, t.SqlType]) -> None:
         self.scope = scope
@@ -146,6 +167,24 @@ class _Binder:
         self._types = types
         self._parameters: dict[str, t.SqlType] = {}
         self._over = False
+
+    def bind_for(self, e: ast.Expression, target: t.SqlType) -> TypedExpression:
+        """Bind a value whose type is known: ARRAY[], MAP() and STRUCT() take from it the types of bare NULLs, and may be empty."""
+        match e, target:
+            case ast.NullLiteral(), _:
+                return n.null(target, e.span)
+            case ast.ArrayConstructor(items=()), t.Array():
+                return n.ArrayMake((), type=target, span=e.span)
+            case ast.ArrayConstructor(items=items), t.Array(item):
+                return self._array(e, [self.bind_for(i, item) for i in items])
+            case ast.MapConstructor(entries=()), t.Map():
+                return n.MapMake((), type=target, span=e.span)
+            case ast.MapConstructor(entries=entries), t.Map(value=value):
+                return self._map(e, [self.bind(k) for k, _ in entries], [self.bind_for(v, value) for _, v in entries])
+            case ast.StructConstructor(fields=fields), t.Struct(fields=wanted):
+                known = dict(wanted)
+                return self._struct(e, [self.bind_for(v, known[f]) if f in known else self.bind(v) for f, v in fields])
+        return self.bind(e)
 
     def bind(self, e: ast.Expression) -> TypedExpression:
         """Bind one node; a bare NULL stays untyped."""
@@ -211,11 +250,11 @@ class _Binder:
             case ast.Cast():
                 return self._cast(e)
             case ast.ArrayConstructor():
-                return self._array(e)
+                return self._array(e, [self.bind(item) for item in e.items])
             case ast.MapConstructor():
-                return self._map(e)
+                return self._map(e, [self.bind(k) for k, _ in e.entries], [self.bind(v) for _, v in e.entries])
             case ast.StructConstructor():
-                return self._struct(e)
+                return self._struct(e, [self.bind(value) for _, value in e.fields])
             case ast.Parameter(name=name):
                 raise StatementError(
                     f"the parameter {'?' if name.isdigit() else '$' + name} has no value",
@@ -412,6 +451,7 @@ class _Binder:
         if isinstance(a, t.Array | t.Map | t.Struct) and equality:
             common = common_type(a, b)
             if common is not None:
+                _check_spelling(a, b, span)
                 return coerce(left, common), coerce(right, common)
         pair = {a, b} if not isinstance(a, t.Array | t.Map | t.Struct | t.Decimal) else set()
         if pair == {t.DATE, t.TIMESTAMP}:
@@ -449,6 +489,8 @@ class _Binder:
             raise StatementError("IN cannot look for NULL", span=operand.span, suggestion="Use IS NULL.")
         common = list_type([operand, *items])
         assert common is not None
+        for item in items:
+            _check_spelling(operand.type, item.type, e.span)
         found = tuple(coerce(item, common, lax=True) for item in items if not n.is_untyped_null(item))
         return n.In(coerce(operand, common, lax=True), found, e.negated, type=t.BOOLEAN, span=e.span)
 
@@ -520,8 +562,7 @@ class _Binder:
 
     # --- constructors ----------------------------------------------------------------------
 
-    def _array(self, e: ast.ArrayConstructor) -> TypedExpression:
-        items = [self.bind(item) for item in e.items]
+    def _array(self, e: ast.ArrayConstructor, items: Sequence[TypedExpression]) -> TypedExpression:
         type_ = list_type(items)
         if type_ is None:
             raise StatementError(
@@ -531,8 +572,9 @@ class _Binder:
             )
         return n.ArrayMake(tuple(coerce(i, type_, lax=True) for i in items), type=t.Array(type_), span=e.span)
 
-    def _map(self, e: ast.MapConstructor) -> TypedExpression:
-        keys, values = [self.bind(k) for k, _ in e.entries], [self.bind(v) for _, v in e.entries]
+    def _map(
+        self, e: ast.MapConstructor, keys: Sequence[TypedExpression], values: Sequence[TypedExpression]
+    ) -> TypedExpression:
         key, value = list_type(keys), list_type(values)
         if key is None or value is None:
             raise StatementError(
@@ -543,18 +585,17 @@ class _Binder:
         entries = tuple((coerce(k, key, lax=True), coerce(v, value, lax=True)) for k, v in zip(keys, values, strict=True))
         return n.MapMake(entries, type=t.Map(key, value), span=e.span)
 
-    def _struct(self, e: ast.StructConstructor) -> TypedExpression:
+    def _struct(self, e: ast.StructConstructor, values: Sequence[TypedExpression]) -> TypedExpression:
         members: list[tuple[str, TypedExpression]] = []
-        for name, value in e.fields:
+        for (name, _), bound in zip(e.fields, values, strict=True):
             if any(name == known for known, _ in members):
                 raise StatementError(
                     f"the STRUCT has two fields named {name}", span=e.span, suggestion="Give one of them another name."
                 )
-            bound = self.bind(value)
             if n.is_untyped_null(bound):
                 raise StatementError(
                     f"the field {name} has no type",
-                    span=value.span,
+                    span=bound.span,
                     suggestion="Write CAST(NULL AS STRING), or another type.",
                 )
             members.append((name, bound))

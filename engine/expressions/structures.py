@@ -86,15 +86,17 @@ def compile_array(e: n.ArrayMake, items: Sequence[Evaluator]) -> Evaluator:
 
     def evaluate(frame: RowFrame) -> Value:
         values = [item(frame) for item in items]
-        flat = _interleave([frame.array(v.data) for v in values], frame.length)
+        flat = _interleave([frame.array(v.data) for v in values], frame.length, arrow.value_type)
         lengths = np.full(frame.length, count, np.int64)
         return strict(make_lists(flat, lengths, None, arrow), values)
 
     return evaluate
 
 
-def _interleave(columns: list[Any], length: int) -> Any:
-    """First items of all columns, second items of all columns, and so on."""
+def _interleave(columns: list[Any], length: int, type_: Any) -> Any:
+    """First items of all columns, second items of all columns, and so on; without a column, nothing of ``type_``."""
+    if not columns:
+        return pa.nulls(0, type_)
     if len(columns) == 1:
         return columns[0]
     order = np.arange(len(columns) * length, dtype=np.int64).reshape(len(columns), length).T.ravel()
@@ -118,8 +120,8 @@ def compile_map(e: n.MapMake, keys: Sequence[Evaluator], items: Sequence[Evaluat
         else:
             absent = np.logical_or.reduce([null_mask(c) for c in columns], initial=False) | absent
         missing = failures_at(np.flatnonzero(absent), f"{n.text(e)}: a key is NULL")
-        flat_keys = _interleave(columns, frame.length)
-        flat_items = _interleave([frame.array(v.data) for v in item_values], frame.length)
+        flat_keys = _interleave(columns, frame.length, arrow.key_type)
+        flat_items = _interleave([frame.array(v.data) for v in item_values], frame.length, arrow.item_type)
         lengths = np.full(frame.length, count, np.int64)
         if missing is None and _distinct(columns):
             result = make_maps(flat_keys, flat_items, lengths, None, arrow)

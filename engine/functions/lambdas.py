@@ -122,7 +122,7 @@ def filter_map(map_: Any, condition: LambdaKernel) -> Evaluated:
     keep, reasons = _kept(elements, condition(elements.columns, elements.rows))
     kept = pa.array(keep)
     left = replace(elements, rows=elements.rows[keep], columns=tuple(column.filter(kept) for column in elements.columns))
-    return Evaluated(_maps(left, reasons), failures_of(reasons))
+    return Evaluated(maps_of(left, _mask(elements.missing, reasons)), failures_of(reasons))
 
 
 # --- REDUCE --------------------------------------------------------------------------------

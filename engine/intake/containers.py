@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import StatementError
-from ..types import Array
+from ..types import Array, Map
 from .values import fields_of, is_series, shown
 
 _TAKEN = (
@@ -138,17 +138,26 @@ def _is_column(value: Any) -> bool:
 def _holds_columns(rows: Mapping[Any, Any], own: Mapping[str, Any]) -> bool:
     """Whether a mapping is columns by name, not one row.
 
-    A list in a column that is not an ARRAY shows that it is.  If all columns are ARRAYs, all items must be lists themselves.
+    A list in a column that is no ARRAY and no MAP (which may be a list of pairs) shows that it is.  If all columns are of
+    these types, all items must be ARRAYs or MAPs themselves.
     """
     listed = [name for name, value in rows.items() if _is_column(value)]
+    items: list[tuple[Any, Any]] = []
     for name in listed:
         type_ = own.get(name) or own.get(name.upper()) if isinstance(name, str) else None
-        if not isinstance(type_, Array):
+        if not isinstance(type_, Array | Map):
             return True
-    if not listed or len(listed) < len(rows):
-        return False
-    items = [item for name in listed for item in rows[name]]
-    return bool(items) and all(item is None or _is_column(item) for item in items)
+        items += [(item, type_) for item in rows[name]] if len(listed) == len(rows) else []
+    return bool(items) and all(item is None or _may_be(item, type_) for item, type_ in items)
+
+
+def _may_be(item: Any, type_: Any) -> bool:
+    """Whether an item of a list is an ARRAY, or a MAP, and not a part of one."""
+    if isinstance(type_, Array):
+        return _is_column(item)
+    if isinstance(item, list | tuple):
+        return all(isinstance(pair, list | tuple | Mapping) for pair in item)
+    return isinstance(item, Mapping)
 
 
 def _by_name(rows: Mapping[Any, Any]) -> Given:

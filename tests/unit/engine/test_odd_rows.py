@@ -87,3 +87,19 @@ def test_pandas_index_arrays_and_single_rows() -> None:
     assert _stored("BIGINT", [row for _, row in frame.iterrows()]) == [(7, 1), (8, 2)]
     for values in (pd.array([1, None], "Int64"), pd.Categorical([1, None]), pd.arrays.SparseArray([1.0, np.nan])):
         assert _stored("BIGINT", {"id": [1, 2], "v": values}) == [(1, 1), (2, None)]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"id": 1, "v": [("a", 2)]}, [(1, {"a": 2})]),
+        ({"id": 1, "v": []}, [(1, {})]),
+        ({"id": [1], "v": [[("a", 2)]]}, [(1, {"a": 2})]),
+        ({"v": [("a", 2), ("b", None)]}, [(None, {"a": 2, "b": None})]),
+        ({"v": [[("a", 2)], {"b": 1}, None, []]}, [(None, {"a": 2}), (None, {"b": 1}), (None, None), (None, {})]),
+        ((1, [("a", 2)]), [(1, {"a": 2})]),
+    ],
+)
+def test_a_map_of_pairs_in_a_row_by_itself(given: Any, expected: list[Any]) -> None:
+    """It is one row, as with a dict for the map; columns of maps are still columns."""
+    assert _stored("MAP<STRING, INT>", given) == expected

@@ -46,6 +46,14 @@ def test_filter_map(call: Call, as_lambda: Call) -> None:
     assert outcome.values == [{"b": 2}, None, {}, {"c": 4}]
 
 
+def test_filter_keeps_entries_without_a_value(call: Call, as_lambda: Call) -> None:
+    """An entry stays or goes by its condition alone: no new map is made of values that may not be NULL."""
+    missing = as_lambda(lambda k, v: v is None, "BOOLEAN")
+    outcome = call("FILTER", ["MAP<STRING, INT>", missing], ({"a": 1, "b": None},), (None,), ({"c": 3},), ({"d": None},))
+    assert outcome.values == [{"b": None}, None, {}, {"d": None}]
+    assert not outcome.failures
+
+
 def test_reduce_array(call: Call, as_lambda: Call) -> None:
     """Items are taken in order; a null state is null, a null array leaves the state, an error fails the row."""
     join = as_lambda(lambda s, x: s + x, "STRING")

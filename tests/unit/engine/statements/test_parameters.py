@@ -187,3 +187,73 @@ def test_a_script_of_its_own_sees_no_values(db: Database, tmp_path: Path) -> Non
     (tmp_path / "inner.sql").write_text("SELECT k, COUNT(*) FROM s WINDOW TUMBLING (SIZE ? DAYS) GROUP BY k EMIT CHANGES;")
     with pytest.raises(StatementError, match="has no value"):
         db.execute(f"SELECT ? AS x; RUN SCRIPT '{tmp_path / 'inner.sql'}';", [1])
+
+
+@pytest.fixture(scope="module")
+def wide(db: Database) -> Database:
+    """A stream with a column of every kind of type."""
+    db.execute("""
+        CREATE STREAM wide (k INT KEY, i INT, l BIGINT, d DOUBLE, m DECIMAL(6, 2), t STRING, f BOOLEAN, ts TIMESTAMP, da DATE,
+            ti TIME, b BYTES, a ARRAY<INT>, mp MAP<STRING, INT>, mi MAP<INT, INT>, st STRUCT<x INT, y STRING>,
+            sa ARRAY<STRUCT<x INT>>, sm MAP<STRING, STRUCT<x INT>>);
+    """)
+    return db
+
+
+WHOLE_VALUES: list[tuple[str, Any]] = [
+    ("mp", {"a": 1}), ("mp", {}), ("mp", {"a": None}), ("mi", {1: 2}), ("mi", {}), ("mi", [(1, 2)]),
+    ("st", {"x": 1, "y": "q"}), ("st", {"X": 1}), ("st", {"x": None, "y": None}), ("st", {}), ("st", {"z": 1}),
+    ("a", []), ("a", [None]), ("a", [1, None]), ("a", (1, 2)), ("a", np.array([1, 2])), ("a", ["1"]), ("a", ["one"]),
+    ("sa", [{"x": 1}, {"x": None}, {}, None]), ("sa", []), ("sm", {"k": {"x": 1}}), ("sm", {"k": None}),
+    ("t", 5), ("t", MOMENT.date()), ("t", MOMENT), ("t", datetime.time(1)), ("t", b"a"), ("t", float("nan")),
+    ("b", uuid.UUID(int=1)), ("b", "YWJj"), ("b", b""), ("b", memoryview(b"ab")),
+    ("i", 5.0), ("i", 5.5), ("i", "5"), ("i", True), ("i", 2**40), ("i", float("nan")), ("i", -(2**31)),
+    ("l", 2**63), ("l", 1e18), ("l", -(2**63)), ("d", 2**60 + 1), ("d", decimal.Decimal("0.1")), ("d", float("inf")),
+    ("d", -0.0), ("m", 1.005), ("m", "19.99"), ("m", -0.5), ("m", decimal.Decimal("NaN")), ("f", "true"), ("f", "yes"),
+    ("ts", 0), ("ts", MOMENT.date()), ("ts", 2**50), ("ts", -(2**50)), ("ts", 1.5), ("ts", "2024-01-01T00:00:00Z"),
+    ("da", MOMENT), ("da", datetime.datetime(2024, 1, 1)), ("da", 5), ("da", -(2**31)), ("ti", 5000), ("ti", "01:02"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "value"), WHOLE_VALUES)
+def test_a_whole_value_is_what_insert_stores(wide: Database, column: str, value: Any) -> None:
+    """Values of INSERT become what `Database.insert` makes of them, or are refused as there."""
+
+    def last() -> Any:
+        return wide.sql(f"SELECT {column} FROM wide").fetchall()[-1]
+
+    try:
+        wide.insert("wide", {"k": 1, column: value})
+    except StatementError as error:
+        with pytest.raises(StatementError) as refused:
+            wide.execute(f"INSERT INTO wide (k, {column}) VALUES (?, ?);", [1, value])
+        assert str(refused.value.message) == str(error.message)
+        return
+    wanted = last()
+    wide.execute(f"INSERT INTO wide (k, {column}) VALUES (?, ?);", [1, value])
+    assert repr(last()) == repr(wanted)
+    (done,) = wide.execute(f"INSERT INTO wide (k, {column}) VALUES ($k, $v);", {"k": 1, "v": value})
+    wide.execute(done.statement + ";")  # the text that is told means the same
+    assert repr(last()) == repr(wanted)
+
+
+def test_keys_to_delete_are_whole_values(db: Database) -> None:
+    """The fields of a STRUCT are found as columns are, and a value that is no key of the table is refused."""
+    db.execute("""
+        CREATE TABLE places (k STRUCT<x INT, y INT> PRIMARY KEY, v INT) WITH (KEY_FORMAT = 'JSON');
+        CREATE TABLE kept AS SELECT k, v FROM places;
+    """)
+    db.insert("places", [{"k": {"x": n, "y": None}, "v": n} for n in range(4)])
+    db.execute("DELETE FROM places WHERE k = ?; DELETE FROM places WHERE k IN (?, ?);", [{"x": 0}, {"X": 1}, {"x": 2}])
+    db.drain()
+    assert db.sql("SELECT v FROM kept").fetchall() == [(3,)]
+    for wrong in ({"z": 3}, 3):
+        with pytest.raises(StatementError, match="does not fit"):
+            db.execute("DELETE FROM places WHERE k = ?;", [wrong])
+
+
+def test_a_field_that_is_spelled_differently_is_told(db: Database) -> None:
+    """`x` and X are two fields, and a comparison that could never be true is no answer."""
+    for text in ("st = ?", "? <> st", "st IN (?)", "ARRAY[st] = ARRAY[?]"):
+        with pytest.raises(StatementError, match="spell a field differently"):
+            db.sql(f"SELECT k FROM s WHERE {text}", parameters=[{"x": 1, "y": "z"}])

@@ -1,0 +1,116 @@
+"""Parameters that are a column's whole value: in VALUES of INSERT, and where DELETE names keys.
+
+What such a value is for is known, so it becomes what `Database.insert` stores for it (`intake/values.py`), written as a
+constant of exactly the column's type: a dict is a MAP or a STRUCT, whose fields are found as columns are; an empty list has
+a type; nothing is lost.  A parameter anywhere else is the constant that its own type says.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..errors import Span, StatementError
+from ..grammar import ast
+from ..storage.values.time_units import DAY_MS
+from .catalog import DataSource
+from .expressions.casts import text_of
+from .intake.values import Unfit, fields_of, plain, shown, stored
+from .types import BIGINT, BOOLEAN, BYTES, DATE, DOUBLE, INTEGER, STRING, TIME, TIMESTAMP, Array, Map, SqlType, Struct
+
+Constant = Callable[[Any, Span], ast.Expression]
+"""A value whose type is its own as a constant (`parameters.constant`)."""
+
+
+def in_rows(
+    statement: ast.InsertValues | ast.Delete, given: Mapping[str, Any], source: DataSource, constant: Constant
+) -> ast.InsertValues | ast.Delete:
+    """Replace the parameters that are whole values of columns.
+
+    Args:
+        given: values by the names of their parameters in upper case; a parameter without one is left.
+
+    Raises:
+        StatementError: a value does not fit its column.
+    """
+    types = {column.name: column.type for column in source.schema if column.role in ("KEY", "VALUE")}
+
+    def fitted(value: ast.Expression, name: str, row: int) -> ast.Expression:
+        if not isinstance(value, ast.Parameter) or value.name.upper() not in given:
+            return value
+        own = given[value.name.upper()]
+        try:
+            if name == "ROWTIME":
+                moment = stored(own, TIMESTAMP)
+                return ast.NullLiteral(span=value.span) if moment is None else ast.IntegerLiteral(moment, span=value.span)
+            return _written(stored(own, types[name]), own, types[name], value.span, constant) if name in types else value
+        except (Unfit, RecursionError) as error:
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise StatementError(
+                f"row {row}, column {name} of {source.name}: {shown(own)} does not fit {types.get(name, TIMESTAMP)}: {reason}",
+                span=value.span,
+                suggestion=getattr(error, "hint", None),
+            ) from error
+
+    if isinstance(statement, ast.Delete):
+        return statement if statement.where is None else replace(statement, where=_keys(statement.where, fitted))
+    names = statement.columns or tuple(column.name for column in source.schema)
+    rows = tuple(
+        tuple(fitted(value, name, number) for value, name in zip(row, names, strict=True)) if len(row) == len(names) else row
+        for number, row in enumerate(statement.rows, 1)
+    )
+    return replace(statement, rows=rows)
+
+
+def _keys(where: ast.Expression, fitted: Callable[[ast.Expression, str, int], ast.Expression]) -> ast.Expression:
+    match where:
+        case ast.Logical(operator="AND", left=left, right=right):
+            return replace(where, left=_keys(left, fitted), right=_keys(right, fitted))
+        case ast.Comparison(operator="=", left=ast.NameRef(name=name), right=value):
+            return replace(where, right=fitted(value, name, 1))
+        case ast.Comparison(operator="=", left=value, right=ast.NameRef(name=name)):
+            return replace(where, left=fitted(value, name, 1))
+        case ast.InList(operand=ast.NameRef(name=name), items=items, negated=False):
+            return replace(where, items=tuple(fitted(item, name, number) for number, item in enumerate(items, 1)))
+    return where
+
+
+def _written(value: Any, given: Any, type_: SqlType, span: Span, constant: Constant) -> ast.Expression:
+    """What a column stores, as a constant expression; fields that ``given`` lacks are left out."""
+    if value is None:
+        return ast.NullLiteral(span=span)
+    match type_:
+        case Array(item):
+            parts = zip(value, plain(given), strict=True)
+            return ast.ArrayConstructor(tuple(_written(v, g, item, span, constant) for v, g in parts), span=span)
+        case Map(key, item):
+            entries = tuple(
+                (_written(k, k, key, span, constant), _written(v, v, item, span, constant)) for k, v in value
+            )
+            return ast.MapConstructor(entries, span=span)
+        case Struct(fields):
+            own = fields_of(plain(given)) or {}
+            spelled = {spelling: own[name] for name in own for spelling in (name.upper(), name)}
+            members = [
+                (name, _written(value[name], spelled[name], part, span, constant)) for name, part in fields if name in spelled
+            ]
+            return ast.StructConstructor(tuple(members), span=span)
+    if type_ in (BOOLEAN, INTEGER, BIGINT, DOUBLE, STRING, BYTES):
+        return constant(value, span)
+    if type_ in (DATE, TIME, TIMESTAMP):
+        return _moment(value, type_, span)
+    return ast.DecimalLiteral(format(value, "f"), span=span)
+
+
+_YEARS = (datetime.date(1, 1, 1).toordinal(), datetime.date(9999, 12, 31).toordinal())
+_EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
+
+
+def _moment(value: int, type_: SqlType, span: Span) -> ast.Expression:
+    days = value if type_ == DATE else value // DAY_MS
+    if _YEARS[0] <= days + _EPOCH_DAY <= _YEARS[1]:
+        return ast.Cast(ast.StringLiteral(text_of(value, type_), span=span), ast.TypeName(str(type_), span=span), span=span)
+    function = "FROM_DAYS" if type_ == DATE else "FROM_UNIXTIME"  # what no text of four digits for the year says
+    return ast.FunctionCall(function, (ast.IntegerLiteral(value, span=span),), span=span)
