@@ -17,14 +17,11 @@ from .builder import DataflowBuilder, Lowered
 
 
 def stream_stream_join(build: DataflowBuilder, node: p.StreamStreamJoin, inputs: Sequence[Lowered]) -> Lowered:
-    """RIGHT runs as in ksqlDB: as a LEFT join of swapped inputs with an unchanged window (section 8)."""
+    """Lower a join of streams; all kinds find the same pairs."""
     schema, key_count = node.schema.arrow(), len(node.schema.keys)
     left, right = _values(node.left.schema), _values(node.right.schema)
     kind, windowed, grace_ms = node.type, node.left.window is not None, node.grace_ms
-    before_ms, after_ms = node.before_ms, node.after_ms
     early = build.options.unmatched_rows == "early"
-    if kind == "RIGHT":
-        before_ms, after_ms = after_ms, before_ms
     sides = ((node.left_where, node.left.schema), (node.right_where, node.right.schema))
     wheres = [None if e is None else build.predicate(e, s) for e, s in sides]
     sizes = [None if side.window is None else side.window.size_ms for side in (node.left, node.right)]
@@ -38,8 +35,8 @@ def stream_stream_join(build: DataflowBuilder, node: p.StreamStreamJoin, inputs:
             key_count,
             left,
             right,
-            before_ms=before_ms,
-            after_ms=after_ms,
+            before_ms=node.before_ms,
+            after_ms=node.after_ms,
             grace_ms=grace_ms,
             early=early,
             windowed=windowed,

@@ -140,6 +140,24 @@ def test_a_row_is_not_unmatched_before_its_grace_is_over(db: Database, cut: bool
     assert [json.loads(record.value) for record in db.consume("J")][len(found) :] == [alone]
 
 
+@pytest.mark.parametrize("kind", ["INNER", "LEFT", "FULL OUTER", "RIGHT"])
+@pytest.mark.parametrize("grace", ["", "GRACE PERIOD 1 HOUR"])
+def test_all_kinds_of_joins_look_in_the_same_direction(db: Database, kind: str, grace: str) -> None:
+    """WITHIN (before, after) is about the right row, seen from the left one, whichever side is the outer one."""
+    stream(db)
+    key = "ROWKEY" if "FULL" in kind else "r.k" if kind == "RIGHT" else "s.k"
+    db.execute(
+        "CREATE STREAM r (k STRING KEY, v INT) WITH (KAFKA_TOPIC='r', PARTITIONS=1, VALUE_FORMAT='JSON');"
+        f"CREATE STREAM j AS SELECT {key}, s.v AS a, r.v AS b FROM s {kind} JOIN r "
+        f"WITHIN (1 SECOND, 5 SECONDS) {grace} ON s.k = r.k;"
+    )
+    for source, at in (("s", 10), ("r", 8), ("r", 9), ("r", 15), ("r", 16), ("s", 11), ("s", 17)):
+        db.insert(source, [{"k": "x", "v": at, "rowtime": at * 1000}])
+        db.drain()
+    found = {(row["A"], row["B"]) for row in (json.loads(record.value) for record in db.consume("J"))}
+    assert {pair for pair in found if None not in pair} == {(10, 9), (10, 15), (11, 15), (11, 16), (17, 16)}
+
+
 @pytest.mark.parametrize("kind", ["LEFT", "FULL OUTER", "RIGHT"])
 @pytest.mark.parametrize("cut", [True, False])
 def test_a_row_that_was_put_out_unmatched_is_matched_by_no_late_row(db: Database, cut: bool, kind: str) -> None:
