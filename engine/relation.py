@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import html
 import importlib
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -109,11 +110,12 @@ class Relation:
         return next(iter(self.fetchmany(1)), None)
 
     def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
-        """The next rows, at most ``size``.  Raises: ValueError, for a negative size."""
-        if size < 0:
-            raise ValueError(f"size must not be negative: {size}")
+        """The next rows, at most ``size``.  Raises: ValueError, for a negative size; TypeError, if it is no whole number."""
+        count = operator.index(size)
+        if count < 0:
+            raise ValueError(f"size must not be negative: {count}")
         start = self._fetched
-        self._fetched = min(start + size, len(self))
+        self._fetched = min(start + count, len(self))
         return self._rows(start, self._fetched)
 
     def fetchall(self) -> list[tuple[Any, ...]]:

@@ -43,6 +43,11 @@ def test_the_fetch_methods_are_a_cursor(db: Database) -> None:
     assert list(table) == [("a",), ("b",)] and len(table) == 2 and table.to_dicts() == [{"K": "a"}, {"K": "b"}]
     with pytest.raises(ValueError, match="negative"):
         table.fetchmany(-1)
+    table = db.sql("SELECT k FROM t")
+    for wrong in (1.5, "1", None):
+        with pytest.raises(TypeError):
+            table.fetchmany(wrong)  # type: ignore[arg-type]
+    assert table.fetchall() == [("a",), ("b",)]
 
 
 def test_description_tells_names_and_types(db: Database) -> None:
