@@ -25,7 +25,8 @@ from ..grammar.selects import nodes_of, rebuilt
 from ..limits import NESTING_DEPTH_MAX
 from .catalog import DataSource
 from .intake.values import plain
-from .row_parameters import in_rows
+from .row_parameters import in_rows, of_column
+from .types import SqlType
 
 Tree = TypeVar("Tree", bound=ast.Node)
 Parameters = Sequence[Any] | Mapping[str, Any]
@@ -228,6 +229,11 @@ def constant(value: Any, span: Span, depth: int = 0) -> ast.Expression:
     raise StatementError(
         f"a value of the Python type {type(value).__name__} cannot be a parameter: {value!r:.100}", span=span
     )
+
+
+def column_constant(value: Any, type_: SqlType) -> ast.Expression:
+    """A value of a column as a constant of exactly the column's type.  Raises: Unfit, see `stored`."""
+    return of_column(value, type_, Span(0, 0), constant)
 
 
 def _text(value: str, span: Span) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import Span, StatementError
 from ..grammar import ast
+from ..grammar.parse import parse_type
 from ..storage.values.time_units import DAY_MS
 from .catalog import DataSource
 from .expressions.casts import text_of
@@ -47,9 +48,10 @@ def in_rows(
                 return ast.NullLiteral(span=value.span) if moment is None else ast.IntegerLiteral(moment, span=value.span)
             return _written(stored(own, types[name]), own, types[name], value.span, constant) if name in types else value
         except (Unfit, RecursionError) as error:
+            type_ = types.get(name, TIMESTAMP)
             reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
             raise StatementError(
-                f"row {row}, column {name} of {source.name}: {shown(own)} does not fit {types.get(name, TIMESTAMP)}: {reason}",
+                f"row {row}, column {name} of {source.name}: {shown(own)} does not fit {type_}: {reason}",
                 span=value.span,
                 suggestion=getattr(error, "hint", None),
             ) from error
@@ -62,6 +64,15 @@ def in_rows(
         for number, row in enumerate(statement.rows, 1)
     )
     return replace(statement, rows=rows)
+
+
+def of_column(value: Any, type_: SqlType, span: Span, constant: Constant) -> ast.Expression:
+    """A value as a constant of exactly a column's type, for any place in a query.
+
+    Raises:
+        Unfit: it does not fit the type.
+    """
+    return _written(stored(value, type_), value, type_, span, constant, typed=True)
 
 
 def _keys(where: ast.Expression, fitted: Callable[[ast.Expression, str, int], ast.Expression]) -> ast.Expression:
@@ -77,24 +88,36 @@ def _keys(where: ast.Expression, fitted: Callable[[ast.Expression, str, int], as
     return where
 
 
-def _written(value: Any, given: Any, type_: SqlType, span: Span, constant: Constant) -> ast.Expression:
-    """What a column stores, as a constant expression; fields that ``given`` lacks are left out."""
+def _written(
+    value: Any, given: Any, type_: SqlType, span: Span, constant: Constant, *, typed: bool = False
+) -> ast.Expression:
+    """What a column stores, as a constant expression.
+
+    Args:
+        typed: NULLs have their types, and STRUCTs all fields, for a place where the type is not known; else fields that
+            ``given`` lacks are left out.
+    """
     if value is None:
-        return ast.NullLiteral(span=span)
+        null = ast.NullLiteral(span=span)
+        return ast.Cast(null, parse_type(str(type_)), span=span) if typed else null
     match type_:
         case Array(item):
             parts = zip(value, plain(given), strict=True)
-            return ast.ArrayConstructor(tuple(_written(v, g, item, span, constant) for v, g in parts), span=span)
+            items = tuple(_written(v, g, item, span, constant, typed=typed) for v, g in parts)
+            return ast.ArrayConstructor(items, span=span)
         case Map(key, item):
             entries = tuple(
-                (_written(k, k, key, span, constant), _written(v, v, item, span, constant)) for k, v in value
+                (_written(k, k, key, span, constant), _written(v, v, item, span, constant, typed=typed)) for k, v in value
             )
             return ast.MapConstructor(entries, span=span)
         case Struct(fields):
             own = fields_of(plain(given)) or {}
-            spelled = {spelling: own[name] for name in own for spelling in (name.upper(), name)}
+            spelled: dict[str, Any] = dict.fromkeys(name for name, _ in fields) if typed else {}
+            spelled |= {spelling: own[name] for name in own for spelling in (name.upper(), name)}
             members = [
-                (name, _written(value[name], spelled[name], part, span, constant)) for name, part in fields if name in spelled
+                (name, _written(value[name], spelled[name], part, span, constant, typed=typed))
+                for name, part in fields
+                if name in spelled
             ]
             return ast.StructConstructor(tuple(members), span=span)
     if type_ in (BOOLEAN, INTEGER, BIGINT, DOUBLE, STRING, BYTES):

@@ -137,7 +137,11 @@ class Session(ClientMethods):
                     return
                 statement, script = step
                 try:
-                    statement = values.into(statement, self._engine.catalog.sources.get) if script.path == file else with_values(statement, None)
+                    statement = (
+                        values.into(statement, self._engine.catalog.sources.get)
+                        if script.path == file
+                        else with_values(statement, None)
+                    )
                     result = self._execute(statement, script=script.path)
                 except StatementError as error:
                     raise script.locate(self._hinted(error, text), statement) from error.__cause__

@@ -22,7 +22,8 @@ from ..storage.state.keyed_store import StoreSnapshot
 from ..storage.state.point import Point, key_kinds, point
 from ..storage.state.store import Snapshot
 from ..storage.values.arrow_calls import equal_to
-from .batch import python_values
+from ..storage.values.canonical import canonical
+from .batch import Bools, python_values
 from .dataflow import TableView
 from .query.lifecycle import QueryRun
 from .views import TableSnapshot, whole
@@ -272,13 +273,21 @@ def _arrays(types: Sequence[Any], key: _Values) -> list[Any] | None:
 def _rows_beginning_with(table: pa.Table, key: _Values) -> pa.Table:
     """The rows with these first values in a table of the shape of a `TableView`, whose first columns are the key."""
     keep = np.ones(table.num_rows, np.bool_)
-    for column, value in zip(table.columns, key):
-        try:
-            same = equal_to(whole(column), pa.scalar(value, column.type))
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            return table.slice(0, 0)
-        keep &= np.asarray(pc.fill_null(same, False).to_numpy(zero_copy_only=False), np.bool_)
+    wanted = _arrays([column.type for column, _ in zip(table.columns, key)], key)
+    if wanted is None:
+        return table.slice(0, 0)
+    for column, value in zip(table.columns, wanted):
+        keep &= _equals(canonical(whole(column)), canonical(value))
     return table.filter(pa.array(keep))
+
+
+def _equals(column: Any, value: Any) -> Bools:
+    """Which items of a column are the only one of another, both canonical."""
+    if pa.types.is_nested(column.type) or pa.types.is_floating(column.type):  # Arrow compares no lists, and NaN with nothing
+        wanted = repr(value[0].as_py())
+        return np.array([repr(item) == wanted for item in column.to_pylist()], np.bool_)
+    same = equal_to(column, value[0])
+    return np.asarray(pc.fill_null(same, False).to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _find(parts: Sequence[StoreSnapshot], sought: Point) -> _Place | None:
@@ -333,12 +342,18 @@ def _is_same(array: Any, value: Any) -> bool:
 
 
 def _beginning_with(part: StoreSnapshot, key: _Values) -> pa.Table:
+    """The rows with these first values, looked up with each of the bounds of windows that the store has."""
+
+
+def _beginning_with(part: StoreSnapshot, key: _Values) -> pa.Table:
     slots = part.index.slots()
-    same = np.ones(len(slots), np.bool_)
-    for column, type_, value in zip(part.index.keys.read(slots), part.index.keys.types, key):
-        try:
-            found = equal_to(column, pa.scalar(value, type_))
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            return part.at(slots[:0])
-        same &= np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False), np.bool_)
-    return part.at(slots[same])
+    types = part.index.keys.types
+    wanted = _arrays(types[: len(key)], key)
+    if wanted is None or not len(slots):
+        return part.at(slots[:0])
+    if len(key) == len(types):
+        return part.lookup(wanted)
+    bounds = np.unique([np.asarray(column) for column in part.index.keys.read(slots)[len(key) :]], axis=1)
+    again = pa.array(np.zeros(bounds.shape[1], np.int64))
+    more = [pa.array(column).cast(type_) for column, type_ in zip(bounds, types[len(key) :])]
+    return part.lookup([*(value.take(again) for value in wanted), *more])

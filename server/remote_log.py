@@ -10,13 +10,14 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from ..engine.parameters import with_values
+from ..engine.intake.keys import key_value
+from ..engine.parameters import column_constant, with_values
 from ..engine.results import Submitted, Table
 from ..engine.statements.topics import PartitionDescription, TopicDescription
 from ..engine.texts import pull_query
 from ..engine.types import quoted
 from ..errors import StatementError, UnsupportedError
-from ..grammar.unparse import unparse
+from ..grammar.unparse import unparse, unparse_expression
 from ..runtime.clients.records import RawRecord, to_python
 from ..runtime.host import Token
 from ..storage.log.protocol import FetchedRecords, OffsetReset
@@ -161,12 +162,13 @@ class RemoteLookup:
         columns = [column.name for column in self._source.schema.keys]
         if len(key) != len(columns):
             raise self._wrong_key()
-        wanted = [(quoted(name), value) for name, value in zip(columns, key, strict=True)] + more
-        if any(value is None for _, value in wanted):
-            return []
-        condition = " AND ".join(f"{name} = ?" for name, _ in wanted)
-        text = f"SELECT * FROM {quoted(self._source.name)} WHERE {condition}"
-        found: Table = self._database.sql(text, parameters=[value for _, value in wanted])
+        conditions = [f"{name} = {value}" for name, value in more]
+        for column, value in zip(self._source.schema.keys, key, strict=True):
+            stored = key_value(value, column.type)
+            if stored is None:
+                return []
+            conditions.append(f"{quoted(column.name)} = {unparse_expression(column_constant(stored, column.type))}")
+        found: Table = self._database.sql(f"SELECT * FROM {quoted(self._source.name)} WHERE {' AND '.join(conditions)}")
         return found.to_dicts()
 
     def _wrong_key(self) -> StatementError:

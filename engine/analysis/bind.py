@@ -156,7 +156,7 @@ def _check_spelling(a: t.SqlType, b: t.SqlType, span: Span | None) -> None:
                     raise StatementError(
                         f"the STRUCTs spell a field differently: {t.quoted(name)} and {t.quoted(spelled[name.upper()])}",
                         span=span,
-                        suggestion="Names without quotes are in upper case; those in the dict of a parameter are as written.",
+                        suggestion="Names without quotes are in upper case; those in a dict of a parameter are as written.",
                     )
 
 
@@ -169,7 +169,7 @@ class _Binder:
         self._over = False
 
     def bind_for(self, e: ast.Expression, target: t.SqlType) -> TypedExpression:
-        """Bind a value whose type is known: ARRAY[], MAP() and STRUCT() take from it the types of bare NULLs, and may be empty."""
+        """Bind a value whose type is known: ARRAY[], MAP() and STRUCT() take the types of bare NULLs from it, or are empty."""
         match e, target:
             case ast.NullLiteral(), _:
                 return n.null(target, e.span)

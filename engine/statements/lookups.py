@@ -10,6 +10,7 @@ import pyarrow as pa
 from ...errors import StatementError
 from ...runtime.batch import python_values
 from ..catalog import Catalog
+from ..intake.keys import key_value
 from ..state import Engine
 
 
@@ -41,6 +42,7 @@ class KeyLookup:
             )
         self._source = source
         self._keys = len(source.schema.keys)
+        self._types = [column.type for column in source.schema.keys]
         self._reader = self._engine.host.point_reader(query_id)
         view = self._engine.planned[query_id].dataflow.view
         assert view is not None
@@ -51,7 +53,7 @@ class KeyLookup:
         """The row of a key as a dict by `columns`; None if there is none.
 
         Args:
-            key: one value per key column.
+            key: one value per key column (`intake.keys.key_value` says what it stands for).
             window_start: for a windowed table, in ms since the epoch.
 
         Raises:
@@ -63,6 +65,7 @@ class KeyLookup:
         windowed = self._source.window is not None
         if len(key) != self._keys or windowed != (window_start is not None):
             raise self._wrong_key()
+        key = self._stored(key)
         if windowed:
             sought: tuple[Any, ...] = (*key, window_start)
             if self._reader.key_length() != len(sought):
@@ -84,7 +87,10 @@ class KeyLookup:
             self._resolve()
         if len(key) != self._keys:
             raise self._wrong_key()
-        return self._listed(self._reader.rows(key))
+        return self._listed(self._reader.rows(self._stored(key)))
+
+    def _stored(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple([key_value(value, type_) for value, type_ in zip(key, self._types)])
 
     def _listed(self, table: pa.Table) -> list[dict[str, Any]]:
         columns = [python_values(table.column(i)) for i in range(len(self.columns))]

@@ -267,16 +267,16 @@ def _check_columns(resolved: ResolvedQuery) -> None:
 
 
 def _check_key_values(where: ast.Expression | None, source: DataSource) -> None:
-    """Section 9: a key is looked up by values of its own type, and never by NULL.  Raises: StatementError."""
+    """Section 9: a key is looked up by values of its own type, and never by NULL alone.  Raises: StatementError."""
     keys = {c.name: c.type for c in source.schema.keys}
     stack: list[Any] = [] if where is None else [where]
     while stack:
         node = stack.pop()
         match node:
             case ast.InList(operand=ast.NameRef(name=name), items=items) if name in keys:
+                if all(isinstance(item, ast.NullLiteral) for item in items):
+                    raise StatementError(f"the key {name} is never NULL", span=items[0].span)
                 for item in items:
-                    if isinstance(item, ast.NullLiteral):
-                        raise StatementError(f"the key {name} is never NULL", span=item.span)
                     if isinstance(item, ast.StringLiteral) and is_numeric(keys[name]):
                         raise StatementError(f"the key {name} is {keys[name]}, and '{item.value}' is text", span=item.span)
             case ast.Logical(left=left, right=right):

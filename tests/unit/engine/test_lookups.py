@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 import threading
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 import penstock
@@ -213,6 +216,45 @@ def test_keys_of_several_columns_and_other_types(db: penstock.Database) -> None:
         assert found == {"B": "x", "L": [1]}
         found["L"].append(7)
     assert db.table("w").get(0.0) == db.table("w").get(-0.0) != None  # noqa: E711
+
+
+NAN = float("nan")
+BERLIN = datetime.timezone(datetime.timedelta(hours=1))
+NEW_YEAR = datetime.datetime(2024, 1, 1)
+BY_TYPE: list[tuple[str, list[Any], list[Any]]] = [
+    ("DOUBLE", [0.0, NAN, -0.0], [1.5]),
+    ("DOUBLE", [Decimal(2), 2, 2.0, np.float32(2)], ["2", True]),
+    ("INT", [1, 1.0, Decimal(1), np.int8(1), pa.scalar(1)], [1.5, "1", True, 2**40]),
+    ("DECIMAL(6, 2)", [Decimal("1.5"), 1.5, Decimal("1.500")], ["1.5", 1.505]),
+    ("STRING", ["a", np.str_("a")], [b"a", 1]),
+    ("BYTES", [b"a", bytearray(b"a")], ["a"]),
+    ("DATE", [NEW_YEAR.date(), NEW_YEAR, "2024-01-01", 19723], [NEW_YEAR.replace(hour=1)]),
+    ("TIMESTAMP", [NEW_YEAR, NEW_YEAR.replace(hour=1, tzinfo=BERLIN), NEW_YEAR.date(), "2024-01-01"], [1.5, "soon"]),
+    ("ARRAY<DOUBLE>", [[0.0, None], (-0.0, None)], [[0.0], [NAN]]),
+    ("ARRAY<DOUBLE>", [[NAN]], [[None], []]),
+    ("STRUCT<x DOUBLE, y STRING>", [{"X": NAN, "Y": None}, {"x": NAN}], [{"x": 0.0}, {"z": 1}, 5]),
+]
+
+
+@pytest.mark.parametrize(("type_", "same", "others"), BY_TYPE)
+def test_keys_are_found_by_what_insert_stores_for_them(
+    db: penstock.Database, type_: str, same: list[Any], others: list[Any]
+) -> None:
+    """By one equality, in tables with and without windows, by `get` and by `rows`."""
+    db.execute(f"CREATE STREAM e (k {type_}, v INT);")
+    tables = {"t": "", "w": "WINDOW TUMBLING (SIZE 10 SECONDS)", "x": "WINDOW SESSION (1 SECOND)"}
+    for name, window in tables.items():
+        db.execute(f"CREATE TABLE {name} WITH (KEY_FORMAT='JSON') AS SELECT k, COUNT(*) AS n FROM e {window} GROUP BY k;")
+    distinct = [NAN, 0.0] if same[0] == 0.0 else [same[0]]
+    db.insert("e", [{"k": key, "v": 1, "rowtime": at} for at in (5, 15_005) for key in distinct])
+    db.drain()
+    for value, number in [*((value, 1) for value in same), *((value, 0) for value in others)]:
+        assert len(db.table("t").rows(value)) == number
+        assert (db.table("t").get(value) is not None) == bool(number)
+        for name, start in (("w", 10_000), ("x", 15_005)):
+            assert [row["N"] for row in db.table(name).rows(value)] == [1, 1] * number
+            assert (db.table(name).get(value, window_start=start) is not None) == bool(number)
+            assert db.table(name).get(value, window_start=start + 1) is None
 
 
 def test_fields_of_all_kinds(db: penstock.Database) -> None:

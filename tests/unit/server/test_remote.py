@@ -120,6 +120,22 @@ def test_every_type_goes_there_and_back(api: Api) -> None:
         assert mine.fetchall() == own.fetchall()
 
 
+def test_keys_and_whole_values_are_those_of_insert(api: Api) -> None:
+    """A dict is a MAP or a STRUCT by its column, from VALUES as from `insert`; keys of tables are found as in process."""
+    with penstock.connect(api.url) as far:
+        far.execute("SET 'auto.offset.reset' = 'earliest'; CREATE STREAM s (k STRUCT<x INT, y DOUBLE>, m MAP<STRING, INT>);")
+        far.execute("CREATE TABLE t WITH (KEY_FORMAT = 'JSON') AS SELECT k, LATEST_BY_OFFSET(m) AS m FROM s GROUP BY k;")
+        keys: list[Any] = [{"x": 1}, {"X": None, "y": float("nan")}, {"x": -1, "y": -0.0}]
+        for key in keys:
+            far.execute("INSERT INTO s (k, m) VALUES (?, ?);", [key, {}])
+        api.settle()
+        for key in (*keys, {"x": 2}, {"z": 1}, 5, None):
+            assert repr(far.table("t").get(key)) == repr(api.database.table("t").get(key))
+        assert [far.table("t").get(key) is None for key in (*keys, {"x": 2})] == [False] * 3 + [True]
+        with pytest.raises(penstock.StatementError, match="no field 'z'"):
+            far.execute("INSERT INTO s (k) VALUES (?);", [{"z": 1}])
+
+
 def test_push_queries(shop: Api, far: penstock.Database) -> None:
     """By rows, by batches, with a timeout, with async for; closing ends the query there."""
     far.execute("SET 'auto.offset.reset' = 'earliest';")

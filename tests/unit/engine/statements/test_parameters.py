@@ -193,8 +193,8 @@ def test_a_script_of_its_own_sees_no_values(db: Database, tmp_path: Path) -> Non
 def wide(db: Database) -> Database:
     """A stream with a column of every kind of type."""
     db.execute("""
-        CREATE STREAM wide (k INT KEY, i INT, l BIGINT, d DOUBLE, m DECIMAL(6, 2), t STRING, f BOOLEAN, ts TIMESTAMP, da DATE,
-            ti TIME, b BYTES, a ARRAY<INT>, mp MAP<STRING, INT>, mi MAP<INT, INT>, st STRUCT<x INT, y STRING>,
+        CREATE STREAM wide (k INT KEY, i INT, l BIGINT, d DOUBLE, m DECIMAL(6, 2), t STRING, f BOOLEAN, ts TIMESTAMP,
+            da DATE, ti TIME, b BYTES, a ARRAY<INT>, mp MAP<STRING, INT>, mi MAP<INT, INT>, st STRUCT<x INT, y STRING>,
             sa ARRAY<STRUCT<x INT>>, sm MAP<STRING, STRUCT<x INT>>);
     """)
     return db

@@ -15,6 +15,22 @@ KEYS = {
 CASES = [(kind, condition, by_key) for kind, conditions in KEYS.items() for condition, by_key in conditions]
 
 
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [("k IN (NULL, 7)", [7]), ("k IN (7, 8, NULL)", [7, 8]), ("k NOT IN (NULL, 7)", [6, 8]), ("NOT k IN (NULL, 7)", [6, 8])],
+)
+def test_a_null_among_the_keys_is_left_out(condition: str, expected: list[int]) -> None:
+    """As in every other list, and as with further clauses."""
+    with penstock.connect(settings={"auto.offset.reset": "earliest"}, threads=0) as db:
+        db.execute("CREATE STREAM s (k INT KEY, v INT); CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;")
+        db.insert("s", [{"k": k, "v": 1} for k in (6, 7, 8)])
+        db.drain()
+        for clause in ("", " ORDER BY k", " LIMIT 9"):
+            assert sorted(k for (k,) in db.sql(f"SELECT k FROM t WHERE {condition}{clause}").fetchall()) == expected
+        with pytest.raises(penstock.StatementError, match="never NULL"):
+            db.sql("SELECT k FROM t WHERE k IN (NULL)")
+
+
 @pytest.mark.parametrize(("kind", "condition", "by_key"), CASES)
 def test_a_key_is_looked_up_where_its_type_has_the_constant(kind: str, condition: str, by_key: bool) -> None:
     """A whole number is a key of any numeric type that has it; the answer is that of a scan."""

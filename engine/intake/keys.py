@@ -1,0 +1,31 @@
+"""A value by which a row is looked up -> the value as the key column has it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pyarrow as pa
+
+from ..types import BIGINT, BOOLEAN, DOUBLE, INTEGER, STRING, Decimal, SqlType, to_arrow
+from .values import Unfit, plain, stored
+
+_AS_IT_IS: dict[SqlType, type] = {INTEGER: int, BIGINT: int, DOUBLE: float, STRING: str, BOOLEAN: bool}
+
+
+def key_value(value: Any, type_: SqlType) -> Any:
+    """What a column of a key stores for a value, as a Python value; None if no key has it.
+
+    It is the table of conversions of `values`, within the kind of the type: a text is no number, and a number no text.
+    """
+    if type(value) is _AS_IT_IS.get(type_):
+        return value
+    try:
+        value = plain(value)
+        if isinstance(value, str) and (type_ in (INTEGER, BIGINT, DOUBLE, BOOLEAN) or isinstance(type_, Decimal)):
+            return None
+        if type_ == STRING and not isinstance(value, str | uuid.UUID):
+            return None
+        return pa.array([stored(value, type_)], to_arrow(type_))[0].as_py()
+    except (Unfit, pa.ArrowException, ValueError, TypeError, OverflowError, RecursionError):
+        return None
