@@ -169,7 +169,7 @@ class _Binder:
         self._over = False
 
     def bind_for(self, e: ast.Expression, target: t.SqlType) -> TypedExpression:
-        """Bind a value whose type is known: ARRAY[], MAP() and STRUCT() take the types of bare NULLs from it, or are empty."""
+        """Bind a value whose type is known: ARRAY[], MAP() and STRUCT() take types of bare NULLs from it, or are empty."""
         match e, target:
             case ast.NullLiteral(), _:
                 return n.null(target, e.span)
