@@ -343,9 +343,6 @@ def _is_same(array: Any, value: Any) -> bool:
 
 def _beginning_with(part: StoreSnapshot, key: _Values) -> pa.Table:
     """The rows with these first values, looked up with each of the bounds of windows that the store has."""
-
-
-def _beginning_with(part: StoreSnapshot, key: _Values) -> pa.Table:
     slots = part.index.slots()
     types = part.index.keys.types
     wanted = _arrays(types[: len(key)], key)
