@@ -79,7 +79,7 @@ def parameter_names(tree: ast.Node) -> set[str]:
     return {node.name for node in nodes_of(tree) if isinstance(node, ast.Parameter)}
 
 
-def _check_used(given: Mapping[str, Any], names: set[str]) -> None:
+def _check_used(given: Mapping[str, object], names: set[str]) -> None:
     wanted = {name.upper() for name in names}
     for name in given:
         if name not in wanted:
@@ -131,19 +131,19 @@ def _by_name(parameters: Parameters | None) -> dict[str, Any]:
     return named
 
 
-def _count(value: Any, span: Span) -> int:
+def _count(value: object, span: Span) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
         raise StatementError(f"this parameter must be a whole number of at least 0, not {value!r:.100}", span=span)
     return value
 
 
-def _character(value: Any, span: Span) -> str:
+def _character(value: object, span: Span) -> str:
     if not isinstance(value, str) or len(value) != 1:
         raise StatementError(f"ESCAPE must be one character, not {value!r:.100}", span=span)
     return _text(value, span)
 
 
-def _path(value: Any, span: Span) -> str:
+def _path(value: object, span: Span) -> str:
     if not isinstance(value, str | Path):
         raise StatementError(f"this parameter must be the path of a file, not {value!r:.100}", span=span)
     return _text(str(value), span)
@@ -231,7 +231,7 @@ def constant(value: Any, span: Span, depth: int = 0) -> ast.Expression:
     )
 
 
-def column_constant(value: Any, type_: SqlType) -> ast.Expression:
+def column_constant(value: object, type_: SqlType) -> ast.Expression:
     """A value of a column as a constant of exactly the column's type.  Raises: Unfit, see `stored`."""
     return of_column(value, type_, Span(0, 0), constant)
 

@@ -21,12 +21,12 @@ from .expressions.casts import text_of
 from .intake.values import Unfit, fields_of, plain, shown, stored
 from .types import BIGINT, BOOLEAN, BYTES, DATE, DOUBLE, INTEGER, STRING, TIME, TIMESTAMP, Array, Map, SqlType, Struct
 
-Constant = Callable[[Any, Span], ast.Expression]
+Constant = Callable[[object, Span], ast.Expression]
 """A value whose type is its own as a constant (`parameters.constant`)."""
 
 
 def in_rows(
-    statement: ast.InsertValues | ast.Delete, given: Mapping[str, Any], source: DataSource, constant: Constant
+    statement: ast.InsertValues | ast.Delete, given: Mapping[str, object], source: DataSource, constant: Constant
 ) -> ast.InsertValues | ast.Delete:
     """Replace the parameters that are whole values of columns.
 
@@ -66,7 +66,7 @@ def in_rows(
     return replace(statement, rows=rows)
 
 
-def of_column(value: Any, type_: SqlType, span: Span, constant: Constant) -> ast.Expression:
+def of_column(value: object, type_: SqlType, span: Span, constant: Constant) -> ast.Expression:
     """A value as a constant of exactly a column's type, for any place in a query.
 
     Raises:
@@ -112,7 +112,7 @@ def _written(
             return ast.MapConstructor(entries, span=span)
         case Struct(fields):
             own = fields_of(plain(given)) or {}
-            spelled: dict[str, Any] = dict.fromkeys(name for name, _ in fields) if typed else {}
+            spelled: dict[str, object] = dict.fromkeys(name for name, _ in fields) if typed else {}
             spelled |= {spelling: own[name] for name in own for spelling in (name.upper(), name)}
             members = [
                 (name, _written(value[name], spelled[name], part, span, constant, typed=typed))

@@ -142,7 +142,7 @@ def _holds_columns(rows: Mapping[Any, Any], own: Mapping[str, Any]) -> bool:
     these types, all items must be ARRAYs or MAPs themselves.
     """
     listed = [name for name, value in rows.items() if _is_column(value)]
-    items: list[tuple[Any, Any]] = []
+    items: list[tuple[object, object]] = []
     for name in listed:
         type_ = own.get(name) or own.get(name.upper()) if isinstance(name, str) else None
         if not isinstance(type_, Array | Map):
@@ -151,7 +151,7 @@ def _holds_columns(rows: Mapping[Any, Any], own: Mapping[str, Any]) -> bool:
     return bool(items) and all(item is None or _may_be(item, type_) for item, type_ in items)
 
 
-def _may_be(item: Any, type_: Any) -> bool:
+def _may_be(item: object, type_: object) -> bool:
     """Whether an item of a list is an ARRAY, or a MAP, and not a part of one."""
     if isinstance(type_, Array):
         return _is_column(item)

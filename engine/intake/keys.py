@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 import pyarrow as pa
 
@@ -13,7 +12,7 @@ from .values import Unfit, plain, stored
 _AS_IT_IS: dict[SqlType, type] = {INTEGER: int, BIGINT: int, DOUBLE: float, STRING: str, BOOLEAN: bool}
 
 
-def key_value(value: Any, type_: SqlType) -> Any:
+def key_value(value: object, type_: SqlType) -> object:
     """What a column of a key stores for a value, as a Python value; None if no key has it.
 
     It is the table of conversions of `values`, within the kind of the type: a text is no number, and a number no text.

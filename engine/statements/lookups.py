@@ -89,7 +89,7 @@ class KeyLookup:
             raise self._wrong_key()
         return self._listed(self._reader.rows(self._stored(key)))
 
-    def _stored(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _stored(self, key: tuple[object, ...]) -> tuple[object, ...]:
         return tuple([key_value(value, type_) for value, type_ in zip(key, self._types)])
 
     def _listed(self, table: pa.Table) -> list[dict[str, Any]]:
