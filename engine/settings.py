@@ -68,6 +68,8 @@ def check(name: str, value: object) -> tuple[str, str]:
     found = PROPERTIES.get(name)
     if found is None:
         raise _unknown(name)
+    if isinstance(value, (list, tuple, dict, set)):
+        raise StatementError(f"the value of {name} is one value, not a {type(value).__name__}")
     text = str(value).lower() if isinstance(value, bool) else str(value).strip()
     if not text.isprintable() and (refused := unwritable(text)) is not None:
         raise StatementError(f"the value of {name} holds {refused}")

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ...errors import Span, StatementError
 from ...grammar import ast
-from ...grammar.selects import as_table_query
+from ...grammar.selects import as_table_query, nodes_of
 from ...storage import interrupts
 from ..analysis.bind import NoColumns, bind
 from ..analysis.coercion import coerce, common_type, list_type
@@ -81,6 +81,8 @@ def answer(query: ast.AnyQuery, environment: Environment, outer: TableScope | No
     whole_query = as_table_query(query)
     for common in whole_query.common_tables:
         environment = replace(environment, common={**environment.common, common.name: _once(common, environment, outer)})
+    for name in _named_in(whole_query):  # in order, so that a table of WITH finds those before it known, however many
+        environment.common[name]()
     limit, offset = _count(whole_query.limit), _count(whole_query.offset)
     body = whole_query.body
     if isinstance(body, ast.Select):
@@ -98,6 +100,22 @@ def answer(query: ast.AnyQuery, environment: Environment, outer: TableScope | No
     if (start, stop) != (0, length):
         columns = tuple((n, t, v.slice(start, stop - start)) for n, t, v in columns)
     return Selected(columns, stop - start, (), found.roots)
+
+
+def _named_in(query: ast.TableQuery) -> list[str]:
+    """The tables of a query's WITH that it names, by others too, in their order."""
+    if not query.common_tables:
+        return []
+    needed = _sources(replace(query, common_tables=()))
+    for common in reversed(query.common_tables):
+        if common.name in needed:
+            needed |= _sources(common.query)
+    return [common.name for common in query.common_tables if common.name in needed]
+
+
+def _sources(query: ast.AnyQuery) -> set[str]:
+    """The names in all FROM clauses of a query."""
+    return {node.name for node in nodes_of(query) if isinstance(node, ast.SourceRef)}
 
 
 def _once(common: ast.CommonTable, environment: Environment, outer: TableScope | None) -> Callable[[], Selected]:

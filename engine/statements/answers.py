@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from ...errors import StatementError
 from ...grammar import ast
 from ...grammar.selects import nodes_of
 from ...runtime.views import TableSnapshot
@@ -23,6 +24,7 @@ from ..pull.explain import steps_of
 from ..pull.from_tables import FromTable
 from ..pull.query import Environment, answer, arrow_of, schema_of
 from ..pull.rows import Rows, whole
+from ..pull.select import Selected
 from ..results import Table
 from ..schema import Schema
 from ..types import to_arrow
@@ -51,7 +53,7 @@ def answered(context: Context, query: ast.AnyQuery) -> Table:
         if isinstance(node, ast.Query | ast.TableQuery) and node.limit is not None:
             check_limit(context, node.span)
     environment = _Reading(context, query, nodes).environment()
-    found = answer(query, environment)
+    found = _answer(query, environment)
     limit = query.limit
     faults = environment.faults
     if faults.text is not None:
@@ -65,6 +67,16 @@ def answered(context: Context, query: ast.AnyQuery) -> Table:
     )
 
 
+def _answer(query: ast.AnyQuery, environment: Environment) -> Selected:
+    """See `answer`.  Raises: StatementError, also if subqueries are too deep for the stack that is left."""
+    try:
+        return answer(query, environment)
+    except RecursionError:
+        raise StatementError(
+            "the subqueries are nested too deeply", span=query.span, suggestion="Write them one after the other, by WITH."
+        ) from None
+
+
 def described(context: Context, query: ast.AnyQuery) -> tuple[str, Schema]:
     """How a query would be answered, in words, and the columns of its answer.  Reads nothing.
 
@@ -73,7 +85,7 @@ def described(context: Context, query: ast.AnyQuery) -> tuple[str, Schema]:
     """
     nodes = nodes_of(query)
     reading = _Reading(context, query, nodes, empty=True)
-    found = answer(query, reading.environment())
+    found = _answer(query, reading.environment())
     return "\n".join(steps_of(query, reading.read_how)), schema_of(found)
 
 

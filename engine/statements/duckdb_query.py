@@ -43,8 +43,8 @@ def query(
         views = {s.name: v for s in sources.values() if (v := context.view_of(s)) is not None}
         snapshots = context.host.tables(views) if views else {}
         rows = {
-            source.name: snapshots[source.name].table() if source.name in snapshots else _stream(context, source)
-            for source in sources.values()
+            name: snapshots[name].table() if name in snapshots else _stream(context, source)
+            for name, source in {source.name: source for source in sources.values()}.items()  # each is read once
         }
     except StatementError as error:
         raise error.located(text) from error.__cause__
