@@ -171,20 +171,24 @@ class Inputs:
         self.settle()
         _, ends = self._log.end_offsets(self.places)
         self._ends = ends
+        held = self._tasks_to_wait_for(ends) if patient else set()
         found: list[InputSlice] = []
         queues: list[Queue] = []
-        held = self._tasks_to_wait_for(ends) if patient else set()
-        wanted = [(e, ends[e.source.topic, e.partition]) for e in self._entries if self._task(e) not in held]
-        wanted = [(entry, end) for entry, end in wanted if entry.offset < end]
-        for (entry, end), (chunk, row) in zip(wanted, self._fetch(wanted), strict=True):
-            if not self._dense and row == len(chunk):
-                entry.offset = entry.committed = max(entry.offset, chunk.records.next_offset)  # the mark of a commit
-                continue
-            available = int(np.searchsorted(chunk.records.offsets, end))
-            stop = min(available, row + rows)
-            at_end = stop == available and (available < len(chunk) or chunk.records.next_offset >= end)
-            found.append(InputSlice(entry, chunk, row, stop, np.zeros(0, np.int64), end if at_end else 0))
-            queues.append(Queue(chunk.timestamps[row:stop], chunk.records.arrivals[row:stop], not at_end))
+        passed = True
+        while passed and not found:
+            passed = False  # only marks of commits were, behind which there may be records
+            wanted = [(e, ends[e.source.topic, e.partition]) for e in self._entries if self._task(e) not in held]
+            wanted = [(entry, end) for entry, end in wanted if entry.offset < end]
+            for (entry, end), (chunk, row) in zip(wanted, self._fetch(wanted), strict=True):
+                if not self._dense and row == len(chunk):
+                    passed |= chunk.records.next_offset > entry.offset
+                    entry.offset = entry.committed = max(entry.offset, chunk.records.next_offset)
+                    continue
+                available = int(np.searchsorted(chunk.records.offsets, end))
+                stop = min(available, row + rows)
+                at_end = stop == available and (available < len(chunk) or chunk.records.next_offset >= end)
+                found.append(InputSlice(entry, chunk, row, stop, np.zeros(0, np.int64), end if at_end else 0))
+                queues.append(Queue(chunk.timestamps[row:stop], chunk.records.arrivals[row:stop], not at_end))
         if not found:
             return []
         merged = merge(queues, self._dataflow.order, rows)

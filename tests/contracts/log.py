@@ -317,6 +317,16 @@ class LogContract:
         assert rises(log, [end], [3])
         assert append(log, "t", [b"d"]).starts == {("t", 0): end}
 
+    def test_what_follows_the_dropped_records_is_read(self, log: Log) -> None:
+        """Also where records came together, and are followed: who has read some of them reads on."""
+        log.end_offsets([("t", 0)])  # a log of brokers keeps in memory what comes from now on
+        append(log, "t", [b"a", b"b", b"c", b"d"])
+        for offset, value in enumerate([b"a", b"b"]):
+            assert log.read("t", 0, offset, rows_max=1).values.to_pylist() == [value]
+        log.delete_before("t", 0, 2)
+        for offset, value in enumerate([b"c", b"d"], 2):
+            assert log.read("t", 0, offset, rows_max=1).values.to_pylist() == [value]
+
     # --- transactions -----------------------------------------------------------------------
 
     def test_a_transaction_is_seen_whole_or_not_at_all(self, log: Log) -> None:

@@ -28,6 +28,9 @@ MESSAGES_MAX = 10_000
 """Messages that are taken from the client at once."""
 SEEKERS_MAX = 8
 """Consumers that read anywhere, at the same time."""
+UNREAD_S = 10.0
+"""A partition that stands still, because nobody has read so long what is kept of it, is followed anew, from its present end:
+other processes may have read it, and who reads it next may begin behind the place where it stands still."""
 UNUSED_S = 120.0
 """A partition that nobody asked for so long is not followed any more."""
 _READING = {"enable.partition.eof": True, "queued.max.messages.kbytes": 65_536, "queued.min.messages": 50_000}
@@ -57,6 +60,11 @@ def _bounded(pieces: Sequence[FetchedRecords], rows_max: int, bytes_max: int | N
     return joined(chosen)
 
 
+def _size(piece: FetchedRecords) -> int:
+    """About the memory of records, in bytes."""
+    return int(record_bytes(piece).sum()) + 64 * len(piece)
+
+
 # --- following ----------------------------------------------------------------------------------------------------------
 
 
@@ -71,6 +79,9 @@ class _Tail:
     size: int = 0
     paused: bool = False
     asked_s: float = field(default_factory=time.monotonic)
+    """When somebody last asked for its end ..."""
+    read_s: float = field(default_factory=time.monotonic)
+    """... or read of it."""
 
 
 class Follower:
@@ -103,6 +114,11 @@ class Follower:
         """The ends of partitions, which are followed from now on.  Raises: StorageError."""
         now = time.monotonic()
         with self._guard:
+            for place in places:
+                tail = self._tails.get(place)
+                if tail is not None and tail.paused and now - tail.read_s > UNREAD_S:
+                    del self._tails[place]
+                    self._changes.append(("unassign", place, 0))
             missing = [p for p in places if p not in self._tails]
         if missing:
             starts = self._start_of(missing)
@@ -138,6 +154,7 @@ class Follower:
             if tail is None or not tail.start <= offset <= tail.end:
                 return None
             tail.asked_s = time.monotonic()
+            tail.read_s = tail.asked_s
             if offset == tail.end:
                 return without(offset)
             found: list[FetchedRecords] = []
@@ -156,7 +173,8 @@ class Follower:
             read = _bounded(found, rows_max, bytes_max)
             if int(read.offsets[-1]) == int(tail.pieces[-1].offsets[-1]):
                 read = replace(read, next_offset=tail.end)
-            self._drop(place, tail, offset)
+            # Where it pauses, what is read now must make room: at the end, where it stands still, nobody reads again.
+            self._drop(place, tail, read.next_offset if tail.paused else offset)
             return read
 
     def _drop(self, place: Place, tail: _Tail, offset: int) -> None:
@@ -164,7 +182,7 @@ class Follower:
         half = self._connection.settings.partition_bytes_max // 2
         while tail.pieces and tail.size > half and tail.pieces[0].next_offset <= offset:
             piece = tail.pieces.popleft()
-            tail.size -= int(record_bytes(piece).sum())
+            tail.size -= _size(piece)
             tail.start = piece.next_offset
         if tail.paused and tail.size <= half:
             tail.paused = False
@@ -176,9 +194,9 @@ class Follower:
             tail = self._tails.get(place)
             if tail is None:
                 return
-            while tail.pieces and int(tail.pieces[0].offsets[0]) < offset:
-                tail.size -= int(record_bytes(tail.pieces.popleft()).sum())
-            tail.start = max(tail.start, min(offset, tail.end)) if not tail.pieces else int(tail.pieces[0].offsets[0])
+            while tail.pieces and tail.pieces[0].next_offset <= offset:
+                tail.size -= _size(tail.pieces.popleft())
+            tail.start = max(tail.start, min(offset, tail.end))
 
     def forget(self, topic: str) -> None:
         """Forget a topic that is being deleted."""
@@ -271,12 +289,16 @@ class Follower:
         pieces = {place: records_of(own) for place, own in by_place.items()}
         news = False
         with self._guard:
+            anew = {place for what, place, _ in self._changes if what in ("assign", "unassign")}
             for place, piece in pieces.items():
                 tail = self._tails.get(place)
-                if tail is None or int(piece.offsets[0]) < tail.end:
+                if tail is None or place in anew:
                     continue  # of what was followed before
+                piece = cut(piece, int(np.searchsorted(piece.offsets, tail.end)), len(piece))
+                if not len(piece):
+                    continue
                 tail.pieces.append(piece)
-                tail.size += int(record_bytes(piece).sum()) + 64 * len(piece)
+                tail.size += _size(piece)
                 tail.end = piece.next_offset
                 news = True
                 if tail.size > self._connection.settings.partition_bytes_max and not tail.paused:
@@ -284,7 +306,7 @@ class Follower:
                     self._changes.append(("pause", place, 0))
             for place, end in ended.items():
                 tail = self._tails.get(place)
-                if tail is not None and end > tail.end:
+                if tail is not None and place not in anew and end > tail.end:
                     tail.end = end
                     news = True
             for place in lost:  # asked for again, it is looked for again
