@@ -6,12 +6,12 @@ Names fold as in Oracle's dialect: a name in lower case in Python is an unquoted
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import schema as sqlschema
 from sqlalchemy import types as sqltypes
-from sqlalchemy.engine import default, reflection
+from sqlalchemy.engine import Dialect, default, reflection
 from sqlalchemy.engine.url import URL
 from sqlalchemy.exc import ArgumentError, CompileError, NoSuchTableError
 from sqlalchemy.sql import compiler
@@ -21,6 +21,9 @@ from sqlalchemy.sql.selectable import GenerativeSelect
 from ..engine.surface import DatabaseSurface
 from ..engine.types import Array, Decimal, Primitive, SqlType
 from ..grammar.words import reserved_words
+
+if TYPE_CHECKING:
+    from sqlalchemy.sql.type_api import _LiteralProcessorType
 
 _TYPES: dict[Primitive, type[sqltypes.TypeEngine[Any]]] = {
     Primitive.BOOLEAN: sqltypes.Boolean,
@@ -86,8 +89,10 @@ class PenstockTypeCompiler(compiler.GenericTypeCompiler):
 class PenstockArray(sqltypes.ARRAY):
     """An ARRAY whose literals are written as the dialect does: ``ARRAY[1, 2]``."""
 
-    def literal_processor(self, dialect: default.DefaultDialect) -> Callable[[object], str]:
+    def literal_processor(self, dialect: Dialect) -> _LiteralProcessorType[object] | None:
         written = self.item_type.dialect_impl(dialect).literal_processor(dialect)
+        if written is None:
+            return None
 
         def process(value: object) -> str:
             if value is None:

@@ -111,8 +111,8 @@ def _written(
             )
             return ast.MapConstructor(entries, span=span)
         case Struct(fields):
-            own = fields_of(plain(given)) or {}
-            spelled: dict[str, object] = dict.fromkeys(name for name, _ in fields) if typed else {}
+            own: Mapping[Any, Any] = fields_of(plain(given)) or {}
+            spelled: dict[str, object] = {name: None for name, _ in fields} if typed else {}
             spelled |= {spelling: own[name] for name in own for spelling in (name.upper(), name)}
             members = [
                 (name, _written(value[name], spelled[name], part, span, constant, typed=typed))

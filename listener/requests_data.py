@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import OffsetOutOfRangeError, PenstockError, StorageError
@@ -109,14 +110,12 @@ async def produce(broker: Broker, client: Client, request: Request) -> Body | No
                     for part in good:
                         part.committed(commit, broker)
 
-                await _admitted(broker, {part.place[0] for part in good})
-                done = broker.appender.submit(Append(add, committed, taken, durable=body.acks != 0))
+                with _told(client, good):
+                    await _admitted(broker, {part.place[0] for part in good})
+                    done = broker.appender.submit(Append(add, committed, taken, durable=body.acks != 0))
         if done is not None:
-            await asyncio.wrap_future(done)
-    except PenstockError as error:
-        LOGGER.warning("records of %s could not be written: %s", client.host, error)
-        for part in good:
-            part.fail(ErrorCode.kafka_storage_error, str(error))
+            with _told(client, good):
+                await asyncio.wrap_future(done)
     finally:
         broker.unpacked.give_back(taken)
     wait_ms = client.throttled(broker.produced, request.client_id, size)
@@ -200,6 +199,17 @@ def _read_part(broker: Broker, client: Client, part: _Part, data: bytes, transac
 def _lacks_keys(batch: ReceivedBatch) -> bool:
     keys = batch.records.keys
     return keys is None or keys.null_count > 0
+
+
+@contextmanager
+def _told(client: Client, parts: Sequence[_Part]) -> Iterator[None]:
+    """Parts of a request that could not be written say why."""
+    try:
+        yield
+    except PenstockError as error:
+        LOGGER.warning("records of %s could not be written: %s", client.host, error)
+        for part in parts:
+            part.fail(ErrorCode.kafka_storage_error, str(error))
 
 
 async def _admitted(broker: Broker, topics: set[str]) -> None:

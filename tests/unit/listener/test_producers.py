@@ -18,7 +18,7 @@ PLACE = ("t", 0)
 
 def batch(first: int, count: int = 1, epoch: int = 0, producer: int = 7) -> ReceivedBatch:
     records = Records(None, pa.array([b"v"] * count, pa.binary()), np.zeros(count, np.int64))
-    return ReceivedBatch(records, producer, epoch, first, False)
+    return ReceivedBatch(records, producer, epoch, first, False, 100)
 
 
 def write(producers: ProducerStates, made: ReceivedBatch, offset: int) -> None:
