@@ -25,7 +25,7 @@ from ..grammar.selects import nodes_of, rebuilt
 from ..limits import NESTING_DEPTH_MAX
 from .catalog import DataSource
 from .intake.values import plain
-from .row_parameters import in_rows, of_column
+from .row_parameters import RowStatement, in_rows, of_column
 from .types import SqlType
 
 Tree = TypeVar("Tree", bound=ast.Node)
@@ -68,8 +68,8 @@ class ScriptValues:
         Raises:
             StatementError: see `with_values`; or a value does not fit its column.
         """
-        if isinstance(statement, ast.InsertValues | ast.Delete) and parameter_names(statement):
-            source = source_of(statement.target)
+        if isinstance(statement, RowStatement) and parameter_names(statement):
+            source = source_of(statement.source if isinstance(statement, ast.AssertValues) else statement.target)
             statement = statement if source is None else in_rows(statement, self._given, source, constant)
         return _replaced(statement, self._given)
 

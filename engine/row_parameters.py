@@ -1,4 +1,4 @@
-"""Parameters that are a column's whole value: in VALUES of INSERT, and where DELETE names keys.
+"""Parameters that are a column's whole value: in VALUES of INSERT and of ASSERT, and where DELETE names keys.
 
 What such a value is for is known, so it becomes what `Database.insert` stores for it (`intake/values.py`), written as a
 constant of exactly the column's type: a dict is a MAP or a STRUCT, whose fields are found as columns are; an empty list has
@@ -25,9 +25,10 @@ Constant = Callable[[object, Span], ast.Expression]
 """A value whose type is its own as a constant (`parameters.constant`)."""
 
 
-def in_rows(
-    statement: ast.InsertValues | ast.Delete, given: Mapping[str, object], source: DataSource, constant: Constant
-) -> ast.InsertValues | ast.Delete:
+RowStatement = ast.InsertValues | ast.Delete | ast.AssertValues
+
+
+def in_rows(statement: RowStatement, given: Mapping[str, object], source: DataSource, constant: Constant) -> RowStatement:
     """Replace the parameters that are whole values of columns.
 
     Args:
@@ -58,6 +59,13 @@ def in_rows(
 
     if isinstance(statement, ast.Delete):
         return statement if statement.where is None else replace(statement, where=_keys(statement.where, fitted))
+    if isinstance(statement, ast.AssertValues):
+        roles = ("KEY",) if statement.tombstone else ("KEY", "VALUE")
+        names = statement.columns or tuple(column.name for column in source.schema if column.role in roles)
+        if len(names) != len(statement.values):
+            return statement
+        values = tuple(fitted(value, name, 1) for value, name in zip(statement.values, names, strict=True))
+        return replace(statement, values=values)
     names = statement.columns or tuple(column.name for column in source.schema)
     rows = tuple(
         tuple(fitted(value, name, number) for value, name in zip(row, names, strict=True)) if len(row) == len(names) else row

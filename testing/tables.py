@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..engine.database import Database
 from ..engine.relation import Relation, grid
+from ..engine.same_values import canonical_value
 from ..engine.types import quoted
 
 __all__ = ["assert_golden", "assert_table"]
@@ -47,16 +49,13 @@ def assert_table(
         columns = ", ".join(map(quoted, names))
     condition = "" if where is None else f" WHERE {where}"
     found = database.sql(f"SELECT {columns} FROM {quoted(source.name)}{condition};")
-    rows = [_comparable(row) for row in found]
-    given = [_comparable(tuple(row.values()) if isinstance(row, dict) else row) for row in wanted]
-    if not ordered:
-        rows, given = sorted(rows, key=_order), sorted(given, key=_order)
-    if rows != given:
+    rows = [tuple(row) for row in found]
+    given = [tuple(row.values()) if isinstance(row, dict) else row for row in wanted]
+    same = [[tuple(map(canonical_value, row)) for row in side] for side in (rows, given)]
+    if same[0] != same[1] if ordered else Counter(same[0]) != Counter(same[1]):
+        if not ordered:
+            rows, given = sorted(rows, key=_order), sorted(given, key=_order)
         raise AssertionError(_told(source.name, names or list(found.columns), given, rows))
-
-
-def _comparable(row: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(row)
 
 
 def _order(row: tuple[Any, ...]) -> list[tuple[bool, str]]:

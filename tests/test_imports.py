@@ -50,8 +50,8 @@ ORDER = {
         "views lookups host"
     ),
     "engine": (
-        "long_work types renaming schema relation live_rows query_options settings clients catalog columns java functions "
-        "expressions analysis pull plan flow_layout flow_picture schema_log serdes intake stored_tables lowering "
+        "long_work types same_values renaming schema relation live_rows query_options settings clients catalog columns java "
+        "functions expressions analysis pull plan flow_layout flow_picture schema_log serdes intake stored_tables lowering "
         "results duckdb row_parameters parameters changes change_codec journal lookup_cache state session_state statements "
         "texts handles loading file_following callers session kafka_opening opened flow surface database script_tests"
     ),

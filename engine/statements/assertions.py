@@ -19,6 +19,7 @@ from ..analysis.durations import milliseconds
 from ..analysis.with_clause import WithClause
 from ..catalog import DataSource
 from ..results import Message
+from ..same_values import canonical_value
 from ..types import BIGINT, INTEGER, SqlType
 from .context import Context
 from .insert import evaluate, rowtime
@@ -193,9 +194,9 @@ def _names(source: DataSource, keys_only: bool) -> list[str]:
     return [c.name for c in (source.schema.keys if keys_only else source.schema)]
 
 
-def _same(found: Any, wanted: Any) -> bool:
-    """Equal as SQL values; NaN equals NaN."""
-    return bool(found == wanted) or (found != found and wanted != wanted)
+def _same(found: object, wanted: object) -> bool:
+    """Equal as SQL values: NaN equals NaN, also inside of arrays, maps and structs, and maps have no order."""
+    return canonical_value(found) == canonical_value(wanted)
 
 
 def _shown(row: Any) -> str:

@@ -10,7 +10,9 @@ import pyarrow as pa
 import pytest
 
 from penstock.engine.database import Database, connect
+from penstock.errors import AssertionFailedError, StatementError
 from penstock.storage.values.canonical import canonical
+from penstock.testing import assert_table
 
 NAN = math.nan
 
@@ -170,3 +172,36 @@ def test_canonical_arrays_of_every_shape() -> None:
     assert repr(canonical(maps).to_pylist()) == "[[('k', 0.0)], None]"
     assert canonical(text := pa.array(["x"])) is text
     assert canonical(whole := pa.array([1.0, None, 2.0])) is whole
+
+
+NESTED = {"k": 1, "a": [NAN, -0.0, None], "m": {"x": NAN, "y": 0.0}, "st": {"X": -0.0, "Y": NAN}}
+OTHERS = [
+    {"a": [NAN, 0.0]}, {"a": [0.0, NAN, None]}, {"a": [NAN, 1.0, None]}, {"m": {"x": NAN}}, {"m": {"x": 0.0, "y": NAN}},
+    {"st": {"X": 0.0, "Y": None}},
+]  # fmt: skip
+
+
+def test_assertions(db: Database) -> None:
+    """ASSERT VALUES and `assert_table` compare by it at every depth; maps have no order.  Values may be parameters."""
+    db.execute("""
+        CREATE STREAM nested (k INT KEY, a ARRAY<DOUBLE>, m MAP<STRING, DOUBLE>, st STRUCT<x DOUBLE, y DOUBLE>);
+    """)
+    same = [
+        {**NESTED, "a": [NAN, 0.0, None]},
+        {**NESTED, "m": {"y": -0.0, "x": NAN}},
+        {**NESTED, "st": {"X": 0.0, "Y": NAN}},
+    ]
+    db.insert("nested", [NESTED] * (len(same) + 1))
+    text = "ASSERT VALUES nested (k, a, m, st) VALUES ($k, $a, $m, $st);"
+    for row in same:
+        db.execute(text, row)
+        assert_table(db, "nested", [row] * (len(same) + 1))
+    db.execute("ASSERT VALUES nested (a, m) VALUES (ARRAY[SQRT(-1), 0E0, NULL], MAP('y' := 0E0, 'x' := SQRT(-1)));")
+    for number, other in enumerate(OTHERS, len(same) + 2):
+        db.insert("nested", NESTED)
+        with pytest.raises(AssertionFailedError):
+            db.execute(text, {**NESTED, **other})
+        with pytest.raises(AssertionError, match="other rows"):
+            assert_table(db, "nested", [*[NESTED] * (number - 1), {**NESTED, **other}])
+    with pytest.raises(StatementError, match="no field 'z'"):
+        db.execute("ASSERT VALUES nested (st) VALUES (?);", [{"z": 1}])
