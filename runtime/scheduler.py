@@ -55,6 +55,7 @@ class Scheduler:
         self._hold = 0
         self._workers: list[threading.Thread] = []
         self._stopping = False
+        self._over = threading.Event()
         self._version = 0
         """Counts reasons for workers to look again, other than commits."""
         self._ready: dict[str, Callable[[], bool]] = {}
@@ -198,42 +199,47 @@ class Scheduler:
 
     def _work(self) -> None:
         group_commit = GroupCommit(self._log)
-        while True:
-            epoch, version = self._log.epoch, self._version
-            self._housekeep()
-            progressed = False
-            runs = self._due_runs()
-            gathered: list[QueryRun] = []
+        while not self._is_over():
+            try:
+                self._turn(group_commit)
+            except BaseException:  # whatever it was, it ends no worker: the queries would run and never move
+                _LOGGER.exception("a turn of a worker broke off")
+                self._over.wait(_IDLE_WAIT_S)
+
+    def _is_over(self) -> bool:
+        with self._lock:
+            return self._stopping
+
+    def _turn(self, group_commit: GroupCommit) -> None:
+        """Step the runs that may have something to do, and wait if nothing moved."""
+        epoch, version = self._log.epoch, self._version
+        self._housekeep()
+        progressed = False
+        runs = self._due_runs()
+        gathered: list[QueryRun] = []
+        try:
             for run in runs:
                 if not self._claim(run):
                     continue
-                moved = False
-                began_s = time.monotonic()
+                moved = goes_on = False
                 try:
                     moved = self._step_safely(run, group_commit if len(runs) > 1 else None)
+                    goes_on = (moved and run.goes_on(self._ends)) or _patience_s(run) is not None
                 finally:
-                    brief = time.monotonic() - began_s < _BRIEF_S
                     with self._changed:
                         self._busy.discard(run.query_id)
-                        (self._brief.add if brief else self._brief.discard)(run.query_id)
-                        if (moved and run.goes_on(self._ends)) or run.patience_s is not None:
+                        if goes_on:
                             self._due.add(run.query_id)
                         self._changed.notify_all()
                 gathered.append(run)
                 progressed |= moved
                 if group_commit.due:
                     self._commit(group_commit, gathered)
+        finally:
             self._commit(group_commit, gathered)
-            with self._lock:
-                if self._stopping:
-                    return
-                if self._brief_by is threading.current_thread():
-                    self._brief_by = None
-                left = self._brief_by is not None and not self._due.isdisjoint(self._brief)
-            if not progressed:
-                patience = [s for run in runs if run.state == "RUNNING" and (s := run.patience_s) is not None]
-                wait_s = min([_IDLE_WAIT_S, *patience, *([_PATIENCE_S] if left else [])])
-                self._log.wait(epoch, wait_s, lambda seen=version: self._version != seen)  # type: ignore[misc]
+        if not progressed and not self._is_over():
+            patience = [s for run in runs if run.state == "RUNNING" and (s := _patience_s(run)) is not None]
+            self._log.wait(epoch, min([_IDLE_WAIT_S, *patience]), lambda: self._version != version)
 
     def _commit(self, group_commit: GroupCommit, runs: list[QueryRun]) -> None:
         """Make the pending commits of these runs, and tell each run its result."""
@@ -306,6 +312,16 @@ class Scheduler:
         """Stop the workers after their present steps."""
         with self._changed:
             self._stopping = True
+            self._over.set()
         self.wake()
         for worker in self._workers:
             worker.join(timeout=10)
+
+
+def _patience_s(run: QueryRun) -> float | None:
+    """See `QueryRun.patience_s`.  If the clock fails, the run is looked at again soon."""
+    try:
+        return run.patience_s
+    except PenstockError as error:
+        _LOGGER.error("how long the query %s waits is not known: %s", run.query_id, error)
+        return _IDLE_WAIT_S

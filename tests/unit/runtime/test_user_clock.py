@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from penstock import connect
 from penstock.errors import StorageError
 from penstock.runtime.clock import SYSTEM_CLOCK, ManualClock
 from penstock.runtime.user_clock import checked_clock
+from tests.support.waiting import until
 
 
 class Told:
@@ -53,6 +55,36 @@ def test_what_a_clock_cannot_say(tmp_path: Path, said: Any) -> None:
         assert db.sql("SELECT n FROM t").fetchall() == [(1,)]
         assert [r.timestamp for r in db.consume("s")] == [2_000]
         db.execute("CREATE STREAM x (v INT) WITH (KAFKA_TOPIC = 'x', PARTITIONS = 1);")
+
+
+@pytest.mark.parametrize("said", [ValueError("x"), SystemExit(3), None, float("nan"), 2**70])
+def test_workers_outlive_a_clock(said: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """That fails while they step queries, and before and after that."""
+    clock = Told(1_000)
+    with connect(threads=2, clock=clock, settings={"auto.offset.reset": "earliest"}) as db:
+        db.execute("""
+            CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 2, VALUE_FORMAT = 'JSON');
+            CREATE STREAM r (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 'r', PARTITIONS = 2, VALUE_FORMAT = 'JSON');
+            CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;
+            CREATE TABLE w AS SELECT k, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY k EMIT FINAL;
+            CREATE STREAM j AS SELECT s.k, s.v, r.v FROM s JOIN r WITHIN 1 HOUR ON s.k = r.k;
+        """)
+        with db.subscribe("SELECT * FROM s EMIT CHANGES;") as rows:
+            db.insert("s", {"k": "a", "v": 1})
+            assert db.wait_idle(60)
+            before = {thread.name for thread in threading.enumerate()}
+            clock.said = said
+            db.produce("s", key=b"b", value=b'{"V": 1}', timestamp=2_000)
+            until(lambda: any("clock" in record.getMessage() for record in caplog.records))
+            clock.said = 3_000
+            for query in db.queries.values():
+                if query.state == "ERROR":
+                    query.resume()
+            assert {name for name in before if name.startswith("penstock-")} <= {t.name for t in threading.enumerate()}
+            token = db.insert("s", [{"k": "a", "v": 2}, {"k": "c", "v": 2}])
+            assert sorted(db.sql("SELECT k, n FROM t;", after=token)) == [("a", 2), ("b", 1), ("c", 1)]
+            assert db.wait_idle(60)
+            assert rows.poll(60) is not None
 
 
 def test_our_clocks_are_asked_directly() -> None:
