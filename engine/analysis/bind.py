@@ -139,6 +139,9 @@ def bind_to(
     return coerce(bound, target, lax=True, fits_structs=True)
 
 
+_CONSTRUCTORS = (ast.ArrayConstructor, ast.MapConstructor, ast.StructConstructor)
+
+
 def _check_spelling(a: t.SqlType, b: t.SqlType, span: Span | None) -> None:
     """Refuse STRUCTs that could never be equal because one has ``x`` where the other has X.  Raises: StatementError."""
     match a, b:
@@ -419,8 +422,13 @@ class _Binder:
         return ast.FunctionCall("UNIX_TIMESTAMP", (e,), span=e.span) if given in (t.DATE, t.TIMESTAMP) else e
 
     def _comparison(self, e: ast.Comparison) -> TypedExpression:
-        left = self.bind(self._magic_time(e.left, (e.right,)))
-        right = self.bind(self._magic_time(e.right, (e.left,)))
+        one, other = self._magic_time(e.left, (e.right,)), self._magic_time(e.right, (e.left,))
+        if isinstance(one, _CONSTRUCTORS):
+            right = self.bind(other)
+            left = self.bind_for(one, right.type)
+        else:
+            left = self.bind(one)
+            right = self.bind_for(other, left.type) if isinstance(other, _CONSTRUCTORS) else self.bind(other)
         return self._compare(e.operator, left, right, e.span)
 
     def _compare(
@@ -484,7 +492,8 @@ class _Binder:
 
     def _in(self, e: ast.InList) -> TypedExpression:
         operand = self.bind(e.operand)
-        items = [self.bind(self._magic_time(item, (e.operand,))) for item in e.items]
+        given = [self._magic_time(item, (e.operand,)) for item in e.items]
+        items = [self.bind_for(i, operand.type) if isinstance(i, _CONSTRUCTORS) else self.bind(i) for i in given]
         if n.is_untyped_null(operand):
             raise StatementError("IN cannot look for NULL", span=operand.span, suggestion="Use IS NULL.")
         common = list_type([operand, *items])

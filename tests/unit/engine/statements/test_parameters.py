@@ -257,3 +257,37 @@ def test_a_field_that_is_spelled_differently_is_told(db: Database) -> None:
     for text in ("st = ?", "? <> st", "st IN (?)", "ARRAY[st] = ARRAY[?]"):
         with pytest.raises(StatementError, match="spell a field differently"):
             db.sql(f"SELECT k FROM s WHERE {text}", parameters=[{"x": 1, "y": "z"}])
+
+
+BESIDE = [
+    ("st = STRUCT(X := 1, `y` := NULL)", "p"), ("STRUCT(`y` := NULL, X := 1) = st", "p"), ("a = ARRAY[]", "p"),
+    ("ARRAY[NULL, 2] = a", "q"), ("a IN (ARRAY[5], ARRAY[NULL, 2])", "q"), ("m = MAP()", "p"),
+    ("m <> MAP('k' := NULL)", "p"),
+    ("st IN (STRUCT(X := NULL, `y` := 'z'))", "q"), ("m IS DISTINCT FROM MAP('k' := NULL)", "p"),
+    ("sa = ARRAY[STRUCT(x := NULL), NULL]", "q"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("condition", "expected"), BESIDE)
+def test_what_a_value_is_compared_with_gives_its_nulls_their_types(db: Database, condition: str, expected: str) -> None:
+    """In texts and as parameters, whatever clauses the query has."""
+    db.execute("""
+        CREATE STREAM IF NOT EXISTS beside (k STRING KEY, a ARRAY<INT>, m MAP<STRING, INT>, st STRUCT<X INT, `y` STRING>,
+            sa ARRAY<STRUCT<x INT>>);
+    """)
+    if not len(db.sql("SELECT k FROM beside")):
+        rows: list[dict[str, Any]] = [
+            {"k": "p", "a": [], "m": {}, "st": {"X": 1}, "sa": []},
+            {"k": "q", "a": [None, 2], "m": {"k": None}, "st": {"y": "z"}, "sa": [{"x": None}, None]},
+            {"k": "r"},
+        ]
+        db.insert("beside", rows)
+    found = [db.sql(f"SELECT k FROM beside WHERE {condition}{more}").fetchall() for more in ("", " ORDER BY k", " LIMIT 9")]
+    assert [[k for (k,) in rows if k != "r"] for rows in found] == [[expected]] * 3
+
+
+def test_nulls_within_parameters_that_are_compared(db: Database) -> None:
+    """A list, and a dict with the names of the fields."""
+    for column, value in (("st", {"X": None, "y": None}), ("a", [None]), ("a", [])):
+        assert db.sql(f"SELECT k FROM s WHERE {column} = ?", parameters=[value]).fetchall() == []
+        assert len(db.sql(f"SELECT k FROM s WHERE {column} <> ? ORDER BY k", parameters=[value])) == 1
