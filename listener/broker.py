@@ -20,7 +20,7 @@ from .offsets import Offsets
 from .producers import ProducerStates
 from .protocol import ErrorCode, Request
 from .quotas import Quota
-from .security import Principal, ScramExchange, Security
+from .security import Principal, ScramExchange, Security, operations
 from .state import StateTopic
 from .transactions import Refused, Transactions
 
@@ -198,6 +198,10 @@ class Broker:
     def may(self, client: Client, action: str, kind: str, name: str) -> bool:
         """Whether a client may do something to a topic, group, transactional id or the cluster."""
         return self._guarded(action, kind, name) is None and self.security.may(client.principal, action, kind, name)
+
+    def operations(self, client: Client, kind: str, name: str) -> int:
+        """What a client may do to a topic, a group or the cluster, as answers about them have it."""
+        return operations(lambda action: self.may(client, action, kind, name), kind)
 
     def _guarded(self, action: str, kind: str, name: str) -> str | None:
         """Why no user at all may do it: the topic is the engine's, or holds the table of a query."""

@@ -109,13 +109,24 @@ async def metadata(broker: Broker, client: Client, request: Request) -> Body:
             code = ErrorCode.unknown_topic_or_partition if valid else ErrorCode.invalid_topic_exception
             topics.append(_topic_metadata(broker, name, code))
         else:
-            topics.append(_topic_metadata(broker, name, ErrorCode.none, config.partitions))
+            found = {**_topic_metadata(broker, name, ErrorCode.none, config.partitions)}
+            if getattr(body, "include_topic_authorized_operations", False):
+                found["topic_authorized_operations"] = broker.operations(client, "topic", name)
+            topics.append(found)
     return {
+        **_cluster_operations(broker, client, request),
         "brokers": [{"node_id": NODE_ID, **broker.address_for(client), "rack": None}],
         "cluster_id": _cluster_id(broker),
         "controller_id": NODE_ID,
         "topics": topics,
     }
+
+
+def _cluster_operations(broker: Broker, client: Client, request: Request) -> Body:
+    """What the client may do to the cluster, if it asks."""
+    if not getattr(request.body, "include_cluster_authorized_operations", False):
+        return {}
+    return {"cluster_authorized_operations": broker.operations(client, "cluster", "")}
 
 
 async def _auto_create(broker: Broker, client: Client, name: str) -> None:
@@ -166,6 +177,7 @@ def _topic_metadata(broker: Broker, name: str | None, code: ErrorCode, partition
 async def describe_cluster(broker: Broker, client: Client, request: Request) -> Body:
     """DescribeCluster: the one broker."""
     return {
+        **_cluster_operations(broker, client, request),
         "error_code": ErrorCode.none,
         "error_message": None,
         "cluster_id": _cluster_id(broker),

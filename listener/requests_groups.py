@@ -318,7 +318,11 @@ async def describe_groups(broker: Broker, client: Client, request: Request) -> B
         }
         if not broker.may(client, "read", "group", name):
             answer["error_code"], answer["group_state"] = ErrorCode.group_authorization_failed, ""
-        elif group is not None:
+            answers.append(answer)
+            continue
+        if getattr(request.body, "include_authorized_operations", False):
+            answer["authorized_operations"] = broker.operations(client, "group", name)
+        if group is not None:
             answer["group_state"], answer["protocol_type"] = group.state, group.protocol_type
             if group.state in ("Stable", "CompletingRebalance"):
                 answer["protocol_data"] = group.protocol

@@ -12,11 +12,11 @@ import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from ..errors import StatementError
 
-__all__ = ["Credentials", "Principal", "ScramExchange", "ScramSecret", "Security", "User"]
+__all__ = ["Credentials", "Principal", "ScramExchange", "ScramSecret", "Security", "User", "operations"]
 
 Role = Literal["read", "write", "admin"]
 Credentials = tuple[str, Role] | tuple[str, Role, Sequence[str]]
@@ -24,6 +24,32 @@ Credentials = tuple[str, Role] | tuple[str, Role, Sequence[str]]
 _ITERATIONS = 4096
 """The iterations of SCRAM's key derivation: Kafka's default."""
 _LEVELS = {"read": 1, "write": 2, "admin": 3}
+
+_CODES: Final = {
+    "READ": 3, "WRITE": 4, "CREATE": 5, "DELETE": 6, "ALTER": 7, "DESCRIBE": 8, "DESCRIBE_CONFIGS": 10, "ALTER_CONFIGS": 11,
+}  # fmt: skip
+"""Kafka's numbers of operations (KIP-430)."""
+_OPERATIONS: Final = {
+    "topic": {
+        "read": ("READ", "DESCRIBE", "DESCRIBE_CONFIGS"),
+        "write": ("WRITE",),
+        "admin": ("CREATE", "DELETE", "ALTER", "ALTER_CONFIGS"),
+    },
+    "group": {"read": ("READ", "DESCRIBE"), "admin": ("DELETE",)},
+    "cluster": {"read": ("DESCRIBE", "DESCRIBE_CONFIGS"), "admin": ("CREATE", "ALTER", "ALTER_CONFIGS")},
+}
+"""What each kind of action allows, as Kafka's operations."""
+
+
+def operations(may: Callable[[str], bool], kind: str) -> int:
+    """The operations that somebody may carry out, as bits by Kafka's numbers.
+
+    Args:
+        may: whether they may ``read``, ``write`` or ``admin``.
+        kind: ``topic``, ``group`` or ``cluster``.
+    """
+    allowed = [name for action, names in _OPERATIONS[kind].items() if may(action) for name in names]
+    return sum(1 << _CODES[name] for name in allowed)
 
 
 class Principal(Protocol):

@@ -12,7 +12,7 @@ from . import info, openapi, websocket
 from .accounts import EVERYBODY, Account
 from .checking import check_text
 from .guard import Guard
-from .http import ARROW, JSON, KSQL_JSON, Receive, Request, Scope, Send
+from .http import ARROW, JSON, KSQL_JSON, Receive, Request, Scope, Send, refuse_socket
 from .inserts import insert_arrow, inserts_stream
 from .log_api import LogApi
 from .metrics import exposition, families
@@ -102,7 +102,7 @@ class Application:
             case "websocket":
                 if scope["path"] != "/ws/query":
                     await receive()
-                    await send({"type": "websocket.close", "code": 1008})
+                    await refuse_socket(send, 404)
                     return
                 await self._guard.socket(scope, receive, send, self._socket)
             case "lifespan":

@@ -21,7 +21,7 @@ from ..errors import PenstockError, StatementError
 from .accounts import EVERYBODY, Account
 from .audit import ORIGIN
 from .config import is_loopback
-from .http import Disconnected, Message, Receive, Request, Scope, Send
+from .http import JSON, Disconnected, Message, Receive, Request, Scope, Send, refuse_socket
 from .problems import (
     MISDIRECTED,
     NOT_ALLOWED,
@@ -157,7 +157,7 @@ class Guard:
     # --- WebSockets ------------------------------------------------------------------------
 
     async def socket(self, scope: Scope, receive: Receive, send: Send, handler: SocketHandler) -> None:
-        """Check a WebSocket.  It is refused by a close before it is accepted, which is a 403 on the wire."""
+        """Check a WebSocket.  One that is refused gets an answer of HTTP, as other requests do, and does not open."""
         request = Request(scope, receive, send, 0, 0)
         measures = self._service.measures
         status = 101
@@ -169,8 +169,8 @@ class Guard:
             self._check_work(scope)
         except ApiError as error:
             _LOG.info("a socket was refused: %s", error.message)
-            status = 403
-            await send({"type": "websocket.close", "code": 1008, "reason": error.message[:100]})
+            status = error.status
+            await refuse_socket(send, error.status, msgspec.json.encode(error.entity()), JSON, error.headers)
         else:
             try:
                 await handler(scope, receive, send, account)

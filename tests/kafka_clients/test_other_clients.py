@@ -66,6 +66,38 @@ def test_kafka_python(address: str) -> None:
     sender.close()
 
 
+def test_what_a_client_may_do_is_told_if_it_asks(database: penstock.Database) -> None:
+    """KIP-430: the operations on topics and groups, by the user's role and prefixes."""
+    admin = pytest.importorskip("confluent_kafka.admin")
+    kafka = pytest.importorskip("confluent_kafka")
+    database.create_topic("orders")
+    users = {"ops": ("a", "admin"), "shop": ("b", "write", ["orders"]), "viewer": ("c", "read")}
+    passwords = {"ops": "a", "shop": "b", "viewer": "c"}
+    reads = {"READ", "DESCRIBE", "DESCRIBE_CONFIGS"}
+    topic = {"viewer": reads, "shop": reads | {"WRITE"}}
+    topic["ops"] = topic["shop"] | {"CREATE", "DELETE", "ALTER", "ALTER_CONFIGS"}
+    with penstock.broker(database, users=users) as listener:  # type: ignore[arg-type]  # plain dicts are what users write
+        for name, password in passwords.items():
+            client = admin.AdminClient(
+                {
+                    "bootstrap.servers": listener.address,
+                    "security.protocol": "SASL_PLAINTEXT",
+                    "sasl.mechanism": "PLAIN",
+                    "sasl.username": name,
+                    "sasl.password": password,
+                }
+            )
+            asked = {"include_authorized_operations": True, "request_timeout": 60}
+            topics = client.describe_topics(kafka.TopicCollection(["orders"]), **asked)["orders"].result(60)
+            assert {o.name for o in topics.authorized_operations} == topic[name]
+            groups = client.describe_consumer_groups(["orders-g"], **asked)["orders-g"].result(60)
+            expected = {"READ", "DESCRIBE"} | ({"DELETE"} if name == "ops" else set())
+            assert {o.name for o in groups.authorized_operations} == expected
+            assert (
+                client.describe_topics(kafka.TopicCollection(["orders"]))["orders"].result(60).authorized_operations is None
+            )
+
+
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"])
 def test_logging_in(database: penstock.Database, mechanism: str) -> None:
     """With the right password only; a role and its prefixes say what may be done."""

@@ -242,8 +242,17 @@ def test_a_websocket_asks_too(guarded: Api) -> None:
 
     query = httpx.QueryParams({"request": '{"ksql":"SELECT * FROM spend;"}'})
     url = f"{guarded.url.replace('http', 'ws')}/ws/query?{query}"
-    with pytest.raises(InvalidStatus):
+    with pytest.raises(InvalidStatus) as refused:
         websockets.sync.client.connect(url)
+    answer = refused.value.response
+    assert (answer.status_code, json.loads(answer.body)["error_code"]) == (401, 40100)
+    assert "basic" in answer.headers["www-authenticate"].lower()
+    with pytest.raises(InvalidStatus) as foreign:
+        websockets.sync.client.connect(url, additional_headers={"origin": "http://evil.example"})
+    assert foreign.value.response.status_code == 403
+    with pytest.raises(InvalidStatus) as nowhere:
+        websockets.sync.client.connect(url.replace("/ws/query", "/ws/nothing"))
+    assert nowhere.value.response.status_code == 404
     with websockets.sync.client.connect(f"{url}&access_token={TOKEN}") as socket:
         assert json.loads(socket.recv(timeout=60))[0]["name"] == "CUSTOMER"
 
