@@ -97,7 +97,8 @@ def test_only_regular_files_that_begin_as_scripts_are_run(
     secret.write_text("root:$6$secret:19000::\n", encoding="utf-8")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    for name, reason in (("/dev/zero", "no regular file"), (pipe, "no regular file"), (tmp_path, ""), (secret, "no script")):
+    irregular = "not a regular file"
+    for name, reason in (("/dev/zero", irregular), (pipe, irregular), (tmp_path, ""), (secret, "not a script")):
         assert main(["-e", how.format(name)]) == 1
         err = capsys.readouterr().err
         assert reason in err and "secret" not in err.replace(str(secret), "")
