@@ -139,6 +139,9 @@ INSERTED_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024
 A few kilobytes can stand for terabytes.  Arrow's columns of texts end at 2 GiB, too.
 """
 
+FILE_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
+"""Bytes of a file that is read as a whole: those of the log have 64 MiB, unless a topic or a large commit asks for more."""
+
 PARTITIONS_MAX: Final = 10_000
 """Partitions of a topic: each is a directory, and a task of every query that reads it."""
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..errors import StorageError
+from ..limits import FILE_BYTES_MAX
 
-__all__ = ["File", "Files", "NothingSyncedError", "ReplaceByRename", "discard"]
+__all__ = ["File", "Files", "NothingSyncedError", "ReplaceByRename", "checked_size", "discard"]
 
 _logger = logging.getLogger("penstock.storage")
 
@@ -130,13 +131,24 @@ def discard(files: Files, path: str, *, directory: bool = False) -> None:
         _logger.warning("a file that is no longer needed stays until the database is opened again: %s", error)
 
 
+def checked_size(file: File) -> int:
+    """The bytes of a file that is going to be read as a whole.  Raises: StorageError, if there are too many."""
+    if (size := file.size()) > FILE_BYTES_MAX:
+        raise StorageError(
+            f"the file has {size:,} bytes, and none of a database has more than {FILE_BYTES_MAX:,}",
+            path=file.path,
+            action="something has grown it: cut it to what it was (`truncate -s`), or put back the file of a backup",
+        )
+    return size
+
+
 class ReplaceByRename:
     """`Files.replace` and `Files.read_bytes` in terms of the other methods."""
 
     def read_bytes(self: Any, path: str) -> bytes:
         file = self.open(path)
         try:
-            return bytes(file.read(0, file.size()))
+            return bytes(file.read(0, checked_size(file)))
         finally:
             file.close()
 

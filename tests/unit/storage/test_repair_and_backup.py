@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from penstock.errors import StorageError
+from penstock import connect
+from penstock.errors import PenstockError, StorageError
 from penstock.repl.cli import main
 from penstock.storage.backup import backup_directory, backup_files
 from penstock.storage.files import MemoryFiles
@@ -18,6 +22,7 @@ from penstock.storage.layout import prepare
 from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
+from penstock.storage.repair import plan_repair
 from penstock.storage.verify import verify_directory
 from penstock.tests.support.faulty_files import Crash, FaultyFiles
 
@@ -114,6 +119,32 @@ def test_a_damaged_journal_takes_the_whole_log_back(tmp_path: Path, capsys: pyte
     assert contents(log) == whole[:4]
     assert log.positions("g") == {("t", 0): 2}
     log.close()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.parametrize("size", [2**40, 2**33])
+@pytest.mark.parametrize("name", ["format", "lock", "*.journal", "*.segment"])
+def test_a_file_that_was_grown_takes_no_memory(tmp_path: Path, name: str, size: int, closed: bool) -> None:
+    """To terabytes of zeros, which take no room on the disk: each command says what is wrong, or does without them."""
+    with connect(tmp_path / "db") as db:
+        db.create_topic("t")
+        db.produce("t", value=b"x" * 50_000)
+        if not closed:
+            shutil.copytree(tmp_path / "db", tmp_path / "left")
+    path = tmp_path / ("db" if closed else "left")
+    os.truncate(max(path.rglob(name), key=lambda file: file.stat().st_size), size)
+
+    def opened() -> int:
+        with connect(path) as db:
+            return len(list(db.consume("t")))
+
+    def repaired() -> None:
+        with plan_repair(path) as plan:
+            plan.apply()
+
+    for command in (lambda: list(verify_directory(path)), opened, repaired, opened):
+        with contextlib.suppress(PenstockError):
+            command()
 
 
 def test_the_version_and_what_cannot_be_repaired(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,6 +44,7 @@ import numpy as np
 from crc32c import crc32c
 
 from .....errors import StorageError
+from ....file_protocol import checked_size
 from ....files import File, Files
 from ....layout import JOURNALS, journal_path
 from ..manifest import Committed, Entry, GroupDeleted, Manifest, ProducerOpened, SegmentsReplaced, TopicDefined, TopicDeleted
@@ -182,7 +183,7 @@ class CommitJournal:
             StorageError: it is damaged.
         """
         file = files.open(journal_path(number))
-        size = file.size()
+        size = checked_size(file)
         data = file.read(0, size)
         if len(data) < _FILE.size or _FILE.unpack_from(data) != (_FILE_MAGIC, number):
             raise StorageError("the commit journal's start is damaged", path=file.path, offset=0, action=_ACTION)

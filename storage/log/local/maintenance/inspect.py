@@ -71,13 +71,11 @@ def read_log(files: Files) -> LogContents:
             missing = StorageError("the commit journal is missing", path=f"{files.root}/log/journal", action="restore it")
             return LogContents(None, (), Manifest(), {}, False, 0, missing)
         try:
-            file = files.open(journal_path(number))
-        except StorageError:
+            records = read_records(memoryview(files.read_bytes(journal_path(number))))
+        except StorageError as error:
+            if files.exists(journal_path(number)):
+                return LogContents(None, (), Manifest(), {}, False, 0, error)
             continue  # rolled meanwhile
-        try:
-            records = read_records(memoryview(bytes(file.read(0, file.size()))))
-        finally:
-            file.close()
         problem: StorageError | None = None
         closed, torn = False, 0
         try:
