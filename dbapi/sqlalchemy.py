@@ -6,7 +6,8 @@ Names fold as in Oracle's dialect: a name in lower case in Python is an unquoted
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import datetime
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import schema as sqlschema
@@ -15,9 +16,12 @@ from sqlalchemy.engine import Dialect, default, reflection
 from sqlalchemy.engine.url import URL
 from sqlalchemy.exc import ArgumentError, CompileError, NoSuchTableError
 from sqlalchemy.sql import compiler
+from sqlalchemy.sql.elements import UnaryExpression
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.sql.selectable import GenerativeSelect
 
+from ..engine.opened import PROCESSING_LOG
 from ..engine.surface import DatabaseSurface
 from ..engine.types import Array, Decimal, Primitive, SqlType
 from ..grammar.words import reserved_words
@@ -47,6 +51,10 @@ def type_of(type_: SqlType) -> sqltypes.TypeEngine[Any]:
     return _TYPES[type_]() if isinstance(type_, Primitive) else sqltypes.NullType()
 
 
+_SCALE = 10
+"""The digits behind the point of a `Numeric` that does not say how many there are."""
+
+
 class PenstockTypeCompiler(compiler.GenericTypeCompiler):
     """How types are written in CREATE and CAST."""
 
@@ -63,7 +71,8 @@ class PenstockTypeCompiler(compiler.GenericTypeCompiler):
     visit_DOUBLE = visit_DOUBLE_PRECISION = visit_REAL = visit_FLOAT
 
     def visit_NUMERIC(self, type_: Any, **kw: Any) -> str:
-        return f"DECIMAL({type_.precision or 38}, {type_.scale or 0})"
+        plain = type_.precision is None and type_.scale is None
+        return f"DECIMAL({type_.precision or 38}, {_SCALE if plain else type_.scale or 0})"
 
     visit_DECIMAL = visit_NUMERIC
 
@@ -104,8 +113,33 @@ class PenstockArray(sqltypes.ARRAY):
         return process
 
 
+class PenstockDateTime(sqltypes.DateTime):
+    """A TIMESTAMP whose literals are written as the dialect does: ``'2024-01-31T12:00:00.000'``."""
+
+    def literal_processor(self, dialect: Dialect) -> _LiteralProcessorType[datetime.datetime]:
+        return lambda value: f"'{value.isoformat(timespec='milliseconds')}'"
+
+
 class PenstockCompiler(compiler.SQLCompiler):
     """How queries are written."""
+
+    def default_from(self) -> str:
+        """A row for a SELECT without FROM, which may have a WHERE."""
+        return " FROM (VALUES (1)) AS one_row(one)"
+
+    def visit_lower_func(self, fn: FunctionElement, **kw: object) -> str:
+        return f"LCASE{self.function_argspec(fn, **kw)}"
+
+    def visit_upper_func(self, fn: FunctionElement, **kw: object) -> str:
+        return f"UCASE{self.function_argspec(fn, **kw)}"
+
+    def visit_char_length_func(self, fn: FunctionElement, **kw: object) -> str:
+        return f"LEN{self.function_argspec(fn, **kw)}"
+
+    visit_length_func = visit_char_length_func
+
+    def visit_ilike_case_insensitive_operand(self, element: UnaryExpression, **kw: object) -> str:
+        return f"LCASE({self.process(element.element, **kw)})"
 
     def limit_clause(self, select: GenerativeSelect, **kw: object) -> str:
         """LIMIT and OFFSET, each of which stands alone, too."""
@@ -204,6 +238,7 @@ class PenstockDialect(default.DefaultDialect):
     supports_sane_multi_rowcount = False
     supports_multivalues_insert = True
     supports_default_values = False
+    supports_empty_insert = False
     supports_alter = False
     supports_sequences = False
     supports_schemas = False
@@ -214,7 +249,7 @@ class PenstockDialect(default.DefaultDialect):
     use_insertmanyvalues_wo_returning = True
     """Many rows are one INSERT, and so one commit."""
     construct_arguments = [(sqlschema.Table, {"partitions": 1, "kind": None})]  # noqa: RUF012  (as SQLAlchemy declares it)
-    colspecs = {sqltypes.ARRAY: PenstockArray}  # noqa: RUF012  (as SQLAlchemy declares it)
+    colspecs = {sqltypes.ARRAY: PenstockArray, sqltypes.DateTime: PenstockDateTime}  # noqa: RUF012  (as SQLAlchemy declares it)
     statement_compiler = PenstockCompiler
     ddl_compiler = PenstockDDLCompiler
     type_compiler_cls = PenstockTypeCompiler
@@ -283,10 +318,10 @@ class PenstockDialect(default.DefaultDialect):
 
     @reflection.cache
     def get_table_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
-        """Streams and tables."""
+        """Streams and tables, without the processing log, which is nobody's to create or drop."""
         if schema is not None:
             return []
-        return [self._shown(name) for name in sorted(_database(connection).catalog.sources)]
+        return [self._shown(name) for name in sorted(_database(connection).catalog.sources) if name != PROCESSING_LOG]
 
     def get_view_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
         """An empty list: a table that a query maintains counts as a table."""
@@ -313,7 +348,6 @@ class PenstockDialect(default.DefaultDialect):
                 "type": type_of(type_),
                 "nullable": nullable,
                 "default": None,
-                "autoincrement": False,
             }
             for name, type_, nullable in columns
         ]
@@ -347,10 +381,12 @@ class PenstockDialect(default.DefaultDialect):
         return source
 
     def _shown(self, name: str) -> str:
-        return str(self.normalize_name(name))
+        shown: str = self.normalize_name(name)  # a name in quotes stays one: SQLAlchemy's `quoted_name`
+        return shown
 
     def _named(self, name: str) -> str:
-        return str(self.denormalize_name(name))
+        named: str = self.denormalize_name(name)
+        return str(named)
 
 
 def _database(connection: Any) -> DatabaseSurface:

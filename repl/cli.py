@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         default="table",
         help="how results are written (table); all but table and vertical put nothing but rows on standard output",
     )
-    commands = top.add_subparsers(dest="command", metavar="run")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="sub-commands")
     run = commands.add_parser(
         "run",
         help="submit a script's statements as persistent queries and keep them up",
@@ -172,7 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
     scripts = [(_read(name), name) for name in options.file or ()] + [(text, None) for text in options.execute or ()]
     if not scripts and sys.stdin.isatty():
-        return _interact(lambda progress: _connect(options, settings, progress), options.format)
+        waits_s = _PERSON_WAITS_S if options.server is None else 0.0
+        return _interact(lambda progress: _connect(options, settings, progress), options.format, waits_s)
     from .opening import opened
     from .shell import Quit, Shell
 
@@ -181,6 +182,8 @@ def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
     with opened(lambda progress: _connect(options, settings, progress, create), sys.stderr, _width) as database:
         shell = Shell(database, _print, _width, print_error=_print_error)
         shell.format = options.format
+        if options.server is None:
+            shell.patience_s, shell.new_queries = _SCRIPT_WAITS_S, True
         try:
             for number, (text, path) in enumerate(texts):
                 later = "\n".join(text for text, _ in texts[number + 1 :])
@@ -193,6 +196,8 @@ def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
             shell.close()
 
 
+_PERSON_WAITS_S, _SCRIPT_WAITS_S = 2.0, 10.0
+"""How long a SELECT waits for the queries of a database of this process that were just made or opened."""
 _READING = {"DESCRIBE", "EXPLAIN", "FROM", "LIST", "PRINT", "SELECT", "SHOW", "VALUES", "WHY", "WITH"}
 
 
@@ -230,14 +235,14 @@ def _connect(
     return connect(options.data, settings=settings, progress=progress, create=create or options.data is None)
 
 
-def _interact(connect: Callable[[Callable[[Any], None]], Any], format_: str) -> int:
+def _interact(connect: Callable[[Callable[[Any], None]], Any], format_: str, waits_s: float) -> int:
     """The prompt; the engine is loaded and the database opened while the person reads it."""
     from .opening import Opening
 
     opening = Opening(connect)
     _print(f"penstock {__version__}. \\help lists commands.")
     try:
-        return _prompt(opening, format_)
+        return _prompt(opening, format_, waits_s)
     finally:
         opening.database().close()
 
@@ -246,17 +251,17 @@ def _prompt_over(database: Any) -> int:
     """The prompt over a database that is open, and stays so.  Returns: the exit code."""
     from .opening import Opening
 
-    return _prompt(Opening(lambda progress: database), "table")
+    return _prompt(Opening(lambda progress: database), "table", _PERSON_WAITS_S)
 
 
-def _prompt(opening: Any, format_: str) -> int:
+def _prompt(opening: Any, format_: str, waits_s: float) -> int:
     from .pager import page
     from .prompt import interact
     from .shell import Shell
 
     terminal = sys.stdout if sys.stdout.isatty() else None
     shell = Shell(opening.database, _print, _width, page=page, height=_height, terminal=terminal)
-    shell.format = format_
+    shell.format, shell.patience_s = format_, waits_s
     try:
         interact(shell, history_path(), opening)
     finally:

@@ -99,6 +99,10 @@ class Shell:
         self.last = ""
         self._written: Any = None
         """The token of the last INSERT, until somebody reads."""
+        self.patience_s = 0.0
+        """How long a SELECT waits for queries that were just made or opened, in seconds."""
+        self.new_queries = False
+        """Whether there are such queries."""
         self._later: Callable[[], str] = str
         """Gives what a script does after the present statement; long, so it is put together where it is asked for."""
 
@@ -212,8 +216,19 @@ class Shell:
             return False
 
     def _let_tables_catch_up(self, statement: str) -> None:
-        """Who types INSERT and then SELECT expects to see the row: wait for the tables to take it in, but not for long."""
-        if self._written is None or not _READS.match(statement) or _EMITS.search(statement):
+        """Who types INSERT and then SELECT expects to see the row, and who opens a database or makes a query what is in the
+        log: wait for the tables to take it in, but not for long.
+        """
+        if not _READS.match(statement) or _EMITS.search(statement):
+            return
+        if self.new_queries and self.patience_s:
+            self.new_queries = False
+            with working(self._watched):
+                done = self.database.wait_idle(self.patience_s)
+            if not done and self._terminal is None:  # (a person sees it below the prompt)
+                behind = sum(query.progress().lag for query in self.database.queries.values())
+                self.print_error(f"the queries are {behind:,} records behind, and so is what follows")
+        if self._written is None:
             return
         token, self._written = self._written, None
         with suppress(PenstockError):  # a query that is behind, paused or failed is no reason not to answer
@@ -228,6 +243,7 @@ class Shell:
         if subscription is None:
             self._show_rows(answer)
             if type(answer).__name__ == "Message" and answer.kind.endswith("as select"):
+                self.new_queries = True
                 self._say_what_is_passed_over(answer)
             return
         if self.format in ("table", "chart") and self._terminal is not None and self.output is None:

@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import StatementError
 from .completion_script import SHELLS, script
 from .user_functions import add_functions
+from .working import working
 
 __all__ = ["TOOLS", "add_tools", "run_tool"]
 
@@ -137,6 +138,9 @@ def run_tool(
 
         if options.command == "import":
             return import_rows(database, options.file, options.into, tell)
+        if options.server is None:  # (nobody else waits for its queries, which may have to catch up)
+            with working(sys.stderr):
+                database.wait_idle()
         return export_rows(database, options.what, options.file, tell)
 
 

@@ -44,6 +44,51 @@ def leave_out(table: sa.Table, *_: Any, **__: Any) -> None:
     table.indexes.clear()
 
 
+@sa.event.listens_for(sa.Engine, "before_execute", retval=True)
+def empty(connection: Any, element: Any, many: Any, one: Any, options: Any) -> tuple[Any, Any, Any]:
+    """DELETE without WHERE, with which tests empty a table between their cases: the stream is made anew."""
+    if not isinstance(element, sa.Delete) or element.whereclause is not None:
+        return element, many, one
+    element.table.drop(connection)
+    element.table.create(connection)
+    return sa.select(1), many, one
+
+
+_NAMES = "names have letters, digits, _ and -"
+_SUITE_ASKS_FOR_IT = {
+    "CTETest::test_insert_from_select_round_trip": "INSERT INTO .. SELECT starts a query that goes on",
+    "CTETest::test_select_recursive_round_trip": "there is no WITH RECURSIVE",
+    "ComponentReflectionTestExtra::test_nullable_reflection": "nothing checks NOT NULL",
+    "ComponentReflectionTestExtra::test_string_length_reflection": "a STRING has no length",
+    "ComponentReflectionTest::test_get_view_names": "there are no views",
+    "ExpandingBoundInTest::test_null_in_empty_set_is_false": "IN cannot look for NULL",
+    "ExpandingBoundInTest::test_bound_in_heterogeneous_two_tuple_text_bindparam": "IN compares one value",
+    "JoinTest": "a.id and b.a_id both are A_ID in a join without aliases, as in ksqlDB",
+    "LongNameBlowoutTest::test_long_convention_name[ix": "there are no indexes",
+    "RowFetchTest::test_row_with_dupe_names": "columns of a result have names of their own",
+    "TrueDivTest::test_truediv_divisor[numeric_38_digit": "a quotient of DECIMAL(38, ..) has more than 76 digits",
+    "TrueDivTest::test_truediv_divisor[numeric_tiny": "a quotient of DECIMAL(38, ..) has more than 76 digits",
+}
+"""What the suite asks of every dialect and this one has not, with reasons.  A test here that passes is told as a failure."""
+_CANNOT_BEGIN = {
+    "QuotedNameArgumentTest": _NAMES,
+    "TableViaSelectTest": "CREATE TABLE .. AS SELECT starts a query that goes on",
+}
+"""Classes whose tables cannot be made."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of what the dialect has not."""
+    for item in items:
+        name = item.nodeid.split("::", 1)[1].replace("_penstock+penstock_0_2_0", "")
+        for start, reason in _SUITE_ASKS_FOR_IT.items():
+            if name.startswith((start, f"{start}::")):
+                item.add_marker(pytest.mark.xfail(strict=True, reason=reason))
+        for start, reason in _CANNOT_BEGIN.items():
+            if name.startswith(start):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
 @pytest.fixture(autouse=True, scope="class")
 def kind(request: pytest.FixtureRequest) -> Iterator[None]:
     """What the class's tables are in Penstock."""

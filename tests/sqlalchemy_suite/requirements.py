@@ -35,14 +35,25 @@ class Requirements(SuiteRequirements):  # type: ignore[misc, no-any-unimported]
     # --- one name space, no sessions' own tables ---
     temporary_tables = temp_table_reflection = _has_not("there are no temporary tables")
 
+    views = view_reflection = view_column_reflection = _has_not("there are no views: a table that a query keeps is a table")
+    create_table_as = _has_not("CREATE TABLE .. AS SELECT starts a query that goes on, and copies nothing at once")
+
+    # --- what names and texts hold ---
+    unicode_ddl = percent_schema_names = symbol_names_w_double_quote = _has_not("names have letters, digits, _ and -")
+    duplicate_names_in_cursor_description = _has_not("columns of a result have names of their own: give one an alias")
+
+    # --- how queries are written ---
+    tuple_in = _has_not("IN compares one value: write AND and OR")
+    sql_expression_limit_offset = _has_not("LIMIT and OFFSET are whole numbers")
+    regexp_match = regexp_replace = _has_not("SQLAlchemy's operators for them are not written by the dialect: use func")
+
     # --- what the types hold ---
+    date_coerces_from_datetime = _has_not("a DATE takes a datetime at midnight, and no other")
     datetime_microseconds = time_microseconds = _has_not("TIMESTAMP and TIME have milliseconds")
 
     # --- what the dialect has beyond the suite's assumptions ---
     table_ddl_if_exists = _HAS
     ctes = intersect = except_ = window_functions = nullsordering = _HAS
-    tuple_in = _HAS
-    unicode_ddl = percent_schema_names = _HAS
     date_historic = datetime_historic = _HAS
     infinity_floats = _HAS
     precision_numerics_enotation_small = precision_numerics_many_significant_digits = _HAS
@@ -52,5 +63,4 @@ class Requirements(SuiteRequirements):  # type: ignore[misc, no-any-unimported]
     boolean_col_expressions = _HAS
     order_by_label_with_expression = _HAS
     datetime_literals = _HAS
-    regexp_match = regexp_replace = _HAS
     table_value_constructor = _HAS

@@ -67,6 +67,23 @@ def test_validate_of_a_script_without_faults(tmp_path: Path, capsys: pytest.Capt
     assert [p.name for p in tmp_path.iterdir()] == ["script.sql"]
 
 
+def test_what_a_table_takes_in_at_opening_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By export, and by the first SELECT of a command line or behind a new query: not what the query had got to by then."""
+    place, target = tmp_path / "shop", tmp_path / "rows.csv"
+    with penstock.connect(place, threads=0) as database:  # its queries take in nothing
+        database.execute(SETUP)
+        database.insert("s", [(n, "pen", None) for n in range(1000)])
+    assert main(["-d", str(place), "-e", "SELECT n FROM t", "--format", "csv"]) == 0
+    assert capsys.readouterr().out == "N\n1000\n"
+    more = "SET 'auto.offset.reset' = 'earliest'; CREATE TABLE t2 AS SELECT item, COUNT(*) AS n FROM s GROUP BY item;"
+    assert main(["-d", str(place), "-e", f"SELECT 1 AS one; {more} SELECT n FROM t2", "--format", "jsonl"]) == 0
+    assert capsys.readouterr().out.endswith('{"N":1000}\n')
+    with penstock.connect(place, threads=0) as database:
+        database.insert("s", [(n, "pen", None) for n in range(500)])
+    assert main(["export", "t", str(target), "-d", str(place)]) == 0
+    assert target.read_text("utf-8").splitlines()[1] == "pen,1500"
+
+
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet", "arrow"])
 def test_export_and_import(shop: Path, tmp_path: Path, ending: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What was exported comes in again as it was: NULLs, empty texts, decimals."""
