@@ -195,7 +195,7 @@ sanitize: setup
 clean:
 	rm -rf $(VENV) build .sanitized dist *.egg-info .demo-data
 
-# SQLAlchemy's suite for dialects
+# SQLAlchemy's suite for dialects: some minutes; what the dialect has not is named in tests/sqlalchemy_suite, with reasons
 .PHONY: test-sqlalchemy
 test-sqlalchemy: setup
 	$(BIN)/python tests/sqlalchemy_suite/run.py

@@ -182,7 +182,7 @@ class Session(ClientMethods):
             raise StatementError(
                 "CREATE .. FROM reads a file, which cannot be one commit with a script that is submitted",
                 span=statement.span,
-                suggestion="Write CREATE .. (columns), and load the file by `insert` or `penstock import`; or run the script "
+                suggestion="Write CREATE .. (columns), and load the file by `insert` or `penstock import`; or run it "
                 "by `penstock -f`.",
             )
         path = named_path(statement.path)
