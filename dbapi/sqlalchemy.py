@@ -7,7 +7,7 @@ Names fold as in Oracle's dialect: a name in lower case in Python is an unquoted
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy import schema as sqlschema
