@@ -222,7 +222,7 @@ def constant(value: Any, span: Span, depth: int = 0) -> ast.Expression:
             return ast.ArrayConstructor(tuple(constant(v, span, depth + 1) for v in value), span=span)
         case dict() if all(isinstance(k, str) for k in value):
             members = tuple((_text(k, span), constant(v, span, depth + 1)) for k, v in value.items())
-            return ast.StructConstructor(members, span=span)
+            return ast.StructConstructor(members, of_dict=True, span=span)
         case dict():
             entries = tuple((constant(k, span, depth + 1), constant(v, span, depth + 1)) for k, v in value.items())
             return ast.MapConstructor(entries, span=span)

@@ -170,6 +170,8 @@ class _Binder:
         self._types = types
         self._parameters: dict[str, t.SqlType] = {}
         self._over = False
+        self._has_dicts = False
+        """Whether STRUCTs have names that are keys of dicts, see `ast.StructConstructor.of_dict`."""
 
     def bind_for(self, e: ast.Expression, target: t.SqlType) -> TypedExpression:
         """Bind a value whose type is known: ARRAY[], MAP() and STRUCT() take types of bare NULLs from it, or are empty."""
@@ -459,7 +461,8 @@ class _Binder:
         if isinstance(a, t.Array | t.Map | t.Struct) and equality:
             common = common_type(a, b)
             if common is not None:
-                _check_spelling(a, b, span)
+                if self._has_dicts:
+                    _check_spelling(a, b, span)
                 return coerce(left, common), coerce(right, common)
         pair = {a, b} if not isinstance(a, t.Array | t.Map | t.Struct | t.Decimal) else set()
         if pair == {t.DATE, t.TIMESTAMP}:
@@ -498,7 +501,7 @@ class _Binder:
             raise StatementError("IN cannot look for NULL", span=operand.span, suggestion="Use IS NULL.")
         common = list_type([operand, *items])
         assert common is not None
-        for item in items:
+        for item in items if self._has_dicts else ():
             _check_spelling(operand.type, item.type, e.span)
         found = tuple(coerce(item, common, lax=True) for item in items if not n.is_untyped_null(item))
         return n.In(coerce(operand, common, lax=True), found, e.negated, type=t.BOOLEAN, span=e.span)
@@ -595,6 +598,7 @@ class _Binder:
         return n.MapMake(entries, type=t.Map(key, value), span=e.span)
 
     def _struct(self, e: ast.StructConstructor, values: Sequence[TypedExpression]) -> TypedExpression:
+        self._has_dicts |= e.of_dict
         members: list[tuple[str, TypedExpression]] = []
         for (name, _), bound in zip(e.fields, values, strict=True):
             if any(name == known for known, _ in members):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from .nodes import Node, Type
@@ -196,7 +196,14 @@ class MapConstructor(Node):
 
 @dataclass(frozen=True, slots=True)
 class StructConstructor(Node):
+    """``STRUCT(a := 1)``.
+
+    Attributes:
+        of_dict: it is a parameter's value, so its names are a dict's keys, which nobody has written as names of the dialect.
+    """
+
     fields: tuple[tuple[str, Expression], ...]
+    of_dict: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,6 +257,8 @@ def test_a_field_that_is_spelled_differently_is_told(db: Database) -> None:
     for text in ("st = ?", "? <> st", "st IN (?)", "ARRAY[st] = ARRAY[?]"):
         with pytest.raises(StatementError, match="spell a field differently"):
             db.sql(f"SELECT k FROM s WHERE {text}", parameters=[{"x": 1, "y": "z"}])
+    # what is written as names of the dialect is two fields, as in ksqlDB
+    assert db.sql("SELECT k FROM s WHERE STRUCT(x := 1) IN (STRUCT(`x` := 1), STRUCT(z := 2));").fetchall() == []
 
 
 BESIDE = [
