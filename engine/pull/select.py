@@ -46,7 +46,7 @@ from .faults import CallError, rows_to_leave_out
 from .from_tables import FromTable, TableFinder
 from .groups import aggregate, folded
 from .joins import all_of, conjuncts, join
-from .rows import Rows, SortKey, evaluate, evaluated, row_codes
+from .rows import Rows, SortKey, check_size, evaluate, evaluated, row_codes
 from .scope import TableScope
 from .windows import window_values
 
@@ -115,7 +115,10 @@ class _Select:
         elif any(table_calls_of(e) for e in expressions):
             rows, items, orders = self._exploded(rows, items, orders)
         rows, items, orders = self._windows(rows, items, orders)
-        values = [self.evaluate(i.expression, rows) for i in items]
+        values: list[Any] = []
+        for item in items:
+            values.append(self.evaluate(item.expression, rows))
+            check_size(sum(value.nbytes for value in values))
         keys = [values[o] if isinstance(o, int) else self.evaluate(o, rows) for o in orders]
         if body.distinct:
             _check_distinct_order(orders, items, order_by)

@@ -16,6 +16,7 @@ from ...runtime.query.lifecycle import QueryRun
 from ...storage import interrupts
 from ..analysis.resolved import ResolvedQuery
 from ..catalog import DataSource
+from ..pull.rows import check_size
 from ..types import to_arrow
 from .context import Context
 from .planning import plan_query, to_dataflow
@@ -66,8 +67,13 @@ def events_only(receive: Callable[[Batch], None]) -> Callable[[Batch], None]:
 
 
 def read_stream(context: Context, query: ast.Query, resolved: ResolvedQuery) -> list[Any]:
-    """The columns of a SELECT over one stream, from its first record to its present end, or until LIMIT."""
+    """The columns of a SELECT over one stream, from its first record to its present end, or until LIMIT.
+
+    Raises:
+        StatementError: they need more memory than a query may use.
+    """
     pieces: list[Batch] = []
+    size = measured = 0
     options = replace(context.options, auto_offset_reset="earliest")
     planned = plan_query(context, query)
     dataflow = to_dataflow(context, planned.plan, events_only(pieces.append), options)
@@ -79,6 +85,9 @@ def read_stream(context: Context, query: ast.Query, resolved: ResolvedQuery) -> 
         if (limit is not None and taken >= limit) or not run.step():
             break
         taken = sum(len(p) for p in pieces)
+        size += sum(column.nbytes for piece in pieces[measured:] for column in piece.columns)
+        measured = len(pieces)
+        check_size(size)
     types = [to_arrow(c.type) for c in resolved.select_schema]
     return [
         pa.chunked_array([p.columns[place] for p in pieces], type_)
