@@ -17,7 +17,7 @@ from sqlalchemy.engine.url import URL
 from sqlalchemy.exc import ArgumentError, CompileError, NoSuchTableError
 from sqlalchemy.sql import compiler
 from sqlalchemy.sql.elements import UnaryExpression
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.functions import Function
 from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.sql.selectable import GenerativeSelect
 
@@ -127,13 +127,13 @@ class PenstockCompiler(compiler.SQLCompiler):
         """A row for a SELECT without FROM, which may have a WHERE."""
         return " FROM (VALUES (1)) AS one_row(one)"
 
-    def visit_lower_func(self, fn: FunctionElement, **kw: object) -> str:
+    def visit_lower_func(self, fn: Function[object], **kw: object) -> str:
         return f"LCASE{self.function_argspec(fn, **kw)}"
 
-    def visit_upper_func(self, fn: FunctionElement, **kw: object) -> str:
+    def visit_upper_func(self, fn: Function[object], **kw: object) -> str:
         return f"UCASE{self.function_argspec(fn, **kw)}"
 
-    def visit_char_length_func(self, fn: FunctionElement, **kw: object) -> str:
+    def visit_char_length_func(self, fn: Function[object], **kw: object) -> str:
         return f"LEN{self.function_argspec(fn, **kw)}"
 
     visit_length_func = visit_char_length_func
@@ -381,12 +381,11 @@ class PenstockDialect(default.DefaultDialect):
         return source
 
     def _shown(self, name: str) -> str:
-        shown: str = self.normalize_name(name)  # a name in quotes stays one: SQLAlchemy's `quoted_name`
+        shown: str = self.normalize_name(name) or name  # a name in quotes stays one: SQLAlchemy's `quoted_name`
         return shown
 
     def _named(self, name: str) -> str:
-        named: str = self.denormalize_name(name)
-        return str(named)
+        return str(self.denormalize_name(name) or name)
 
 
 def _database(connection: Any) -> DatabaseSurface:
