@@ -96,16 +96,16 @@ class Assembly:
         return keeper
 
     def recover(self) -> None:
-        """Set the positions and restore the state that the ledger knows; for a new query commit where it starts.
+        """Set the positions and restore the state that the ledger knows; commit where inputs start that have none.
 
         Raises:
             StorageError: the state cannot be read.
         """
-        known = self.inputs.seek(self.ledger)
+        known, missing = self.inputs.seek(self.ledger)
         self.committer.account = self.ledger.account()
         if known and self.keeps_state:
             self.keeper.recover(self.services.recovered)
-        elif not known and self.ledger.kept:
+        if missing and self.ledger.kept:  # else a later start could be another place
             self.committer.commit_start()
         self.published.start(self.computer.tasks)
 

@@ -173,7 +173,7 @@ class StepCommitter:
         if self._ahead is begun.account:
             self._ahead = None
         for item in begun.computed.slices:
-            item.input.committed = item.next_offset
+            item.input.committed = item.input.kept = item.next_offset
 
     def _write(self, transaction: Transaction, computed: ComputedStep) -> RowCounts:
         """Add the rows of all sinks to the transaction.  Returns how many were written, and how many could not be."""
@@ -230,13 +230,17 @@ class StepCommitter:
         self._note(transaction, [InputSlice(entry, None, 0, 0, nothing, entry.offset) for entry in moved], self.account)
         transaction.commit(durable=self._ledger.kept and self._dataflow.durable)
         for entry in moved:
-            entry.committed = entry.offset
+            entry.committed = entry.kept = entry.offset
 
     def _note(self, transaction: Transaction, slices: list[InputSlice], account: RowCounts) -> None:
-        """Add the account, and the positions behind the slices; without slices, those of all inputs."""
+        """Add the account and the positions behind slices (see `Ledger.together`); without slices, those of all inputs."""
         moved = {id(item.input): item.next_offset for item in slices}
+        entries: list[Input] = [item.input for item in slices] if slices else self._inputs
+        if slices and self._ledger.together:
+            touched = {(entry.source.topic, entry.partition) for entry in entries}
+            entries = [entry for entry in self._inputs if (entry.source.topic, entry.partition) in touched]
         by_source: dict[str, dict[TopicPartition, int]] = {}
-        for entry in (item.input for item in slices) if slices else self._inputs:
+        for entry in entries:
             places = by_source.setdefault(entry.source.name, {})
             places[entry.source.topic, entry.partition] = moved.get(id(entry), entry.committed)
         self._ledger.note(transaction, by_source, account)

@@ -78,13 +78,13 @@ class Inputs:
         """The names of the sources."""
         return frozenset(node.name for node in self._dataflow.nodes if isinstance(node, Source))
 
-    def seek(self, ledger: Ledger) -> bool:
+    def seek(self, ledger: Ledger) -> tuple[bool, bool]:
         """Go to the committed positions, or where the sources say that a new query starts.
 
         Returns:
-            whether there were committed positions.
+            whether there were committed positions, and whether any input has none.
         """
-        known = False
+        known = missing = False
         for source in self.sources:
             committed = ledger.positions(source)
             for entry in self._entries:
@@ -94,12 +94,11 @@ class Inputs:
                 if place in committed:
                     entry.offset = committed[place]
                     known = True
-                elif entry.source.from_beginning:
-                    entry.offset = self._log.start_offset(*place)
                 else:
-                    entry.offset = self._log.end_offset(*place)
-                entry.committed = entry.offset
-        return known
+                    find = self._log.start_offset if entry.source.from_beginning else self._log.end_offset
+                    entry.offset, missing = find(*place), True
+                entry.committed = entry.kept = entry.offset
+        return known, missing
 
     def go_back(self) -> None:
         """Go to the positions of the last commit."""
@@ -113,7 +112,7 @@ class Inputs:
         for entry in self._entries:
             place = (entry.source.topic, entry.partition)
             offset = offsets.get((entry.source.name, *place), by_topic.get(place))
-            entry.offset = entry.committed = self._log.start_offset(*place) if offset is None else offset
+            entry.offset = entry.committed = entry.kept = self._log.start_offset(*place) if offset is None else offset
 
     @property
     def positions(self) -> dict[TopicPartition, int]:

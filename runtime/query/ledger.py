@@ -25,6 +25,11 @@ class Ledger(Protocol):
         """Whether it keeps anything."""
         ...
 
+    @property
+    def together(self) -> bool:
+        """Whether the positions of all sources in a partition are committed together, also of those that did not move."""
+        ...
+
     def positions(self, source: str) -> Mapping[TopicPartition, int]:
         """The committed positions of a source; empty if the query was never started."""
         ...
@@ -59,6 +64,11 @@ class CommittedLedger:
     def kept(self) -> bool:
         """See `Ledger`."""
         return True
+
+    @property
+    def together(self) -> bool:
+        """See `Ledger`."""
+        return False
 
     def positions(self, source: str) -> Mapping[TopicPartition, int]:
         """See `Ledger`."""
@@ -123,6 +133,12 @@ class SharedLedger:
         """See `Ledger`."""
         return True
 
+    @property
+    def together(self) -> bool:
+        """See `Ledger`: the group of a second source has no members, and only with its first one's is a commit refused that
+        comes from a process which has lost the partition."""
+        return True
+
     def positions(self, source: str) -> Mapping[TopicPartition, int]:
         """See `Ledger`."""
         return self.log.positions(self.by_source[source])
@@ -133,7 +149,6 @@ class SharedLedger:
 
     def note(self, transaction: Transaction, places: Mapping[str, Mapping[TopicPartition, int]], account: RowCounts) -> None:
         """See `Ledger`."""
-        transaction.set_positions(self.query_id, {})  # in the name of the member, also where another group's alone move
         for source, positions in places.items():
             transaction.set_positions(self.by_source[source], positions)
 
@@ -154,6 +169,11 @@ class NoLedger:
 
     @property
     def kept(self) -> bool:
+        """See `Ledger`."""
+        return False
+
+    @property
+    def together(self) -> bool:
         """See `Ledger`."""
         return False
 

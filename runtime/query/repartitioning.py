@@ -185,7 +185,8 @@ class Purging:
         if time.monotonic() - self._last_s < PURGE_S or (self._running is not None and not self._running.done()):
             return
         self._last_s = time.monotonic()
-        moved = {(i.source.topic, i.partition): i.committed for i in inputs if i.source.moved_by is not None}
+        # who takes over begins at the kept position, and is to find it
+        moved = {(i.source.topic, i.partition): i.kept for i in inputs if i.source.moved_by is not None}
         due = {place: offset for place, offset in moved.items() if offset > self._done.get(place, 0)} | dict(expired())
         if self._executor is None:
             self._purge(due)

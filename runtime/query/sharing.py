@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from ...errors import LogRefusedError
-from ...storage.log.protocol import Log, Membership, Owner, TopicPartition
+from ...storage.log.protocol import Log, Membership, Owner, TopicPartition, partitions
 from ..dataflow import Dataflow, Source
 from .ledger import SharedLedger
 from .repartitioning import subtopologies
@@ -33,6 +33,9 @@ class Sharing:
         mine: the partitions of topics that this process has.
         moved: they differ from those for which the query has inputs and state.
         error: why it waits.
+
+    Raises:
+        StorageError: a topic that it reads is not there.
     """
 
     def __init__(self, log: Log, query_id: str, dataflow: Dataflow) -> None:
@@ -41,7 +44,6 @@ class Sharing:
         self.mine: frozenset[TopicPartition] = frozenset()
         self.moved = True
         self.error: BaseException | None = None
-        topics = log.topics()
         self._log = log
         self._group = query_id
         self._topics = sorted({s.topic for s in sources})
@@ -50,10 +52,10 @@ class Sharing:
         """One of the topics that each subtopology reads."""
         counts: dict[int, set[int]] = {}
         for number, node in enumerate(dataflow.nodes):
-            if isinstance(node, Source) and node.topic in topics:
+            if isinstance(node, Source):
                 part = self._subtopologies[number]
                 self._topic_of.setdefault(part, node.topic)
-                counts.setdefault(part, set()).add(topics[node.topic].partitions)
+                counts.setdefault(part, set()).add(partitions(log, node.topic))
         self.is_whole = any(len(numbers) > 1 for numbers in counts.values())
         self._partitions = {part: max(numbers) for part, numbers in counts.items()}
         result = next((n for n, node in enumerate(dataflow.nodes) if dataflow.view and node.name == dataflow.view.node), -1)

@@ -13,6 +13,7 @@ from typing import Final
 
 from ...errors import PenstockError
 from ...storage.log.protocol import TopicPartition
+from ...storage.state.interval_store import IntervalStore
 from ..dataflow import Dataflow
 from .changelog import DELETIONS_KNOWN_MS
 from .recovery import DurableStore, StateKeeper, as_schema
@@ -85,6 +86,11 @@ class Standbys:
             except PenstockError as error:
                 _LOGGER.info("standbys of %s wait: %s", self._query_id, error)
                 moved = False
+            except Exception:  # a copy may be half of something
+                _LOGGER.exception("standbys of %s begin anew", self._query_id)
+                with self._guard:
+                    self._begin_anew()
+                moved = False
             if not moved and not self._closing:
                 self._services.log.wait(epoch, _IDLE_S, lambda: self._closing)
 
@@ -105,7 +111,7 @@ class Standbys:
         """Begin with the copies that are wanted, and drop those that have not been for a while: a group may have forgotten a
         process before its partitions come to this one."""
         missing: list[DurableStore] = []
-        if places != self._places:
+        if places != self._places or not self._wanted <= self._stores.keys():  # (one may have been taken, and given back)
             wanted = self._stores_on(places)
             missing = [durable for place, durable in wanted.items() if place not in self._stores]
             self._wanted = frozenset(wanted)
@@ -161,4 +167,6 @@ class Standbys:
             durable.store.discard_changes()
             durable.changes += batch.num_rows
             moved = True
+        if durable.expiring is not None and isinstance(durable.store, IntervalStore):
+            durable.expiring.over(durable.store)  # deleted by who works with it; here it would only grow
         return moved

@@ -25,6 +25,7 @@ class Input:
         node: the number of the source in the dataflow.
         offset: of the next record to read.
         committed: the offset up to which records have been processed and committed.
+        kept: the position as the log keeps it: ``committed``, or less if only marks of commits are between.
     """
 
     node: int
@@ -32,6 +33,7 @@ class Input:
     partition: int
     offset: int
     committed: int = 0
+    kept: int = 0
 
 
 @dataclass(slots=True)

@@ -50,23 +50,43 @@ class Ends:
             for place in [p for p in self._floors if p[0] == topic]:
                 del self._floors[place]
 
+    def now(self, places: Iterable[Place]) -> dict[Place, int]:
+        """As `ends`, but also where what this process has committed cannot be read yet.  Raises: StorageError."""
+        return self._ask(list(places), OffsetSpec.latest())  # type: ignore[no-untyped-call]
+
     def ends(self, places: Iterable[Place]) -> dict[Place, int]:
-        """The end of what is committed in partitions.  Raises: StorageError."""
+        """The end of what is committed in partitions.
+
+        Raises:
+            LogUnavailableError: no broker answers, or what this process has committed cannot be read, since a transaction
+                before it is open.
+            StorageError: the topic is another one.
+        """
         wanted = list(places)
         deadline = time.monotonic() + self._connection.settings.timeout_s
         while True:
-            found = self._ask(wanted, OffsetSpec.latest())  # type: ignore[no-untyped-call]
+            found = self.now(wanted)
             behind = [place for place, end in found.items() if end < self.floor(place)]
             if not behind:
                 return found
             if time.monotonic() > deadline:
-                topic, partition = behind[0]
-                raise StorageError(
-                    f"the topic {topic!r}, partition {partition}, ends at {found[behind[0]]}, before what was committed"
-                    f" ({self.floor(behind[0])})",
-                    action="if the topic was deleted and created again: DROP what reads it, and create it again",
-                )
+                self._check_written(behind[0], found[behind[0]])
             time.sleep(RETRY_S / 5)
+
+    def _check_written(self, place: Place, end: int) -> None:
+        """Raises: StorageError, in any case; see `ends`."""
+        (topic, partition), floor = place, self.floor(place)
+        written = self._ask([place], OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
+        if written[place] >= floor:
+            raise LogUnavailableError(
+                f"the topic {topic!r}, partition {partition}, can be read up to {end}: a transaction is open there, before"
+                f" what this process has committed ({floor})",
+                action="end the process that began it (`kafka-transactions.sh find-hanging` names it)",
+            )
+        raise StorageError(
+            f"the topic {topic!r}, partition {partition}, ends at {end}, before what was committed ({floor})",
+            action="if the topic was deleted and created again: DROP what reads it, and create it again",
+        )
 
     def settle(self, places: Iterable[Place]) -> None:
         """Wait for the end of the transactions that are open now and have written to these partitions.  Raises:

@@ -9,7 +9,18 @@ from confluent_kafka import KafkaError, KafkaException
 
 from ....errors import LogRefusedError, LogUnavailableError, PartitionsLostError, StorageError
 
-__all__ = ["FENCED", "GENERATION_OVER", "LOGIN", "RETRIED", "error_of", "fault", "is_absence", "is_gone", "is_passing"]
+__all__ = [
+    "FENCED",
+    "FORGOTTEN",
+    "GENERATION_OVER",
+    "LOGIN",
+    "RETRIED",
+    "error_of",
+    "fault",
+    "is_absence",
+    "is_gone",
+    "is_passing",
+]
 
 FENCED = frozenset({KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH})
 """Errors: another producer with the same transactional id has started since."""
@@ -22,7 +33,7 @@ GENERATION_OVER = frozenset(
     }
 )
 """Errors: the group has given this member's partitions to others."""
-_FORGOTTEN = frozenset({KafkaError.INVALID_PRODUCER_ID_MAPPING, KafkaError.UNKNOWN_PRODUCER_ID})
+FORGOTTEN = frozenset({KafkaError.INVALID_PRODUCER_ID_MAPPING, KafkaError.UNKNOWN_PRODUCER_ID})
 """Errors: the brokers do not know this producer any more.  They forget transactional ids that are idle for 7 days, and
 Penstock's listener what was open when it ended.
 """
@@ -57,6 +68,10 @@ RETRIED = frozenset(
         KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.OFFSET_NOT_AVAILABLE,
+        KafkaError.NOT_CONTROLLER,
+        KafkaError.NOT_ENOUGH_REPLICAS,
+        KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+        KafkaError.KAFKA_STORAGE_ERROR,
     }
 )
 """Errors after which Kafka will soon have an answer."""
@@ -106,7 +121,7 @@ def is_passing(failure: BaseException) -> bool:
     code = error.code()
     if code in GENERATION_OVER or code in LOGIN or code in _FORBIDDEN or code in _LARGE or code in _GONE:
         return False
-    known = code in _ABSENT or code in RETRIED or code in FENCED or code in _FORGOTTEN or code == KafkaError.UNKNOWN
+    known = code in _ABSENT or code in RETRIED or code in FENCED or code in FORGOTTEN or code == KafkaError.UNKNOWN
     return known or error.fatal() or error.retriable()
 
 
@@ -130,7 +145,8 @@ def fault(failure: Any, doing: str, servers: str, last: Any = None) -> StorageEr
                 action="start the broker or correct its address; what was running goes on when it answers again",
             )
     text = _AFTER.sub("", str(failure) if error is None else error.str())
-    if code == KafkaError.UNKNOWN:  # a broker that is ending, or that has met an error of its own
+    starting = code == KafkaError.INVALID_REPLICATION_FACTOR and "fenced" in text  # "All brokers are currently fenced."
+    if code == KafkaError.UNKNOWN or starting:  # a broker that is ending, or that has met an error of its own
         return LogUnavailableError(
             f"cannot {doing}: a Kafka broker of {servers} failed: {text}",
             action="look into the brokers' logs; what was running goes on when they answer again",

@@ -8,6 +8,7 @@ from the log on a machine is in docs/reference/kafka-log.md.
 from __future__ import annotations
 
 import secrets
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
@@ -17,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from confluent_kafka import TopicPartition as KafkaPartition
 
-from ....errors import OffsetOutOfRangeError, PartitionsLostError, PenstockError, StorageError
+from ....errors import LogUnavailableError, OffsetOutOfRangeError, PartitionsLostError, PenstockError, StorageError
 from ....limits import FRAME_ROWS_MAX
 from ..keyed_rows import KeyedRows
 from ..ownership import is_own_name
@@ -33,6 +34,7 @@ from ..protocol import (
     Transaction,
 )
 from ..topic_config import check_grown
+from .connection import RETRY_S
 from .identity import Identities
 from .membership import KafkaMembership
 from .parts import Parts
@@ -65,7 +67,7 @@ class KafkaLog:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._parts = parts = Parts(settings)
-        self._follower = Follower(parts.connection, parts.ends.ends, parts.advance)
+        self._follower = Follower(parts.connection, parts.ends.now, parts.advance)
         self._topics = Topics(parts.connection, parts.names, parts.state, self._write_entries, self._claim_entry)
         try:
             parts.connection.greet()
@@ -295,15 +297,34 @@ class KafkaLog:
         floor = self._parts.ends.floor(place)
         found = self._follower.read(place, offset, rows_max, bytes_max, floor)
         if found is None or (not len(found) and found.next_offset < floor):
+            found = self._read_anywhere(topic, partition, offset, rows_max, bytes_max, floor, reset)
+            self._follower.was_read(place, found.next_offset)
+        return self._typed(topic, partition, found, fields)
+
+    def _read_anywhere(
+        self, topic: str, partition: int, offset: int, rows_max: int, bytes_max: int | None, floor: int, reset: OffsetReset
+    ) -> FetchedRecords:
+        """Raises: OffsetOutOfRangeError.  LogUnavailableError: no broker answers, or what one says does not hold."""
+        place = self._place(topic, partition)
+        deadline = time.monotonic() + self.settings.timeout_s
+        while True:
             try:
-                found = self._parts.seekers.read(place, offset, rows_max, bytes_max, floor)
+                return self._parts.seekers.read(place, offset, rows_max, bytes_max, floor)
             except OutsideError:
                 start, end = self.start_offset(topic, partition), self.end_offset(topic, partition)
-                if reset == "none":
+                is_outside = not start <= offset <= end
+                if is_outside and reset == "none":
                     raise OffsetOutOfRangeError(topic, partition, offset, start, end) from None
-                offset = start if reset == "earliest" else end
-                found = self._parts.seekers.read(place, offset, rows_max, bytes_max, floor)
-        return self._typed(topic, partition, found, fields)
+                if time.monotonic() > deadline:
+                    raise LogUnavailableError(
+                        f"the topic {topic!r}, partition {partition}, starts at {start} and ends at {end}, and its broker"
+                        f" has nothing at {offset}",
+                        action="look into the brokers' logs",
+                    ) from None
+                if is_outside:  # where it starts may have moved again when it is read
+                    offset = start if reset == "earliest" else end
+                else:  # a broker that has just come to lead the partition may not know all of it yet
+                    time.sleep(RETRY_S)
 
     def _typed(self, topic: str, partition: int, records: FetchedRecords, fields: Sequence[str] | None) -> FetchedRecords:
         config = self._topics.need(topic)
@@ -409,7 +430,7 @@ class KafkaLog:
         self._parts.check_open()
         self._parts.state.catch_up()
         entry = self._parts.state.get("group", group)
-        places = [(name, number) for name, config in self._topics.all().items() for number in range(config.partitions)]
+        places = [(name, number) for name, config in self._topics.lasting().items() for number in range(config.partitions)]
         found = self._parts.members.positions(group, places)
         if entry is not None:
             for name, offset in entry["positions"].items():

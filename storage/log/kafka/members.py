@@ -49,6 +49,11 @@ class Members:
         with self._guard:
             self._joined.pop(group, None)
 
+    def is_joined(self, group: str) -> bool:
+        """Whether this process is a member of a group."""
+        with self._guard:
+            return group in self._joined
+
     def metadata(self, group: str) -> Any:
         """The metadata with which positions are committed in a transaction."""
         with self._guard:

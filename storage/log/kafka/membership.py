@@ -106,14 +106,20 @@ class KafkaMembership:
 
     def _run(self) -> None:
         while not self._over:
-            consumer = self._parts.connection.consumer(self._config)
+            consumer: Consumer | None = None
             try:
+                consumer = self._parts.connection.consumer(self._config)
                 self._take_part(consumer)
-            except (KafkaException, RuntimeError) as failure:
+            except Exception as failure:  # whatever it is: else the query would wait for its partitions for ever
+                about = f"take part in the group {self._group!r}"
+                self._trouble = (
+                    failure if isinstance(failure, StorageError) else self._parts.connection.fault(failure, about)
+                )
                 _LOGGER.warning("the group %s: %s", self._group, failure)
                 time.sleep(_POLL_S)
             finally:
-                self._close(consumer)
+                if consumer is not None:
+                    self._close(consumer)
             if not self._over:
                 self._tell(None)
 

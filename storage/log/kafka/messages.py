@@ -6,6 +6,7 @@ librdkafka takes a timestamp of 0 for "now", and brokers refuse negative ones.  
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,8 @@ from ..protocol import HEADERS, FetchedRecords
 __all__ = ["TIMESTAMP_HEADER", "cut", "joined", "record_bytes", "records_of", "without"]
 
 TIMESTAMP_HEADER = "penstock.timestamp"
+_NUMBER = re.compile(rb"-?[0-9]{1,18}")
+"""What the log writes into it; whoever else uses that name keeps the header."""
 
 
 def records_of(messages: Sequence[Any]) -> FetchedRecords:
@@ -33,7 +36,7 @@ def records_of(messages: Sequence[Any]) -> FetchedRecords:
         for row, found in enumerate(heads):
             kept = []
             for name, value in found or ():
-                if name == TIMESTAMP_HEADER:
+                if name == TIMESTAMP_HEADER and value is not None and _NUMBER.fullmatch(value):
                     stamps[row] = int(value)
                 else:
                     kept.append({"KEY": name, "VALUE": value})

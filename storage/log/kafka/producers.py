@@ -19,6 +19,8 @@ __all__ = ["ProducerPool", "Slot"]
 
 KEPT_S = 600.0
 """How long an exclusive producer is kept: brokers forget transactional ids that are idle for long (7 days)."""
+EXCLUSIVE_MAX = 8
+"""Exclusive producers that are kept."""
 _MARK = 1
 """The offsets that the mark of a commit takes."""
 
@@ -142,9 +144,15 @@ class ProducerPool:
 
     def give_back(self, name: str, producer: Producer, ends: Mapping[Place, int]) -> None:
         """Note that an exclusive producer has committed, and where its records end."""
+        dropped: _Kept | None = None
         with self._guard:
-            if not self._closed:
-                self._exclusive[name] = _Kept(producer, dict(ends), time.monotonic())
+            if self._closed:
+                return
+            self._exclusive[name] = _Kept(producer, dict(ends), time.monotonic())
+            if len(self._exclusive) > EXCLUSIVE_MAX:  # a client has threads and connections of its own
+                oldest = min(self._exclusive, key=lambda one: self._exclusive[one].done_s)
+                dropped = self._exclusive.pop(oldest)
+        del dropped  # (outside of the lock: it may wait for its threads)
 
     def close(self) -> None:
         """Close all producers."""
@@ -152,6 +160,7 @@ class ProducerPool:
             self._closed = True
             idle, self._idle = self._idle, []
             self._plain = []
+            self._exclusive = {}
         for slot in idle:
             if slot.producer is not None:
                 slot.producer.flush(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -21,6 +22,7 @@ from .messages import cut, joined, record_bytes, records_of, without
 
 __all__ = ["Follower", "OutsideError", "Seekers"]
 
+_LOGGER = logging.getLogger("penstock.storage.kafka")
 POLL_S = 0.1
 COMING_S = 0.2
 """How long is waited for what comes to a follower anyway, before another consumer looks for it."""
@@ -33,6 +35,7 @@ UNREAD_S = 10.0
 other processes may have read it, and who reads it next may begin behind the place where it stands still."""
 UNUSED_S = 120.0
 """A partition that nobody asked for so long is not followed any more."""
+_OUTSIDE = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION)
 _READING = {"enable.partition.eof": True, "queued.max.messages.kbytes": 65_536, "queued.min.messages": 50_000}
 
 
@@ -177,6 +180,14 @@ class Follower:
             self._drop(place, tail, read.next_offset if tail.paused else offset)
             return read
 
+    def was_read(self, place: Place, offset: int) -> None:
+        """Note that somebody has read a partition up to an offset, elsewhere.  Where it pauses, this makes room."""
+        with self._guard:
+            tail = self._tails.get(place)
+            if tail is not None and tail.paused and offset > tail.start:
+                tail.read_s = time.monotonic()
+                self._drop(place, tail, offset)
+
     def _drop(self, place: Place, tail: _Tail, offset: int) -> None:
         """Let go of pieces before ``offset`` where much is kept, so that there is room for more."""
         half = self._connection.settings.partition_bytes_max // 2
@@ -219,6 +230,19 @@ class Follower:
             self._thread.start()
 
     def _run(self) -> None:
+        while not self._closed:
+            try:
+                self._follow()
+            except Exception:  # whatever it is: else all would stand still for good, and nobody would know why
+                _LOGGER.exception("partitions are followed anew")
+                with self._guard:
+                    self._tails.clear()
+                    self._changes.clear()
+                    self._guard.notify_all()
+                self._on_records()
+                time.sleep(POLL_S)
+
+    def _follow(self) -> None:
         consumer = self._connection.consumer(
             {"group.id": f"penstock-{self._connection.settings.service_id}-follower", "fetch.wait.max.ms": 50, **_READING}
         )
@@ -256,14 +280,16 @@ class Follower:
             try:
                 if what == "assign":
                     if place in assigned:
+                        assigned.discard(place)
                         consumer.incremental_unassign([where])
                     consumer.incremental_assign([where])
                     assigned.add(place)
+                    consumer.resume([where])  # it may have stood still when it was followed before
                 elif place not in assigned:
                     continue
                 elif what == "unassign":
-                    consumer.incremental_unassign([where])
                     assigned.discard(place)
+                    consumer.incremental_unassign([where])
                 elif what == "resume":
                     consumer.resume([where])
                 else:
@@ -328,6 +354,8 @@ class _Seeker:
         self.place: Place | None = None
         self.next = -1
         self.used_s = 0.0
+        self.forgotten: set[str] = set()
+        """Topics that were to be forgotten while this one read."""
         self._connection = connection
         self._kept: list[FetchedRecords] = []
         self._ended: int | None = None
@@ -338,7 +366,8 @@ class _Seeker:
         if self._consumer is None:
             config = {"group.id": f"penstock-{self._connection.settings.service_id}-reader", "fetch.wait.max.ms": 10}
             self._consumer = self._connection.consumer({**config, **_READING})
-        if self.place != place or self.next != offset:
+        forgotten, self.forgotten = self.forgotten, set()
+        if self.place != place or self.next != offset or place[0] in forgotten:
             self._kept, self._ended = [], None
             self.place = None
             self._consumer.assign([TopicPartition(*place, offset)])
@@ -387,7 +416,7 @@ class _Seeker:
                 good.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._ended = message.offset()
-            elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            elif error.code() in _OUTSIDE:
                 self.place = None
                 raise OutsideError
             elif not error.retriable() and error.code() not in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT):
@@ -465,9 +494,14 @@ class Seekers:
         """Forget a topic that is being deleted."""
         with self._guard:
             for seeker in self._all:
-                with seeker.lock:
+                if not seeker.lock.acquire(blocking=False):  # it reads, and may wait for a broker
+                    seeker.forgotten.add(topic)
+                    continue
+                try:
                     if seeker.place is not None and seeker.place[0] == topic:
                         seeker.let_go()
+                finally:
+                    seeker.lock.release()
 
     def close(self) -> None:
         """Close all consumers."""

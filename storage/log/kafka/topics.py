@@ -6,7 +6,7 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
@@ -96,6 +96,30 @@ class Topics:
                     raise
                 self._asked_s = time.monotonic() - FRESH_S + _AGAIN_S  # what was known counts on
         return self._known
+
+    def lasting(self, wanted: Iterable[str] | None = None) -> dict[str, TopicConfig]:
+        """As `all`, but topics that were there before and are missing now are waited for, up to `LATE_S`.
+
+        Args:
+            wanted: only these are waited for; None: all.
+
+        Raises:
+            StorageError: no broker answers.
+        """
+        chosen = None if wanted is None else set(wanted)
+        deadline = time.monotonic() + min(LATE_S, self._connection.settings.timeout_s)
+        while True:
+            known = self.all()
+            missing = self._seen - known.keys()
+            if chosen is not None:
+                missing &= chosen
+            if not missing:
+                return known
+            if time.monotonic() > deadline:
+                self._seen -= missing
+                return known
+            time.sleep(MISSED_S)
+            self.one(next(iter(missing)))
 
     def one(self, name: str) -> TopicConfig | None:
         """One topic; None if there is none of this name.  Raises: StorageError."""

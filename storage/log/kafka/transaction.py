@@ -23,6 +23,8 @@ from ..local.segments.record import normalise, take_records
 from ..partitioner import place
 from ..protocol import NO_POSITION, Commit, Committing, Compression, Int64s, Records, TopicConfig, TopicPartition
 from .connection import RETRY_S
+from .deciding import was_committed
+from .ends import Place
 from .faults import FENCED, GENERATION_OVER, error_of, is_passing
 from .parts import Parts
 from .producers import Slot
@@ -280,25 +282,29 @@ class KafkaTransaction:
             the commit; None if it did not happen.
 
         Raises:
-            StorageError: no broker answers, and it is not known.
+            LogUnavailableError: it is not known: no broker answers, or the records have gone since.
         """
         delivered = undecided.delivered
         try:
             slot.renew(log.settings.timeout_s)
-            if delivered.starts and not delivered.untold:
-                place, start = next(iter(delivered.starts.items()))
-                log.ends.settle([place])
-                found = log.seekers.read(place, start, 1, None, 0)
-                happened = bool(len(found)) and int(found.offsets[0]) == start
-            elif offsets and not delivered.untold:
+            if delivered.starts:
+                happened = was_committed(log, delivered, self._is_compacted)
+            elif offsets and not delivered.untold:  # and nothing else: if these are the positions, it is as if it happened
                 group, places = next(iter(offsets.items()))
                 wanted = {(p.topic, p.partition): p.offset for p in places}
                 happened = log.members.committed(group, list(wanted)) == wanted
             else:
-                raise _unknown(log, undecided) from undecided
+                happened = None
         except LogUnavailableError as error:
             raise _unknown(log, undecided) from error
+        if happened is None:
+            raise _unknown(log, undecided) from undecided
         return self._committed(log, delivered) if happened else None
+
+    def _is_compacted(self, place: Place) -> bool:
+        name = self._log.names.engine_topic(place[0])
+        config = None if name is None else self._topics.one(name)
+        return config is None or "compact" in config.cleanup_policy
 
     @property
     def _doing(self) -> str:
@@ -309,13 +315,18 @@ class KafkaTransaction:
         """Positions as Kafka keeps them, by group; and what goes to the service's state."""
         offsets: dict[str, list[KafkaPartition]] = {}
         entries: list[Entry] = []
-        topics = self._topics.all()
+        topics = self._topics.lasting(topic for places in self._positions.values() for topic, _ in places)
         for group in sorted({*self._positions, *self._metadata}):
             elsewhere = {}
             for (topic, partition), offset in self._positions.get(group, {}).items():
                 if topic in topics and partition < topics[topic].partitions:
                     kafka = KafkaPartition(log.names.topic(topic), partition, offset)
                     offsets.setdefault(group, []).append(kafka)
+                elif log.members.is_joined(group):  # as a member of its group this process may commit nowhere else
+                    raise LogUnavailableError(
+                        f"cannot commit the position in the topic {topic!r}, partition {partition}: it is not there now",
+                        action="if it was deleted: DROP what reads it",
+                    )
                 else:
                     elsewhere[topic, partition] = offset
             if group in self._metadata or elsewhere:

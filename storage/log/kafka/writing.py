@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 
 from ..protocol import Records
 from .ends import Ends, Place
-from .faults import error_of, is_absence
+from .faults import FORGOTTEN, error_of, is_absence
 from .messages import TIMESTAMP_HEADER
 from .parts import Parts
 
@@ -67,6 +68,22 @@ class Delivered:
                     self.ends[place] = end
 
 
+@contextmanager
+def kafka_errors() -> Iterator[None]:
+    """Where a callback of the client's own meets a fatal error while ours is called, a call ends with a `SystemError`.
+
+    Raises:
+        KafkaException: in its place.
+    """
+    try:
+        yield
+    except SystemError as error:
+        if isinstance(error.__cause__, KafkaException):
+            raise error.__cause__ from None
+        # .. and the client has lost which: `reason` asks it again
+        raise KafkaException(KafkaError(KafkaError._FATAL, "the client can write no more", fatal=True)) from error
+
+
 def produce(producer: Producer, topic: str, partition: int, records: Records, delivered: Delivered) -> None:
     n = len(records)
     refreshed = False
@@ -90,7 +107,8 @@ def produce(producer: Producer, topic: str, partition: int, records: Records, de
                 )
                 break
             except BufferError:
-                producer.poll(0.05)
+                with kafka_errors():
+                    producer.poll(0.05)
             except KafkaException as failure:
                 if refreshed or error_of(failure).code() != KafkaError._UNKNOWN_PARTITION:
                     raise
@@ -100,13 +118,8 @@ def produce(producer: Producer, topic: str, partition: int, records: Records, de
 
 def flushed(producer: Producer, delivered: Delivered, log: Parts) -> None:
     """Wait until all messages have their offsets.  Raises: KafkaException."""
-    try:
+    with kafka_errors():
         left = producer.flush(log.settings.attempt_s)
-    except SystemError as error:  # a callback of the client's own met a fatal error while ours was called
-        if isinstance(error.__cause__, KafkaException):
-            raise error.__cause__ from None
-        # .. and the client has lost which: `reason` asks it again
-        raise KafkaException(KafkaError(KafkaError._FATAL, "the client can write no more", fatal=True)) from error
     if delivered.error is not None:
         raise KafkaException(delivered.error)
     if left:
@@ -199,12 +212,15 @@ def end(producer: Producer, delivered: Delivered, log: Parts) -> None:
     deadline = time.monotonic() + log.settings.attempt_s
     while True:
         try:
-            producer.commit_transaction(max(0.5, deadline - time.monotonic()))
+            with kafka_errors():
+                producer.commit_transaction(max(0.5, deadline - time.monotonic()))
             return
         except KafkaException as failure:
             error = error_of(failure)
-            if error.code() == KafkaError.UNKNOWN:
-                raise UndecidedError(delivered) from failure  # it may have failed behind the commit
+            if error.code() == KafkaError.UNKNOWN or error.code() in FORGOTTEN:
+                raise UndecidedError(
+                    delivered
+                ) from failure  # it may have failed, or forgotten the producer, behind the commit
             if error.txn_requires_abort():
                 abort(producer, failure, log)
                 raise
@@ -240,8 +256,10 @@ def abort(producer: Producer, failure: BaseException, log: Parts) -> None:
     """
     error = error_of(failure)
     try:
-        producer.purge()
+        with kafka_errors():
+            producer.purge()
         if error is None or not (error.fatal() or is_absence(failure)):
-            producer.abort_transaction(min(_ABORT_S, log.settings.timeout_s))
+            with kafka_errors():
+                producer.abort_transaction(min(_ABORT_S, log.settings.timeout_s))
     except KafkaException:
         return

@@ -6,11 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 pytest.importorskip("confluent_kafka")
 
+from confluent_kafka import KafkaError, KafkaException
+
+from penstock.storage.log.kafka.kafka_log import KafkaLog
 from penstock.storage.log.kafka.reading import Follower
+from penstock.storage.log.kafka.settings import KafkaSettings
+from penstock.storage.log.protocol import Records, TopicConfig
+from penstock.testing.kafka import KafkaBroker
+from tests.support.waiting import until
 
 
 def test_a_partition_that_goes_meanwhile_has_its_end() -> None:
@@ -119,3 +128,74 @@ def test_a_partition_that_nobody_reads_is_followed_anew() -> None:
     with mock.patch.object(Follower, "_begin", lambda self: None):
         assert follower.ends([PLACE]) == {PLACE: 5_000}
     assert [change[0] for change in follower._changes] == ["pause", "unassign", "assign"]
+
+
+def test_who_reads_elsewhere_makes_room() -> None:
+    """Who is behind reads elsewhere, and may pass the place where the partition stands still without reading here."""
+    follower = _follower()
+    follower._connection.settings.partition_bytes_max = 10
+    follower._take_in([_Message(offset) for offset in range(10)])
+    follower.was_read(PLACE, 0)
+    assert [change[0] for change in follower._changes] == ["pause"]
+    follower.was_read(PLACE, 12)
+    assert [change[0] for change in follower._changes] == ["pause", "resume"]
+    follower._take_in([_Message(offset) for offset in range(10, 12)])
+    assert _read(follower, 10) == [10, 11]
+
+
+def test_a_follower_that_fails_begins_again() -> None:
+    """Whatever happens to its thread, who asks for a partition's end gets the present one, and not that of then."""
+    follower = _follower(range(3))
+    failures = [ValueError("a message that cannot be read")]
+
+    def follow(self: Follower) -> None:
+        if failures:
+            raise failures.pop()
+        self._closed = True
+
+    with mock.patch.object(Follower, "_follow", follow):
+        follower._run()
+    follower._start_of = lambda places: dict.fromkeys(places, 7)
+    with mock.patch.object(Follower, "_begin", lambda self: None):
+        assert follower.ends([PLACE]) == {PLACE: 7}
+    assert list(follower._changes) == [("assign", PLACE, 7)]
+
+
+def test_a_partition_is_assigned_again_after_it_could_not_be() -> None:
+    """A failure between two assignments does not stay."""
+    follower, assigned, consumer = _follower(), {PLACE}, mock.Mock()
+    consumer.incremental_assign.side_effect = [KafkaException(KafkaError(KafkaError._FAIL, "no")), None]
+    for _ in range(2):
+        follower._changes.append(("assign", PLACE, 0))
+        follower._carry_out(consumer, assigned)
+    assert consumer.incremental_unassign.call_count == 1 and assigned == {PLACE}
+
+
+def test_a_partition_that_stood_still_goes_on_when_it_is_followed_anew(kafka_broker: KafkaBroker) -> None:
+    log = KafkaLog(KafkaSettings(kafka_broker.address, "shop", instance="a", timeout_s=60, partition_bytes_max=1_000))
+    other = KafkaLog(KafkaSettings(kafka_broker.address, "shop", instance="b", timeout_s=60))
+
+    def write(count: int) -> int:
+        transaction = other.transaction()
+        values = pa.array([b"v" * 100] * count, pa.binary())
+        transaction.append("t", Records(None, values, np.ones(count, np.int64)), 0)
+        transaction.commit()
+        return other.end_offset("t", 0)
+
+    def end() -> int:
+        return log.end_offsets([("t", 0)])[1]["t", 0]
+
+    try:
+        other.create_topic("t", TopicConfig(1))
+        until(lambda: log.config("t") is not None)
+        end()
+        write(50)
+        until(lambda: log._follower._tails[PLACE].paused)
+        written = write(50)
+        log._follower._tails[PLACE].read_s -= 1_000
+        until(lambda: end() == written)
+        written = write(1)
+        until(lambda: end() == written)
+    finally:
+        log.close()
+        other.close()
