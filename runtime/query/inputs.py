@@ -26,6 +26,10 @@ PARALLEL_ROWS_MIN: Final = 16_384
 _Task = tuple[int, int]
 """A subtopology and a partition."""
 
+_BEHIND_S: Final = 0.1
+"""When to look again for records that a log of brokers said are there, and did not give: another one may lead the partition
+now, and not know yet what is committed."""
+
 
 class Inputs:
     """All partitions of all sources of a query.  Used with the query's lock held.
@@ -69,6 +73,8 @@ class Inputs:
         self.places = list({(i.source.topic, i.partition) for i in self._entries})
         self._waiting_since: dict[_Task, int] = {}
         """Task -> since when (ms) one of its inputs has had no records while another one had."""
+        self._behind = False
+        """Whether the last `take` found nothing, though records are known to be there."""
 
     def __iter__(self) -> Iterator[Input]:
         return iter(self._entries)
@@ -132,6 +138,8 @@ class Inputs:
     @property
     def patience_s(self) -> float | None:
         """How long it still waits for an input without records, in seconds; None if it does not wait."""
+        if self._behind:
+            return _BEHIND_S
         now = now_ms()
         ends = [since + self._dataflow.max_task_idle_ms for since in list(self._waiting_since.values())]
         return min(((end - now) / 1000 for end in ends if end > now), default=None)
@@ -173,11 +181,12 @@ class Inputs:
         held = self._tasks_to_wait_for(ends) if patient else set()
         found: list[InputSlice] = []
         queues: list[Queue] = []
+        wanted: list[tuple[Input, int]] = []
         passed = True
         while passed and not found:
             passed = False  # only marks of commits were, behind which there may be records
-            wanted = [(e, ends[e.source.topic, e.partition]) for e in self._entries if self._task(e) not in held]
-            wanted = [(entry, end) for entry, end in wanted if entry.offset < end]
+            known = [(e, ends[e.source.topic, e.partition]) for e in self._entries if self._task(e) not in held]
+            wanted = [(entry, end) for entry, end in known if entry.offset < end]
             for (entry, end), (chunk, row) in zip(wanted, self._fetch(wanted), strict=True):
                 if not self._dense and row == len(chunk):
                     passed |= chunk.records.next_offset > entry.offset
@@ -188,6 +197,7 @@ class Inputs:
                 at_end = stop == available and (available < len(chunk) or chunk.records.next_offset >= end)
                 found.append(InputSlice(entry, chunk, row, stop, np.zeros(0, np.int64), end if at_end else 0))
                 queues.append(Queue(chunk.timestamps[row:stop], chunk.records.arrivals[row:stop], not at_end))
+        self._behind = not self._dense and not found and any(entry.offset < end for entry, end in wanted)
         if not found:
             return []
         merged = merge(queues, self._dataflow.order, rows)

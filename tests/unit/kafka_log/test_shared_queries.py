@@ -115,3 +115,27 @@ def test_a_copy_does_not_gather_what_has_expired() -> None:
     with mock.patch.object(standbys, "_keeper", mock.Mock(changes_after=lambda *_: [])):
         standbys._catch_up(durable)
     assert durable.expiring.over.called
+
+
+def test_records_that_are_known_to_be_there_are_looked_for_again() -> None:
+    """A broker that leads a partition since a moment may not know yet what is committed: a step finds nothing, and nothing
+    new will come to wake the query."""
+    log: Any = mock.Mock()
+    log.capabilities.dense_offsets = log.capabilities.stable_records = False
+    log.config.return_value = SimpleNamespace(partitions=1)
+    log.end_offsets.return_value = (1, {("t", 0): 20})
+    decoded: Any = mock.Mock()
+    reads = [7, 12, 12]
+
+    def nothing(*_: Any) -> tuple[Any, int]:
+        return mock.MagicMock(**{"__len__.return_value": 0, "records.next_offset": reads.pop(0)}), 0
+
+    decoded.fetch.side_effect = nothing
+    inputs = Inputs(Dataflow((_source("A", "t"),), 1), log, decoded, 100)
+    assert inputs.patience_s is None
+    assert inputs.take(100, patient=False) == []
+    assert [entry.offset for entry in inputs] == [12], "marks of commits are passed over at once"
+    assert inputs.patience_s is not None
+    log.end_offsets.return_value = (2, {("t", 0): 12})
+    assert inputs.take(100, patient=False) == []
+    assert inputs.patience_s is None
