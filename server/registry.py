@@ -259,7 +259,8 @@ class RegistryApi:
         else:
             for number in chosen:
                 (registry.forget_version if permanent else registry.delete_version)(subject, number)
-        self._service.audit.changed(account.name, f"DELETE {what}{' PERMANENTLY' if permanent else ''}")
+        which = "" if version is None else f" VERSION {version}"
+        self._service.audit.changed(account.name, f"DELETE SUBJECT {subject}{which}{' PERMANENTLY' if permanent else ''}")
         return list(chosen)
 
     def _register(self, subject: str, body: dict[str, Any], account: Account) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def test_the_server_decides_compatibility(registry_server: Any) -> None:
     registry_server.registry.register("O-value", SchemaText("AVRO", json.dumps(old)))
     with opened(registry_server) as database:
         database.execute("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='AVRO', PARTITIONS=1);")
-        with pytest.raises(StatementError, match="string is none of the types") as refused:
+        with pytest.raises(StatementError, match="string is not one of the types") as refused:
             database.execute("CREATE STREAM o AS SELECT * FROM s;")
         assert "BACKWARD" in str(refused.value)
         assert "O" not in database.catalog.sources and "O" not in database.topic_names()
