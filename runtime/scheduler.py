@@ -54,7 +54,6 @@ class Scheduler:
         self._busy: set[str] = set()
         self._hold = 0
         self._workers: list[threading.Thread] = []
-        self._stopping = False
         self._over = threading.Event()
         self._version = 0
         """Counts reasons for workers to look again, other than commits."""
@@ -199,16 +198,12 @@ class Scheduler:
 
     def _work(self) -> None:
         group_commit = GroupCommit(self._log)
-        while not self._is_over():
+        while not self._over.is_set():
             try:
                 self._turn(group_commit)
             except BaseException:  # whatever it was, it ends no worker: the queries would run and never move
                 _LOGGER.exception("a turn of a worker broke off")
                 self._over.wait(_IDLE_WAIT_S)
-
-    def _is_over(self) -> bool:
-        with self._lock:
-            return self._stopping
 
     def _turn(self, group_commit: GroupCommit) -> None:
         """Step the runs that may have something to do, and wait if nothing moved."""
@@ -221,13 +216,16 @@ class Scheduler:
             for run in runs:
                 if not self._claim(run):
                     continue
-                moved = goes_on = False
+                moved = goes_on = brief = False
                 try:
+                    began_s = time.monotonic()
                     moved = self._step_safely(run, group_commit if len(runs) > 1 else None)
+                    brief = time.monotonic() - began_s < _BRIEF_S
                     goes_on = (moved and run.goes_on(self._ends)) or _patience_s(run) is not None
                 finally:
                     with self._changed:
                         self._busy.discard(run.query_id)
+                        (self._brief.add if brief else self._brief.discard)(run.query_id)
                         if goes_on:
                             self._due.add(run.query_id)
                         self._changed.notify_all()
@@ -237,9 +235,14 @@ class Scheduler:
                     self._commit(group_commit, gathered)
         finally:
             self._commit(group_commit, gathered)
-        if not progressed and not self._is_over():
+        with self._lock:
+            if self._brief_by is threading.current_thread():
+                self._brief_by = None
+            left = self._brief_by is not None and not self._due.isdisjoint(self._brief)
+        if not progressed and not self._over.is_set():
             patience = [s for run in runs if run.state == "RUNNING" and (s := _patience_s(run)) is not None]
-            self._log.wait(epoch, min([_IDLE_WAIT_S, *patience]), lambda: self._version != version)
+            wait_s = min([_IDLE_WAIT_S, *patience, *([_PATIENCE_S] if left else [])])
+            self._log.wait(epoch, wait_s, lambda: self._version != version)
 
     def _commit(self, group_commit: GroupCommit, runs: list[QueryRun]) -> None:
         """Make the pending commits of these runs, and tell each run its result."""
@@ -274,7 +277,7 @@ class Scheduler:
         """
         query_id = run.query_id
         with self._lock:
-            if self._stopping or self._hold or query_id in self._busy or self._runs.get(query_id) is not run:
+            if self._over.is_set() or self._hold or query_id in self._busy or self._runs.get(query_id) is not run:
                 return False
             if query_id not in self._due:
                 return False  # another worker has stepped it meanwhile
@@ -311,7 +314,6 @@ class Scheduler:
     def stop(self) -> None:
         """Stop the workers after their present steps."""
         with self._changed:
-            self._stopping = True
             self._over.set()
         self.wake()
         for worker in self._workers:

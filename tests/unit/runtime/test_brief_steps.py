@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import penstock
+from tests.support.waiting import until
 
 
 def test_a_brief_query_that_is_kept_holds_up_no_other() -> None:
@@ -30,6 +31,8 @@ def test_a_brief_query_that_is_kept_holds_up_no_other() -> None:
         )
         for a in range(20):
             db.wait(db.insert("s", [{"a": a}]), timeout_s=300)
+        scheduler = db._engine.host._scheduler
+        until(lambda: db.insert("s", [{"a": 1}]) and scheduler._brief == set(db.queries))
         token = db.insert("s", [{"a": -1}])
         try:
             assert held.wait(300)
