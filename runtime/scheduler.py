@@ -241,7 +241,10 @@ class Scheduler:
             left = self._brief_by is not None and not self._due.isdisjoint(self._brief)
         if not progressed and not self._over.is_set():
             patience = [s for run in runs if run.state == "RUNNING" and (s := _patience_s(run)) is not None]
-            wait_s = min([_IDLE_WAIT_S, *patience, *([_PATIENCE_S] if left else [])])
+            limits: list[float] = [_IDLE_WAIT_S, *patience]
+            if left:
+                limits.append(_PATIENCE_S)
+            wait_s = min(limits)
             self._log.wait(epoch, wait_s, lambda: self._version != version)
 
     def _commit(self, group_commit: GroupCommit, runs: list[QueryRun]) -> None:
