@@ -134,10 +134,14 @@ COLUMN_BYTES_MAX: Final = 1024 * 1024 * 1024
 """Bytes of the values that one expression makes for the rows of a step.  Arrow's columns of texts end at 2 GiB."""
 
 INSERTED_BYTES_MAX: Final = 2 * 1024 * 1024 * 1024
-"""Bytes of those columns of one insert whose values share bytes (dictionaries, run ends, views, nulls), laid out one by one.
+"""Bytes of those columns of one insert whose values share bytes (dictionaries, run ends, views, nulls), laid out one by one,
+and of the rows that it takes from a generator, which may have no end.
 
 A few kilobytes can stand for terabytes.  Arrow's columns of texts end at 2 GiB, too.
 """
+
+ITERATED_ROWS_MAX: Final = 5_000_000
+"""Rows of a generator, which may have no end, where all must be there at once: to find the types of their columns."""
 
 FILE_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
 """Bytes of a file that is read as a whole: those of the log have 64 MiB, unless a topic or a large commit asks for more."""
@@ -172,6 +176,11 @@ one byte on the wire takes a hundred in memory.
 
 KAFKA_TRANSACTION_BYTES_MAX = 512 * 1024 * 1024
 """Bytes in the open transactions of all Kafka clients together.  They are in memory until they are committed."""
+
+STEP_END_SECONDS_MAX: Final = 30.0
+"""How long TERMINATE, PAUSE, close() and the like wait for the step in hand of a query, in seconds.  It ends at its next
+row, unless a function of the user's does not come back.
+"""
 
 REGEX_STEPS_MAX: Final = 2_000_000
 """Steps in the worst case up to which `re` may match a regular expression: some 20 ms, during which nothing else runs."""

@@ -145,6 +145,15 @@ def started(change: Change) -> QueryEntry | None:
             return None
 
 
+def stopped(change: Change) -> tuple[str, ...]:
+    """The ids of the queries of which a change ends, pauses or replaces those that run."""
+    match change:
+        case PauseQueries(ids=ids, paused=True):
+            return ids
+    query = started(change)
+    return ended(change) if query is None else (query.id,)
+
+
 def ended(change: Change) -> tuple[str, ...]:
     """The ids of the queries that a change ends."""
     match change:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -49,7 +50,8 @@ def create_from(
 
     Args:
         name: as in the catalog.
-        data: whatever `Database.insert` takes that has column names, or an `Iterator` of Arrow tables of one schema.
+        data: whatever `Database.insert` takes that has column names, or an `Iterator` of Arrow tables of one schema
+            or of rows.
         key: the columns of the key, as the data names them; a table needs them.
         properties: of the WITH clause.
 
@@ -58,6 +60,9 @@ def create_from(
     """
     parts = data if isinstance(data, Iterator) else iter([as_arrow(data)])
     first = next(parts, None)
+    if first is not None and not isinstance(first, (pa.Table, pa.RecordBatch)):  # a generator of rows
+        parts = iter([as_arrow(chain([first], parts))])
+        first = next(parts)
     if first is None or not first.num_columns:
         raise StatementError(f"{name} cannot be made from data without columns")
     keys = [key] if isinstance(key, str) else list(key or ())

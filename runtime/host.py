@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -198,6 +198,18 @@ class QueryHost:
         run = self.start(old.query_id, dataflow, order, paused=paused)
         old.parts.forget_copies(run.parts.copies)
         return run
+
+    @contextmanager
+    def ending_soon(self, query_ids: Iterable[str]) -> Iterator[None]:
+        """Let these queries begin no step, and wait for the end of those in hand.  Unknown ids are passed over.
+
+        Raises:
+            StatementError: a step did not end in time, see `QueryRun.ending_soon`.
+        """
+        with ExitStack() as stack:
+            for run in [self._runs[query_id] for query_id in query_ids if query_id in self._runs]:
+                stack.enter_context(run.ending_soon())
+            yield
 
     def terminate(self, query_id: str) -> None:
         """Stop a persistent query and delete its state and positions."""

@@ -35,6 +35,8 @@ _ORDER = 1_000_000_000
 
 _ATTEMPTS = 3
 """How often two queries are stepped to reach the same place.  Records that come faster keep them apart."""
+_JOIN_S = 1.0
+"""How long a query that would join another one waits for the end of its step, in seconds."""
 
 
 class _Readers:
@@ -240,27 +242,38 @@ class PushQueries:
 
     def _join(self, running: _Running, leader: _Running) -> None:
         """Move a query's readers to another query, if both reach the same place."""
-        with leader.run.lock, running.run.lock:
+        if not leader.run.lock.acquire(timeout=_JOIN_S):
+            return  # another time: its step may be one that never ends
+        try:
+            joined = self._joined(running, leader)
+        finally:
+            leader.run.lock.release()
+        if joined:
+            self._stop(running)
+
+    def _joined(self, running: _Running, leader: _Running) -> bool:
+        """Whether the readers were moved.  The leader's lock is held."""
+        with running.run.lock:
             for _ in range(_ATTEMPTS):
                 if leader.run.state != "RUNNING" or running.run.state != "RUNNING":
-                    return
+                    return False
                 theirs, ours = leader.run.status.reading, running.run.status.reading
                 if theirs == ours:
                     break
                 behind = leader if _is_behind(theirs, ours) else running
                 if not behind.readers.ready() or not behind.run.step():
-                    return
+                    return False
             else:
-                return
+                return False
             with self._lock:
                 if self._shared.get(leader.shape) is not leader or not running.readers.feeds:
-                    return
+                    return False
                 for push in self._pushes.values():
                     if push.running is running:
                         push.running = leader
                 leader.readers.feeds += running.readers.feeds
                 running.readers.feeds = ()
-        self._stop(running)
+        return True
 
     # --- ending ----------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ from .query.lifecycle import QueryRun
 _LOGGER = logging.getLogger("penstock.scheduler")
 _IDLE_WAIT_S = 0.5
 """The longest sleep of an idle worker before it checks whether it must stop, in seconds."""
+STOP_S = 10.0
+"""How long `Scheduler.stop` waits for each worker, in seconds: a function of the user's may never come back."""
 _BRIEF_S = 0.01
 """A step that takes less is brief: what it costs is mostly calls, not rows; in seconds."""
 _PATIENCE_S = 0.02
@@ -152,8 +154,9 @@ class Scheduler:
         """
         with self._changed:
             self._hold += 1
-            self._changed.wait_for(lambda: not self._busy)
         try:
+            with self._changed:
+                interrupts.wait_for(self._changed, lambda: not self._busy)
             progressed = True
             while progressed:
                 progressed = False
@@ -320,7 +323,7 @@ class Scheduler:
             self._over.set()
         self.wake()
         for worker in self._workers:
-            worker.join(timeout=10)
+            worker.join(timeout=STOP_S)
 
 
 def _patience_s(run: QueryRun) -> float | None:

@@ -94,6 +94,6 @@ def _paused(runs: Sequence[QueryRun]) -> Iterator[None]:
     """Hold all runs between two steps, always in the same order, so that two callers cannot deadlock."""
     with ExitStack() as stack:
         for run in sorted(runs, key=lambda r: r.query_id):
-            stack.enter_context(run.lock)
+            stack.enter_context(run.between_steps())
             run.tasks()  # no commit is under way, either
         yield

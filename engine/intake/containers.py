@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import array as arrays
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from ...errors import StatementError
+from ...limits import ITERATED_ROWS_MAX
+from ...storage import interrupts
 from ..types import Array, Map
 from .values import fields_of, is_series, shown
 
@@ -25,14 +28,20 @@ class Given:
 
     Attributes:
         columns: (name, Arrow array or list of Python values of ``count`` values).
+        first: how many rows precede them, see `pieces_in`.
     """
 
     columns: list[tuple[Any, Any]]
     count: int
+    first: int = 0
 
 
-def columns_in(rows: Any, own: Mapping[str, Any]) -> Given:
-    """The columns of any container of rows.
+_PIECE_ROWS_MAX = 65_536
+"""Rows of an iterable that are taken at once: as many as a frame of the log has."""
+
+
+def pieces_in(rows: Any, own: Mapping[str, Any]) -> Iterator[Given]:
+    """The columns of any container of rows: at once, or piece by piece if it only can be iterated and may have no end.
 
     Args:
         own: the source's columns with their SQL types: tuples follow their order, and the types distinguish a row with lists
@@ -41,6 +50,45 @@ def columns_in(rows: Any, own: Mapping[str, Any]) -> Given:
     Raises:
         StatementError: it contains no rows.
     """
+    whole = _whole(rows, own)
+    if whole is not None:
+        yield whole
+        return
+    with interrupts.UserCode():
+        iterator = iter(rows)
+    first, size = 0, 1  # rows may be large: the first pieces are small, and whoever asks for more has counted them
+    while True:
+        with interrupts.UserCode():  # it runs for as long as it likes, and may be interrupted
+            piece = list(islice(iterator, size))
+        if piece or not first:
+            yield replace(_rows(piece, own, first), first=first)
+        first += len(piece)
+        if len(piece) < size:
+            return
+        size = min(size * 2, _PIECE_ROWS_MAX)
+
+
+def columns_in(rows: Any, own: Mapping[str, Any]) -> Given:
+    """The columns of any container of rows at once, see `pieces_in`.
+
+    Raises:
+        StatementError: it contains no rows, or can only be iterated and has more than `ITERATED_ROWS_MAX`.
+    """
+    whole = _whole(rows, own)
+    if whole is not None:
+        return whole
+    with interrupts.UserCode():
+        taken = list(islice(iter(rows), ITERATED_ROWS_MAX + 1))
+    if len(taken) > ITERATED_ROWS_MAX:
+        raise StatementError(
+            f"this {type(rows).__name__} has more than {ITERATED_ROWS_MAX:,} rows (ITERATED_ROWS_MAX)",
+            suggestion="Create the stream, and insert the rows: insert() takes them piece by piece.",
+        )
+    return _rows(taken, own)
+
+
+def _whole(rows: Any, own: Mapping[str, Any]) -> Given | None:
+    """The columns of a container; None for what can only be iterated."""
     if type(rows) is list:
         return _rows(rows, own)
     if isinstance(rows, pa.Table):
@@ -68,7 +116,7 @@ def columns_in(rows: Any, own: Mapping[str, Any]) -> Given:
         return _rows([rows], own)
     if not isinstance(rows, Iterable) or isinstance(rows, (str, bytes, bytearray, memoryview, Mapping, type)):
         raise StatementError(f"rows cannot be taken from a {type(rows).__name__}", suggestion=_TAKEN)
-    return _rows(list(rows), own)
+    return _rows(list(rows), own) if isinstance(rows, Sequence) else None
 
 
 def _table(table: pa.Table) -> Given:
@@ -208,10 +256,10 @@ def _is_row(value: Any) -> bool:
     )
 
 
-def _rows(rows: list[Any], own: Mapping[str, Any]) -> Given:
+def _rows(rows: list[Any], own: Mapping[str, Any], first: int = 0) -> Given:
     kinds = set(map(type, rows))
     if kinds and kinds != {dict}:
-        rows = [_named(row, number, own) for number, row in enumerate(rows, 1)]
+        rows = [_named(row, number, own) for number, row in enumerate(rows, first + 1)]
     names: dict[Any, None] = {}
     for row in rows:
         names.update(dict.fromkeys(row))

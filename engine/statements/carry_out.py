@@ -27,7 +27,7 @@ from ...runtime.host import QueryHost
 from ...storage.formats import format_traits
 from ...storage.log.protocol import TopicConfig
 from ..catalog import Catalog, DataSource, QueryEntry
-from ..changes import AddQuery, Change, DropSource, EndQueries, NewTopic, PauseQueries, SetSource, ended, started
+from ..changes import AddQuery, Change, DropSource, EndQueries, NewTopic, PauseQueries, SetSource, ended, started, stopped
 from ..journal import JournalEntry
 from ..results import Message
 from ..serdes import value_type
@@ -48,13 +48,19 @@ def carry_out(context: Context, checked: Checked) -> Message:
     """Carry out a checked statement.
 
     Raises:
-        StatementError: a schema was refused; nothing has changed.
+        StatementError: a schema was refused, or a step of a query that the change stops does not end; nothing has changed.
         StorageError: the change could not be made durable; or it is durable but not finished, and opening the database
             finishes it.
     """
-    engine, text = context.engine, checked.answer.statement
+    engine = context.engine
     if engine.unsettled is not None:
         raise engine.unsettled
+    with engine.host.ending_soon(stopped(checked.change)):
+        return _carried_out(context, checked)
+
+
+def _carried_out(context: Context, checked: Checked) -> Message:
+    engine, text = context.engine, checked.answer.statement
     _delete_schemas(engine, checked.unregistered)
     for source in checked.registered:
         register_schemas(engine.schemas, source, context.options.schema_compatibility)

@@ -126,7 +126,7 @@ def _inputs(flow: Dataflow, number: int) -> tuple[int, ...]:
 def _kept(run: QueryRun) -> dict[int, tuple[int, int]]:
     """Rows and bytes of each operator's stores, over all partitions."""
     found: dict[int, tuple[int, int]] = {}
-    with run.lock:
+    with run.between_steps():
         try:
             tasks = run.tasks()
         except PenstockError:

@@ -22,6 +22,7 @@ from ...storage.log.protocol import HEADERS, Commit, Outcome, Records, TopicConf
 from ...storage.values.canonical import canonical
 from ..catalog import Catalog, DataSource
 from ..intake.rows import columns_of
+from ..intake.values import shown
 from ..journal import ALONE
 from ..serdes import Layout, Side, layout_of
 from ..state import Engine
@@ -264,7 +265,7 @@ def _write_together(engine: Engine, requests: Sequence[_Small]) -> None:
         first = alike[0]
         try:
             transaction.append(first.topic, first.make([request.content for request in alike]), first.partition)
-        except Exception:  # not swallowed: each does its own alone, and whoever is at fault meets it again
+        except BaseException:  # not swallowed: each does its own alone, and whoever is at fault meets it again
             continue
         written.extend(alike)
     if not written:
@@ -366,11 +367,15 @@ def _admit(engine: Engine, topics: Sequence[str], producer: str | None, sequence
     """Wait until the readers of the topics are not too far behind.
 
     Raises:
-        StatementError: only one of producer and sequence is given.
+        StatementError: only one of producer and sequence is given, or one of them cannot be one.
     """
     if (producer is None) != (sequence is None):
         raise StatementError(
             "producer and sequence go together",
             suggestion="Give both, or neither: sequence=1, 2, .. for each insert of a producer.",
         )
+    if producer is not None and not isinstance(producer, str):
+        raise StatementError(f"a producer is a name, not {shown(producer)}")
+    if sequence is not None and (not isinstance(sequence, int) or not 0 <= sequence < 1 << 63):
+        raise StatementError(f"a sequence is a whole number from 0 to 2^63 - 1, not {shown(sequence)}")
     engine.host.admit(topics)

@@ -259,7 +259,7 @@ def _joins(case: _Case) -> Iterator[Reason]:
 def _waiting(case: _Case) -> Iterator[Reason]:
     """Windows and rows that are held back until stream time goes on, and the partitions that hold it."""
     held: list[tuple[int, Waiting]] = []
-    with case.run.lock:
+    with case.run.between_steps():
         try:
             tasks = case.run.tasks()
         except PenstockError:

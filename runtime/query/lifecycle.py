@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
+from ... import limits
 from ...errors import PenstockError, StatementError, StorageError
 from ...storage.log.protocol import TopicPartition, partitions
 from ..dataflow import Dataflow, Sink, Source, TableView
@@ -146,10 +148,10 @@ class QueryRun:
         """Continue after PAUSE; after an error, from the last commit.
 
         Raises:
-            StatementError: see `check_resumable`.
+            StatementError: see `check_resumable` and `between_steps`.
             StorageError: its state cannot be read.
         """
-        with self.lock:
+        with self.between_steps():
             self.check_resumable()
             if self.state == "ERROR":
                 self._steps.restore(self.error)
@@ -165,6 +167,22 @@ class QueryRun:
                 suggestion="DROP what it fills and create it again, or keep the database in a directory.",
             )
 
+    @contextmanager
+    def ending_soon(self) -> Iterator[None]:
+        """Let no step begin, and wait for the end of the one in hand, which ends at its next row.
+
+        Raises:
+            StatementError: it did not end in time, see `limits.STEP_END_SECONDS_MAX`.
+        """
+        with self._steps.ending_soon(limits.STEP_END_SECONDS_MAX) as ended:
+            if not ended:
+                raise self._steps.endless()
+            yield
+
+    def between_steps(self) -> AbstractContextManager[None]:
+        """Hold it between two steps.  Raises: StatementError, if the one in hand takes longer than `ending_soon` waits."""
+        return self._steps.between_steps()
+
     def interrupt(self) -> None:
         """End the current step at its next row and begin no other: the query is about to be stopped."""
         self._steps.interrupt()
@@ -178,8 +196,16 @@ class QueryRun:
         self._on_failure(error)
 
     def stop(self) -> None:
-        """Stop it here.  A persistent query can be started again from what it committed."""
+        """Stop it here.  A persistent query can be started again from what it committed.
+
+        A step that does not end is left to itself: it will find that it cannot commit.
+        """
         self._leave()
+        with self._steps.ending_soon(limits.STEP_END_SECONDS_MAX) as ended:
+            if not ended:
+                self.state = "TERMINATED"
+                _LOGGER.error("%s", self._steps.endless().message)
+                return
         with self._steps.at_rest():
             self.state = "TERMINATED"
             self._steps.settle(failed=True)
@@ -311,7 +337,7 @@ class QueryRun:
         Waits for the step in hand only if nothing was published with that commit.
 
         Raises:
-            StatementError: it is not known which partitions are this process's.
+            StatementError: it is not known which partitions are this process's; or see `between_steps`.
             DataError, StorageError: see `tasks`.
         """
         if self._handover is not None:
@@ -319,7 +345,7 @@ class QueryRun:
         published = self.parts.published
         parts = published.ask()
         if parts is None:
-            with self.lock:
+            with self.between_steps():
                 parts = published.take(self.tasks())
                 published.parts = parts
         return parts

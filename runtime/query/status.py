@@ -90,8 +90,12 @@ class Status:
 
     @property
     def tallies(self) -> Sequence[Tally]:
-        """What each node of the dataflow has done, steps whose commit failed included.  Waits for the step in hand."""
-        with self._steps.lock:
+        """What each node of the dataflow has done, steps whose commit failed included.  Waits for the step in hand.
+
+        Raises:
+            StatementError: see `Steps.between_steps`.
+        """
+        with self._steps.between_steps():
             self._assembly.computer.take_seconds()
             return [replace(tally) for tally in self._assembly.tallies]
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager
 
-from ...errors import DataError, InternalError, OffsetOutOfRangeError, PenstockError, StorageError
+from ... import limits
+from ...errors import DataError, InternalError, OffsetOutOfRangeError, PenstockError, StatementError, StorageError
 from ...limits import MARKED_STATE_BYTES_MAX
+from ...storage import interrupts
 from ...storage.log.protocol import TopicPartition
 from ...storage.state.store import Capture
 from ..processing_log import ProcessingLog
@@ -98,13 +100,41 @@ class Steps:
     @contextmanager
     def at_rest(self) -> Iterator[None]:
         """Hold the lock without waiting for a whole step: a step under way ends at its next row and is taken back."""
+        with self.ending_soon(None), self.lock:
+            yield
+
+    @contextmanager
+    def ending_soon(self, seconds: float | None) -> Iterator[bool]:
+        """Let no step begin, and end the one under way at its next row.
+
+        Gives whether it has ended within so many seconds: a function of the user's may never come back.
+        """
         self.interrupt()
         try:
-            with self.lock:
-                yield
+            ended = interrupts.acquire(self.lock, seconds)
+            if ended:
+                self.lock.release()
+            yield ended
         finally:
             with self._guard:
                 self._ending -= 1
+
+    @contextmanager
+    def between_steps(self) -> Iterator[None]:
+        """Hold the lock.  Raises: StatementError, if the step in hand takes longer than `limits.STEP_END_SECONDS_MAX`."""
+        if not interrupts.acquire(self.lock, limits.STEP_END_SECONDS_MAX):
+            raise self.endless()
+        try:
+            yield
+        finally:
+            self.lock.release()
+
+    def endless(self) -> StatementError:
+        """The error for a step that did not end in time."""
+        return StatementError(
+            f"a step of the query {self._assembly.query_id} has not ended for {limits.STEP_END_SECONDS_MAX:g} s",
+            suggestion="Try again. If a function of yours never returns, close the database, and open it in a new process.",
+        )
 
     # --- a step ----------------------------------------------------------------------------
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +18,7 @@ import pytest
 import penstock
 from penstock.engine.functions.registry import BUILT_INS, Registry
 from penstock.engine.functions.user import USER_FUNCTIONS
+from tests.support.waiting import until
 
 
 class Panic(BaseException):
@@ -437,3 +441,201 @@ def test_a_slow_function_loses_and_repeats_nothing(tmp_path: Path) -> None:
         found = db.sql("SELECT k, w, n FROM t;").fetchall()
         assert sorted(found) == [(k, sum(range(k, 1500, 7)), len(range(k, 1500, 7))) for k in range(7)]
         assert query.progress().account.read == 1500
+
+
+# --------------------------------------------------------------------------------------- what never comes to an end
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """SPIN and SPIN_SUM, which do not return for 13 before the event is set; steps are waited for briefly."""
+    monkeypatch.setattr("penstock.limits.STEP_END_SECONDS_MAX", 0.2)
+    stop, began = threading.Event(), threading.Event()
+
+    def spin(v: int) -> int:
+        if v == 13:
+            began.set()
+            stop.wait()
+        return v
+
+    penstock.udf(name="spin")(spin)
+
+    @penstock.udaf(name="spin_sum")
+    class SpinSum:
+        def initialize(self) -> int:
+            return 0
+
+        def aggregate(self, state: int, v: int) -> int:
+            return state + spin(v)
+
+    stop.began = began  # type: ignore[attr-defined]
+    yield stop
+    stop.set()
+
+
+STOPPING = (
+    "TERMINATE {};",
+    "PAUSE {};",
+    "PAUSE ALL;",
+    "DROP TABLE slow;",
+    "CREATE OR REPLACE TABLE slow AS SELECT k, SPIN_SUM(v) AS n FROM s WHERE k >= 0 GROUP BY k;",
+    "EXPLAIN ANALYZE {};",
+    "WHY NO ROWS FROM slow;",
+)
+
+
+def test_statements_do_not_wait_for_ever_for_a_function_that_does_not_return(endless: threading.Event) -> None:
+    """Each is refused after a time and changes nothing; other queries go on, and this one, too, when it returns."""
+    with penstock.connect(auto_offset_reset="earliest") as db:
+        db.execute(
+            STREAM + "CREATE TABLE slow AS SELECT k, SPIN_SUM(v) AS n FROM s GROUP BY k;"
+            "CREATE TABLE quick AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;"
+        )
+        (slow,) = [q for q in db.queries if "SLOW" in q]
+        db.insert("s", [{"k": 1, "v": 13}])
+        assert endless.began.wait(60)  # type: ignore[attr-defined]
+        for statement in STOPPING:
+            with pytest.raises(penstock.StatementError, match="has not ended"):
+                db.execute(statement.format(slow))
+        assert db.queries[slow].state == "RUNNING"
+        token = db.insert("s", [{"k": 1, "v": 2}])
+        db.wait(token, ["quick"], 60)
+        assert db.sql("SELECT n FROM quick;").fetchall() == [(2,)]
+        endless.set()
+        assert db.wait_idle(60)
+        assert db.sql("SELECT n FROM slow;").fetchall() == [(15,)]
+        db.execute(f"TERMINATE {slow};")
+
+
+def test_close_does_not_wait_for_ever_for_a_function_that_does_not_return(
+    endless: threading.Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the function was called for is done again by whoever opens the database next, once."""
+    monkeypatch.setattr("penstock.runtime.scheduler.STOP_S", 0.2)
+    db = penstock.connect(tmp_path / "db", auto_offset_reset="earliest")
+    db.execute(STREAM + "CREATE STREAM o AS SELECT k, SPIN(v) AS w FROM s EMIT CHANGES;")
+    db.insert("s", [{"k": 1, "v": 13}, {"k": 2, "v": 14}])
+    assert endless.began.wait(60)  # type: ignore[attr-defined]
+    with db.subscribe("SELECT SPIN(v) FROM s EMIT CHANGES;"):
+        pass
+    db.close()
+    with penstock.connect(tmp_path / "db") as again:
+        endless.set()
+        assert again.wait_idle(60)
+        assert again.sql("SELECT w FROM o;").fetchall() == [(13,), (14,)]
+    assert not penstock.verify_directory(tmp_path / "db")
+
+
+def test_drain_can_be_interrupted_while_it_waits_for_a_worker(endless: threading.Event) -> None:
+    """Ctrl-C ends the waiting, and the workers go on afterwards."""
+    with penstock.connect(auto_offset_reset="earliest") as db:
+        db.execute(STREAM + "CREATE STREAM o AS SELECT k, SPIN(v) AS w FROM s EMIT CHANGES;")
+        db.insert("s", [{"k": 1, "v": 13}])
+        assert endless.began.wait(60)  # type: ignore[attr-defined]
+        threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+        with pytest.raises(KeyboardInterrupt):
+            db.drain()
+        endless.set()
+        db.insert("s", [{"k": 2, "v": 1}])
+        assert db.wait_idle(60)
+        assert db.sql("SELECT w FROM o;").fetchall() == [(13,), (1,)]
+
+
+# ---------------------------------------------------------------------------------------------------- rows to insert
+
+
+def test_a_generator_without_an_end_is_refused_and_can_be_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken piece by piece, up to a number of bytes; Ctrl-C ends it at once, and nothing was written."""
+
+    def rows() -> Iterator[dict[str, int]]:
+        for i in itertools.count():
+            if i == interrupted_at:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield {"k": i}
+
+    with penstock.connect() as db:
+        db.execute(STREAM)
+        interrupted_at = 10_000
+        with pytest.raises(KeyboardInterrupt):
+            db.insert("s", rows())
+        interrupted_at = -1
+        monkeypatch.setattr("penstock.engine.intake.rows.INSERTED_BYTES_MAX", 1_000_000)
+        with pytest.raises(penstock.StatementError, match="INSERTED_BYTES_MAX"):
+            db.insert("s", rows())
+        with pytest.raises(penstock.StatementError, match="INSERTED_BYTES_MAX"):
+            db.insert("s", ({} for _ in itertools.count()))
+        monkeypatch.setattr("penstock.engine.intake.containers.ITERATED_ROWS_MAX", 1_000)
+        with pytest.raises(penstock.StatementError, match="ITERATED_ROWS_MAX"):
+            db.create_stream("made", rows())
+        assert db.sql("SELECT * FROM s;").fetchall() == []
+        db.insert("s", [{"k": 1, "v": 1}])
+
+
+def test_an_iterable_is_stored_as_a_list_is() -> None:
+    """Columns that come late, other spellings, times, and the numbers of rows in errors: whatever the pieces are."""
+    given: list[Any] = [{"k": 1}, {"K": 2, "v": 2}, {"k": 3, "rowtime": 7}, (4, 4)] + [{"v": i} for i in range(5, 100)]
+    with penstock.connect() as db:
+        db.execute(STREAM + STREAM.replace(" s ", " l ").replace("'s'", "'l'"))
+        db.insert("l", given)
+        db.insert("s", iter(given))
+        db.insert("s", iter([]))
+        select = "SELECT k, v, CASE WHEN ROWTIME = 7 THEN 7 END FROM {};"
+        assert db.sql(select.format("s")).fetchall() == db.sql(select.format("l")).fetchall()
+        for bad, told in (({"v": "x"}, "row 100, column V"), ({"k": 1, "K": 1}, "row 100 of S"), (7, "row 100 is of type")):
+            for container in (list, iter):
+                with pytest.raises(penstock.StatementError, match=told):
+                    db.insert("s", container([*given[:3], *given[4:], {"k": 0}, bad]))
+
+
+def test_a_value_that_raises_is_its_own_inserts_failure() -> None:
+    """Inserts of many threads are made together, but only the one whose value raises something meets it."""
+    began, go = threading.Event(), threading.Event()
+    outcomes: dict[str, str] = {}
+
+    class Slow(int):
+        def __int__(self) -> int:
+            began.set()
+            go.wait(60)
+            return 1
+
+    class Bad(int):
+        def __int__(self) -> int:
+            raise SystemExit("its own")
+
+    with penstock.connect() as db:
+        db.execute(STREAM)
+
+        def insert(name: str, value: int) -> None:
+            try:
+                db.insert("s", [{"k": value, "v": 1}])
+                outcomes[name] = "stored"
+            except BaseException as error:
+                outcomes[name] = type(error).__name__
+
+        threads = []
+        for name, value in (("first", Slow(1)), ("beside", 2), ("bad", Bad(3)), ("behind", 4)):
+            waiting = db._engine.combiner.waiting
+            threads.append(threading.Thread(target=insert, args=(name, value)))
+            threads[-1].start()
+            if name == "first":
+                assert began.wait(60)
+            else:
+                until(lambda n=waiting: db._engine.combiner.waiting > n)  # type: ignore[misc]
+        go.set()
+        for thread in threads:
+            thread.join(60)
+        assert outcomes == {"first": "stored", "beside": "stored", "bad": "SystemExit", "behind": "stored"}
+        assert sorted(db.sql("SELECT k FROM s;").fetchall()) == [(1,), (2,), (4,)]
+
+
+@pytest.mark.parametrize(("producer", "sequence"), [("p", -1), ("p", 10**30), ("p", 1.5), ("p", "1"), (7, 1), (b"p", 1)])
+def test_a_sequence_is_a_number_that_the_log_can_hold(producer: Any, sequence: Any) -> None:
+    """What cannot be one is refused, and the next insert works."""
+    with penstock.connect() as db:
+        db.execute(STREAM)
+        with pytest.raises(penstock.StatementError, match=r"producer is a name|sequence is a whole number"):
+            db.insert("s", [{"k": 1}], producer=producer, sequence=sequence)
+        with pytest.raises(penstock.StatementError, match=r"producer is a name|sequence is a whole number"):
+            db.produce("s", value={"V": 1}, producer=producer, sequence=sequence)
+        db.insert("s", [{"k": 1}], producer="p", sequence=2**63 - 1)
+        assert db.last_sequence("p") == 2**63 - 1
