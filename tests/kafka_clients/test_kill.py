@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import penstock
+from tests.support.waiting import until
 
 confluent_kafka = pytest.importorskip("confluent_kafka")
 pytest.importorskip("kio")
@@ -121,7 +122,7 @@ def test_killed_under_load(tmp_path: Path) -> None:
         time.sleep(choose.uniform(0.3, 2.0))
         served.kill()
         served.start()
-    time.sleep(1.0)
+    until(lambda: committed and len(acknowledged) > KILLS)
     stop.set()
     for thread in threads:
         thread.join(3 * TIMEOUT_S)
