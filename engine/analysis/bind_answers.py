@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
-from ...errors import Span, StatementError, UnsupportedError
+from ...errors import StatementError, UnsupportedError
 from ...grammar import ast
 from .. import types as t
 from ..expressions import nodes as n
 from ..expressions.values import to_python
+from .bind_calls import call
+from .bind_comparisons import comparable
+from .binding import Binder
 from .coercion import coerce, common_type
 
 TypedExpression = n.TypedExpression
@@ -34,31 +36,6 @@ _VALUES_FEW = 1000
 """Up to so many values of a subquery become constants of IN, which allow lookups by key."""
 
 
-class _Scope(Protocol):
-    def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[t.SqlType], Sequence[Any]]: ...
-
-    def check_window(self, span: Span) -> None: ...
-
-
-class Binder(Protocol):
-    """The part of `bind` that this module uses."""
-
-    @property
-    def scope(self) -> _Scope: ...
-
-    def bind(self, e: ast.Expression) -> TypedExpression: ...
-
-    def comparable(
-        self, operator: str, left: TypedExpression, right: TypedExpression, span: Span
-    ) -> tuple[TypedExpression, TypedExpression]:
-        """Make two operands comparable.  Raises: StatementError."""
-        ...
-
-    def call_over(self, e: ast.FunctionCall) -> TypedExpression:
-        """Bind a call whose arguments may be aggregates.  Raises: StatementError."""
-        ...
-
-
 def bind_subquery(e: ast.ScalarSubquery | ast.InSubquery | ast.Exists, binder: Binder) -> TypedExpression:
     """Bind a subquery.  It refers to nothing around it, so it is a constant."""
     operand = binder.bind(e.operand) if isinstance(e, ast.InSubquery) else None
@@ -80,7 +57,7 @@ def bind_subquery(e: ast.ScalarSubquery | ast.InSubquery | ast.Exists, binder: B
     assert isinstance(e, ast.InSubquery)
     if n.is_untyped_null(operand):
         raise StatementError("IN cannot look for NULL", span=operand.span, suggestion="Use IS NULL.")
-    operand, example = binder.comparable("=", operand, n.null(type_, e.query.span), e.span)
+    operand, example = comparable("=", operand, n.null(type_, e.query.span), e.span, binder)
     common = common_type(operand.type, example.type) or operand.type
     distinct = values.drop_null() if isinstance(type_, t.Array | t.Map | t.Struct) else values.unique().drop_null()
     if len(distinct) > _VALUES_FEW and type_ == operand.type == common and isinstance(common, t.Primitive):
@@ -118,7 +95,7 @@ def _windowed(e: ast.FunctionCall, binder: Binder) -> n.WindowFunction:
             suggestion="Leave DISTINCT out, or remove duplicates in a subquery.",
         )
     if shape is None:
-        bound = binder.call_over(e)
+        bound = call(e, binder, over=True)
         if not isinstance(bound, n.AggregateCall):
             raise StatementError(
                 f"{e.name} is neither an aggregate nor a window function",

@@ -14,7 +14,7 @@ from ...storage.formats.delimited import delimiter_of
 from ...storage.schemas.avro import key_full_name
 from ..catalog import UNWRAP_SINGLES, WRAP_SINGLES, Catalog, DataSource, FormatInfo
 from ..expressions.nodes import Cast, TypedExpression
-from ..java.time import parts_of
+from ..java.time_patterns import parts_of
 from ..query_options import QueryOptions
 from ..schema import Column, Schema
 from ..types import BIGINT, INTEGER, STRING, TIMESTAMP, Decimal, SqlType, to_arrow

@@ -13,7 +13,8 @@ from ...errors import Span, StatementError
 from ...grammar import ast
 from ...grammar.selects import as_table_query, nodes_of
 from ...storage import interrupts
-from ..analysis.bind import NoColumns, bind
+from ..analysis.bind import bind
+from ..analysis.binding import NoColumns
 from ..analysis.coercion import coerce, common_type, list_type
 from ..expressions.nodes import ColumnRef, Literal, TypedExpression
 from ..functions.registry import Registry

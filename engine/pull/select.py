@@ -16,8 +16,8 @@ from ...grammar import ast
 from ...grammar.selects import rebuilt
 from ...runtime.batch import Int64s
 from ..analysis import grouping as g
-from ..analysis.bind import Scope as NameScope
 from ..analysis.bind import bind
+from ..analysis.binding import Scope as NameScope
 from ..analysis.projection import Item, name_items
 from ..analysis.resolved import Named
 from ..analysis.scope import FromSource, SourceColumn, check_internal_names

@@ -14,7 +14,8 @@ from ...grammar.unparse import unparse
 from ...limits import TIMESTAMP_MS_MAX
 from ...runtime.clock import now_ms
 from ...storage.schemas.defaults import FieldDefault, field_defaults
-from ..analysis.bind import NoColumns, bind_to
+from ..analysis.bind import bind_to
+from ..analysis.binding import NoColumns
 from ..analysis.switches import check_expression
 from ..catalog import DataSource
 from ..expressions.compile import compile_expression

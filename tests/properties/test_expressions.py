@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.engine import types as t
-from penstock.engine.analysis.bind import arithmetic_type
+from penstock.engine.analysis.bind_arithmetic import arithmetic_type
 from penstock.engine.expressions import nodes as n
 from penstock.engine.expressions.compile import compile_expression, compile_predicate
 from penstock.engine.expressions.values import from_python, to_python

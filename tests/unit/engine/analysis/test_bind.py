@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from penstock.engine import types as t
-from penstock.engine.analysis.bind import NoColumns, bind_to
+from penstock.engine.analysis.bind import bind_to
+from penstock.engine.analysis.binding import NoColumns
 from penstock.engine.analysis.coercion import coerce, common_type
 from penstock.engine.analysis.types import resolve_type
 from penstock.engine.expressions import nodes as n

@@ -163,6 +163,7 @@ ERRORS = {
     "SELECT * FROM t JOIN s USING (nothing)": ("USING column NOTHING does not exist", 17),
     "SELECT ROW_NUMBER() FROM s": ("there is no function named ROW_NUMBER", 8),
     "SELECT LCASE(k) OVER () FROM s": ("neither an aggregate nor a window function", 8),
+    "SELECT SUM(SUM(SUM(v))) OVER () FROM s GROUP BY k": ("aggregate cannot stand inside of another aggregate", 16),
     "SELECT SUM(v) OVER (ORDER BY v RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM s": ("RANGE with a distance", 46),
     "SELECT k FROM s WINDOW TUMBLING (SIZE 1 DAY) GROUP BY k": ("answered once has no WINDOW", 17),
     "SELECT k FROM (SELECT k FROM s EMIT CHANGES) AS q": ("EMIT CHANGES stands at the end", 16),

@@ -1,0 +1,88 @@
+"""What the parts of `bind` share: the columns that an expression sees, and the binder that they call for what is inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from ...errors import Span, StatementError
+from ...grammar import ast
+from .. import types as t
+from ..expressions import nodes as n
+from ..functions.registry import Registry
+
+
+class Scope(Protocol):
+    """The columns that an expression can see."""
+
+    def resolve(self, reference: ast.NameRef) -> n.ColumnRef:
+        """The column that a name stands for.
+
+        Raises:
+            StatementError: no column has this name, or several have; with a suggestion.
+        """
+        ...
+
+    def rowtime(self, span: Span) -> n.ColumnRef:
+        """ROWTIME; in a join, that of the first source.
+
+        Raises:
+            StatementError: there is no source.
+        """
+        ...
+
+    def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[t.SqlType], Sequence[Any]]:
+        """The rows of a subquery: the types of its columns, and the columns.
+
+        Raises:
+            StatementError: no subquery is allowed here, or it is wrong.
+        """
+        ...
+
+    def check_window(self, span: Span) -> None:
+        """Check that OVER is allowed here.  Raises: StatementError."""
+
+
+class NoColumns:
+    """The scope of INSERT VALUES and other places that allow only constants."""
+
+    def resolve(self, reference: ast.NameRef) -> n.ColumnRef:
+        raise StatementError(
+            f"only constants may stand here, and {reference.name} is a name",
+            span=reference.span,
+            suggestion="Write a literal, or a call whose arguments are literals.",
+        )
+
+    def rowtime(self, span: Span) -> n.ColumnRef:
+        return self.resolve(ast.NameRef("ROWTIME", span=span))
+
+    def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[t.SqlType], Sequence[Any]]:
+        raise StatementError(
+            "only constants may stand here, no subqueries",
+            span=span,
+            suggestion="Write a literal, or a call whose arguments are literals.",
+        )
+
+    def check_window(self, span: Span) -> None:
+        raise StatementError(
+            "only constants may stand here", span=span, suggestion="Write a literal, or a call whose arguments are literals."
+        )
+
+
+class Binder(Protocol):
+    """Binds the parts of an expression; see `bind.bind`."""
+
+    scope: Scope
+    functions: Registry
+    parameters: dict[str, t.SqlType]
+    """The types of the parameters of the lambdas around."""
+    has_dicts: bool
+    """Whether STRUCTs have names that are keys of dicts, see `ast.StructConstructor.of_dict`."""
+
+    def bind(self, e: ast.Expression) -> n.TypedExpression:
+        """Bind one node; a bare NULL stays untyped.  Raises: StatementError."""
+        ...
+
+    def bind_for(self, e: ast.Expression, target: t.SqlType) -> n.TypedExpression:
+        """Bind a value whose type is known.  Raises: StatementError."""
+        ...
