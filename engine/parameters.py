@@ -7,23 +7,17 @@ A value is never read as SQL.  It has the type of the same constant in a text: 5
 
 from __future__ import annotations
 
-import datetime
-import math
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
-
-import numpy as np
 
 from ..errors import Span, StatementError
 from ..grammar import ast
 from ..grammar.parse import parse
 from ..grammar.selects import nodes_of, rebuilt
-from ..limits import NESTING_DEPTH_MAX
 from .catalog import DataSource
+from .constants import constant, text_within
 from .intake.values import plain
 from .row_parameters import RowStatement, in_rows, of_column
 from .types import SqlType
@@ -70,7 +64,7 @@ class ScriptValues:
         """
         if isinstance(statement, RowStatement) and parameter_names(statement):
             source = source_of(statement.source if isinstance(statement, ast.AssertValues) else statement.target)
-            statement = statement if source is None else in_rows(statement, self._given, source, constant)
+            statement = statement if source is None else in_rows(statement, self._given, source)
         return _replaced(statement, self._given)
 
 
@@ -140,13 +134,13 @@ def _count(value: object, span: Span) -> int:
 def _character(value: object, span: Span) -> str:
     if not isinstance(value, str) or len(value) != 1:
         raise StatementError(f"ESCAPE must be one character, not {value!r:.100}", span=span)
-    return _text(value, span)
+    return text_within(value, span)
 
 
 def _path(value: object, span: Span) -> str:
     if not isinstance(value, str | Path):
         raise StatementError(f"this parameter must be the path of a file, not {value!r:.100}", span=span)
-    return _text(str(value), span)
+    return text_within(str(value), span)
 
 
 def _setting(value: Any, span: Span) -> str:
@@ -155,7 +149,7 @@ def _setting(value: Any, span: Span) -> str:
         return str(value).lower()
     if not isinstance(value, str | int | float):
         raise StatementError(f"the value of a property must be a text, a number or a boolean, not {value!r:.100}", span=span)
-    return _text(str(value), span)
+    return text_within(str(value), span)
 
 
 PLAIN: Final[Mapping[type[ast.Node], Mapping[str, Callable[[Any, Span], Any]]]] = {
@@ -172,77 +166,6 @@ PLAIN: Final[Mapping[type[ast.Node], Mapping[str, Callable[[Any, Span], Any]]]] 
 """Fields for numbers and texts, not expressions, that may be parameters; each with the conversion of a value."""
 
 
-def constant(value: Any, span: Span, depth: int = 0) -> ast.Expression:
-    """A Python value as a constant expression.
-
-    Raises:
-        StatementError: the value has no SQL type.
-    """
-    if depth > NESTING_DEPTH_MAX:
-        raise StatementError(f"the value of a parameter is nested more than {NESTING_DEPTH_MAX} levels deep", span=span)
-    value = plain(value)
-    if isinstance(value, uuid.UUID):
-        value = str(value)
-    if isinstance(value, np.datetime64):
-        days = np.datetime_data(value.dtype)[0] in ("Y", "M", "W", "D")
-        value = value.astype("datetime64[D]" if days else "datetime64[ms]").item()
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    match value:
-        case None:
-            return ast.NullLiteral(span=span)
-        case bool():
-            return ast.BooleanLiteral(value, span=span)
-        case int() if -(2**63) <= value < 2**63:
-            return ast.IntegerLiteral(value, span=span)
-        case int():
-            return ast.DecimalLiteral(str(value), span=span)
-        case float() if math.isfinite(value):
-            return ast.DoubleLiteral(value, span=span)
-        case float() if math.isnan(value):
-            return ast.FunctionCall("SQRT", (ast.DoubleLiteral(-1.0, span=span),), span=span)
-        case float():
-            huge = ast.DoubleLiteral(math.copysign(1e308, value), span=span)
-            return ast.Arithmetic("*", huge, ast.DoubleLiteral(1e308, span=span), span=span)
-        case Decimal() if value.is_finite():
-            return ast.DecimalLiteral(format(value, "f"), span=span)
-        case str():
-            return ast.StringLiteral(_text(value, span), span=span)
-        case bytes() | bytearray() | memoryview():
-            arguments = (ast.StringLiteral(bytes(value).hex(), span=span), ast.StringLiteral("hex", span=span))
-            return ast.FunctionCall("TO_BYTES", arguments, span=span)
-        case datetime.datetime():
-            moment = value.astimezone(datetime.UTC).replace(tzinfo=None) if value.tzinfo is not None else value
-            return _cast(moment.isoformat(timespec="milliseconds"), "TIMESTAMP", span)
-        case datetime.date():
-            return _cast(value.isoformat(), "DATE", span)
-        case datetime.time():
-            return _cast(value.isoformat(timespec="milliseconds"), "TIME", span)
-        case list() | tuple():
-            return ast.ArrayConstructor(tuple(constant(v, span, depth + 1) for v in value), span=span)
-        case dict() if all(isinstance(k, str) for k in value):
-            members = tuple((_text(k, span), constant(v, span, depth + 1)) for k, v in value.items())
-            return ast.StructConstructor(members, of_dict=True, span=span)
-        case dict():
-            entries = tuple((constant(k, span, depth + 1), constant(v, span, depth + 1)) for k, v in value.items())
-            return ast.MapConstructor(entries, span=span)
-    raise StatementError(
-        f"a value of the Python type {type(value).__name__} cannot be a parameter: {value!r:.100}", span=span
-    )
-
-
 def column_constant(value: object, type_: SqlType) -> ast.Expression:
     """A value of a column as a constant of exactly the column's type.  Raises: Unfit, see `stored`."""
-    return of_column(value, type_, Span(0, 0), constant)
-
-
-def _text(value: str, span: Span) -> str:
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise StatementError("a text holds half of a surrogate pair, which is not a character", span=span) from error
-    return value
-
-
-def _cast(text: str, type_: str, span: Span) -> ast.Cast:
-    return ast.Cast(ast.StringLiteral(text, span=span), ast.TypeName(type_, span=span), span=span)
+    return of_column(value, type_, Span(0, 0))

@@ -7,7 +7,6 @@ a type; nothing is lost.  A parameter anywhere else is the constant that its own
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,20 +14,15 @@ from typing import Any
 from ..errors import Span, StatementError
 from ..grammar import ast
 from ..grammar.parse import parse_type
-from ..storage.values.time_units import DAY_MS
 from .catalog import DataSource
-from .expressions.casts import text_of
+from .constants import constant, time_constant
 from .intake.values import Unfit, fields_of, plain, shown, stored
 from .types import BIGINT, BOOLEAN, BYTES, DATE, DOUBLE, INTEGER, STRING, TIME, TIMESTAMP, Array, Map, SqlType, Struct
-
-Constant = Callable[[object, Span], ast.Expression]
-"""A value whose type is its own as a constant (`parameters.constant`)."""
-
 
 RowStatement = ast.InsertValues | ast.Delete | ast.AssertValues
 
 
-def in_rows(statement: RowStatement, given: Mapping[str, object], source: DataSource, constant: Constant) -> RowStatement:
+def in_rows(statement: RowStatement, given: Mapping[str, object], source: DataSource) -> RowStatement:
     """Replace the parameters that are whole values of columns.
 
     Args:
@@ -47,7 +41,7 @@ def in_rows(statement: RowStatement, given: Mapping[str, object], source: DataSo
             if name == "ROWTIME":
                 moment = stored(own, TIMESTAMP)
                 return ast.NullLiteral(span=value.span) if moment is None else ast.IntegerLiteral(moment, span=value.span)
-            return _written(stored(own, types[name]), own, types[name], value.span, constant) if name in types else value
+            return _written(stored(own, types[name]), own, types[name], value.span) if name in types else value
         except (Unfit, RecursionError) as error:
             type_ = types.get(name, TIMESTAMP)
             reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -74,13 +68,13 @@ def in_rows(statement: RowStatement, given: Mapping[str, object], source: DataSo
     return replace(statement, rows=rows)
 
 
-def of_column(value: object, type_: SqlType, span: Span, constant: Constant) -> ast.Expression:
+def of_column(value: object, type_: SqlType, span: Span) -> ast.Expression:
     """A value as a constant of exactly a column's type, for any place in a query.
 
     Raises:
         Unfit: it does not fit the type.
     """
-    return _written(stored(value, type_), value, type_, span, constant, typed=True)
+    return _written(stored(value, type_), value, type_, span, typed=True)
 
 
 def _keys(where: ast.Expression, fitted: Callable[[ast.Expression, str, int], ast.Expression]) -> ast.Expression:
@@ -96,9 +90,7 @@ def _keys(where: ast.Expression, fitted: Callable[[ast.Expression, str, int], as
     return where
 
 
-def _written(
-    value: Any, given: Any, type_: SqlType, span: Span, constant: Constant, *, typed: bool = False
-) -> ast.Expression:
+def _written(value: Any, given: Any, type_: SqlType, span: Span, *, typed: bool = False) -> ast.Expression:
     """What a column stores, as a constant expression.
 
     Args:
@@ -111,19 +103,17 @@ def _written(
     match type_:
         case Array(item):
             parts = zip(value, plain(given), strict=True)
-            items = tuple(_written(v, g, item, span, constant, typed=typed) for v, g in parts)
+            items = tuple(_written(v, g, item, span, typed=typed) for v, g in parts)
             return ast.ArrayConstructor(items, span=span)
         case Map(key, item):
-            entries = tuple(
-                (_written(k, k, key, span, constant), _written(v, v, item, span, constant, typed=typed)) for k, v in value
-            )
+            entries = tuple((_written(k, k, key, span), _written(v, v, item, span, typed=typed)) for k, v in value)
             return ast.MapConstructor(entries, span=span)
         case Struct(fields):
             own: Mapping[Any, Any] = fields_of(plain(given)) or {}
             spelled: dict[str, object] = {name: None for name, _ in fields} if typed else {}
             spelled |= {spelling: own[name] for name in own for spelling in (name.upper(), name)}
             members = [
-                (name, _written(value[name], spelled[name], part, span, constant, typed=typed))
+                (name, _written(value[name], spelled[name], part, span, typed=typed))
                 for name, part in fields
                 if name in spelled
             ]
@@ -131,17 +121,5 @@ def _written(
     if type_ in (BOOLEAN, INTEGER, BIGINT, DOUBLE, STRING, BYTES):
         return constant(value, span)
     if type_ in (DATE, TIME, TIMESTAMP):
-        return _moment(value, type_, span)
+        return time_constant(value, type_, span)
     return ast.DecimalLiteral(format(value, "f"), span=span)
-
-
-_YEARS = (datetime.date(1, 1, 1).toordinal(), datetime.date(9999, 12, 31).toordinal())
-_EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
-
-
-def _moment(value: int, type_: SqlType, span: Span) -> ast.Expression:
-    days = value if type_ == DATE else value // DAY_MS
-    if _YEARS[0] <= days + _EPOCH_DAY <= _YEARS[1]:
-        return ast.Cast(ast.StringLiteral(text_of(value, type_), span=span), ast.TypeName(str(type_), span=span), span=span)
-    function = "FROM_DAYS" if type_ == DATE else "FROM_UNIXTIME"  # what no text of four digits for the year says
-    return ast.FunctionCall(function, (ast.IntegerLiteral(value, span=span),), span=span)

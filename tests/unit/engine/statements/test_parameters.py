@@ -97,6 +97,7 @@ WRONG: list[tuple[str, Any]] = [
     ("SELECT $x AS x", {"x": 1, "X": 2}), ("SELECT $x AS x", {1: 2}), ("SELECT 1 AS x", [1]), ("SELECT '?' AS x", [1]),
     ("SELECT k FROM s LIMIT ?", [-1]), ("SELECT k FROM s LIMIT ?", ["1"]), ("SELECT k FROM s LIMIT ?", [True]),
     ("SELECT k FROM s LIMIT ?", [None]), ("SELECT ? AS x", [datetime.timedelta(1)]), ("SELECT ? AS x", None),
+    ("SELECT ? AS x", [datetime.time(1, tzinfo=datetime.UTC)]), ("SELECT ? AS x", [np.datetime64(2**62, "s")]),
 ]  # fmt: skip
 
 
@@ -293,3 +294,26 @@ def test_nulls_within_parameters_that_are_compared(db: Database) -> None:
     for column, value in (("st", {"X": None, "y": None}), ("a", [None]), ("a", [])):
         assert db.sql(f"SELECT k FROM s WHERE {column} = ?", parameters=[value]).fetchall() == []
         assert len(db.sql(f"SELECT k FROM s WHERE {column} <> ? ORDER BY k", parameters=[value])) == 1
+
+
+def test_times_keep_their_milliseconds(db: Database) -> None:
+    """As a value of a column, within a list, as a key to delete and anywhere else."""
+    noon = datetime.time(12, 0, 0, 500_000)
+    db.execute("CREATE STREAM clocks (k STRING KEY, t TIME, a ARRAY<TIME>) WITH (KAFKA_TOPIC = 'clocks', PARTITIONS = 1);")
+    db.execute("INSERT INTO clocks VALUES (?, ?, ?);", ["one", noon, [noon]])
+    assert db.sql("SELECT t, a, t = ? AS same FROM clocks", parameters=[noon]).fetchall() == [(noon, [noon], True)]
+    db.execute("CREATE TABLE alarms (t TIME PRIMARY KEY, v INT) WITH (KEY_FORMAT = 'JSON', PARTITIONS = 1);")
+    db.execute("CREATE TABLE left_over AS SELECT t, v FROM alarms;")
+    db.insert("alarms", [{"t": noon, "v": 1}, {"t": datetime.time(12), "v": 2}])
+    db.execute("DELETE FROM alarms WHERE t = ?;", [noon])
+    db.drain()
+    assert db.sql("SELECT v FROM left_over").fetchall() == [(2,)]
+
+
+def test_times_at_the_ends_of_what_python_has(db: Database) -> None:
+    """A time of another zone is the same instant, also where Python has no name for it in UTC."""
+    east = datetime.timezone(datetime.timedelta(hours=5))
+    first = datetime.datetime(1, 1, 1, tzinfo=east)
+    assert db.sql("SELECT UNIX_TIMESTAMP(?) AS ms", parameters=[first]).fetchall() == [(-62_135_614_800_000,)]
+    far = np.datetime64("20000-01-01", "ms")
+    assert db.sql("SELECT UNIX_TIMESTAMP(?) AS ms", parameters=[far]).fetchall() == [(int(far.astype(np.int64)),)]
