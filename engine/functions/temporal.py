@@ -12,7 +12,7 @@ from ...runtime.clock import now_ms
 from ...runtime.kernel import Evaluated, Failures, failures_of
 from ...storage.values.time_units import DAY_MS, UNIT_MS
 from ..columns.arrow import broadcast, by_setting, fail, from_numpy, int64s, length_of, null_mask, unit_word
-from ..java import time as java_time
+from ..java import time_formatting, time_parsing
 from ..java.time_columns import (
     format_dates,
     format_times,
@@ -22,6 +22,7 @@ from ..java.time_columns import (
     parse_times,
     parse_timestamps,
 )
+from ..java.time_patterns import DATE_LETTERS, TIME_LETTERS
 from ..java.zones import SYSTEM_ZONE, UTC_ZONE, Zone, zone_of
 from .registry import scalar
 
@@ -133,7 +134,7 @@ def _define_format(names: dict[str, str], column: str, letters: frozenset[str], 
     def function(value: Any, pattern: Any) -> Evaluated:
         return by_setting(
             lambda values, text: Evaluated(kernel(values, text)),
-            lambda number, text: java_time.format_local(text, number * unit_ms, letters),
+            lambda number, text: time_formatting.format_local(text, number * unit_ms, letters),
             pa.string(),
             value,
             pattern,
@@ -150,35 +151,35 @@ _define_format(
         "DATETOSTRING": f"Days since 1970-01-01 as text, {_DATE_PATTERN}; FORMAT_DATE replaces it.",
     },
     "date DATE",
-    java_time.DATE_LETTERS,
+    DATE_LETTERS,
     DAY_MS,
     format_dates,
 )
 _define_format(
     {"FORMAT_TIME": "A time as text, in a pattern such as 'HH:mm:ss'."},
     "time TIME",
-    java_time.TIME_LETTERS,
+    TIME_LETTERS,
     1,
     format_times,
 )
 
 
-def _numbers(parsed: tuple[Any, Any, Failures | None], type_: Any) -> Evaluated:
+def _numbers(parsed: tuple[Any, Any, Failures | None], type_: pa.DataType) -> Evaluated:
     values, missing, failures = parsed
     return Evaluated(from_numpy(values, type_, missing), failures)
 
 
-def _parse_days(text: Any, pattern: Any, type_: Any, *, whole: bool) -> Evaluated:
+def _parse_days(text: Any, pattern: Any, type_: pa.DataType, *, whole: bool) -> Evaluated:
     return by_setting(
         lambda texts, format_: _fitting_days(parse_dates(texts, format_, whole=whole), type_),
-        lambda one, format_: java_time.parse_date(format_, one, whole),
+        lambda one, format_: time_parsing.parse_date(format_, one, whole),
         type_,
         text,
         pattern,
     )
 
 
-def _fitting_days(parsed: tuple[Any, Any, Failures | None], type_: Any) -> Evaluated:
+def _fitting_days(parsed: tuple[Any, Any, Failures | None], type_: pa.DataType) -> Evaluated:
     """Days as DATE or INT; a day outside of the type's range fails."""
     values, missing, failures = parsed
     far = ((values > np.iinfo(np.int32).max) | (values < np.iinfo(np.int32).min)) & ~missing
@@ -223,7 +224,7 @@ def string_to_date(text: Any, pattern: Any) -> Evaluated:
 def parse_time(text: Any, pattern: Any) -> Evaluated:
     return by_setting(
         lambda texts, format_: _numbers(parse_times(texts, format_), pa.time32("ms")),
-        lambda one, format_: java_time.parse_time(format_, one),
+        lambda one, format_: time_parsing.parse_time(format_, one),
         pa.time32("ms"),
         text,
         pattern,
@@ -235,12 +236,12 @@ def parse_time(text: Any, pattern: Any) -> Evaluated:
 _TIMESTAMP_PATTERN = "in a pattern such as 'yyyy-MM-dd HH:mm:ss'"
 
 
-def _parse(text: Any, pattern: Any, zone: Any, default: Zone, type_: Any) -> Evaluated:
+def _parse(text: Any, pattern: Any, zone: Any, default: Zone, type_: pa.DataType) -> Evaluated:
     return by_setting(
         lambda texts, format_, name=None: _numbers(
             parse_timestamps(texts, format_, default if name is None else name), type_
         ),
-        lambda one, format_, name=None: java_time.parse_timestamp(format_, default if name is None else name)(one),
+        lambda one, format_, name=None: time_parsing.parse_timestamp(format_, default if name is None else name)(one),
         type_,
         text,
         pattern,
@@ -253,7 +254,9 @@ def _format(instant: Any, pattern: Any, zone: Any, default: Zone) -> Evaluated:
         lambda values, format_, name=None: Evaluated(
             format_timestamps(values, format_, default if name is None else zone_of(name))
         ),
-        lambda ms, format_, name=None: java_time.format_timestamp(format_, ms, default if name is None else zone_of(name)),
+        lambda ms, format_, name=None: time_formatting.format_timestamp(
+            format_, ms, default if name is None else zone_of(name)
+        ),
         pa.string(),
         instant,
         pattern,

@@ -3,8 +3,8 @@
 A pattern has a layout if all its fields have a fixed number of digits (``yyyy-MM-dd'T'HH:mm:ss.SSS``, with an ``X`` at the
 end for ``Z``).  Its texts form a matrix of bytes, and all rows are computed at once.  Other patterns are parsed by one
 regular expression over the column, reading each distinct text of a field once, and formatted field by field, writing each
-distinct value once.  Rows that fit neither way, or that need judgement (February 30th), are left to `engine/java/time.py`,
-which defines what a pattern means.
+distinct value once.  Rows that fit neither way, or that need judgement (February 30th), are left to `time_parsing` and
+`time_formatting`, which define what a pattern means.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ from ..columns.arrow import (
     text_offsets,
     with_nulls,
 )
-from . import time as java_time
-from .time import DATE_LETTERS, TIME_LETTERS, Field, LiteralText, field_value, parts_of
+from . import time_formatting, time_parsing
+from .time_parsing import field_value
+from .time_patterns import DATE_LETTERS, TIME_LETTERS, Field, LiteralText, parts_of
 from .zones import SYSTEM_ZONE, UTC_ZONE, Zone, zone_of
 
 _WIDTHS = {"yyyy": 4, "uuuu": 4, "MM": 2, "dd": 2, "HH": 2, "mm": 2, "ss": 2}
@@ -133,7 +134,7 @@ def parse_timestamps(texts: Any, pattern: str, zone: str | Zone = UTC_ZONE) -> _
     Raises:
         ValueError: a bad pattern or zone.
     """
-    to_ms = java_time.parse_timestamp(pattern, zone)
+    to_ms = time_parsing.parse_timestamp(pattern, zone)
     default = zone if isinstance(zone, Zone) else zone_of(zone)
     missing = null_mask(texts)
     read = _read(texts, pattern, missing)
@@ -154,18 +155,18 @@ def parse_dates(texts: Any, pattern: str, *, whole: bool) -> _Parsed:
     Raises:
         ValueError: a bad pattern.
     """
-    java_time.parser_of(pattern)
+    time_parsing.parser_of(pattern)
     missing = null_mask(texts)
     read = _read(texts, pattern, missing, whole, DATE_LETTERS)
-    return _finished(texts, read.days, read.done, missing, lambda text: java_time.parse_date(pattern, text, whole))
+    return _finished(texts, read.days, read.done, missing, lambda text: time_parsing.parse_date(pattern, text, whole))
 
 
 def parse_times(texts: Any, pattern: str) -> _Parsed:
     """Parse a string column into milliseconds of the day.  Raises: ValueError, for a bad pattern."""
-    java_time.parser_of(pattern)
+    time_parsing.parser_of(pattern)
     missing = null_mask(texts)
     read = _read(texts, pattern, missing, True, TIME_LETTERS)
-    return _finished(texts, read.time_ms, read.done, missing, lambda text: java_time.parse_time(pattern, text))
+    return _finished(texts, read.time_ms, read.done, missing, lambda text: time_parsing.parse_time(pattern, text))
 
 
 def _finished(texts: Any, result: Int64s, done: Bools, missing: Bools, function: Callable[[str], int]) -> _Parsed:
@@ -279,7 +280,7 @@ def _expression(pattern: str, whole: bool) -> tuple[str, tuple[Field, ...]] | No
             case LiteralText(literal) if literal.isascii():
                 text.append("".join(c if c.isalnum() else f"\\x{ord(c):02x}" for c in literal))
             case Field(letter, count) if letter in "uyMLdEaHkKhmsSnXxZ" and not (letter == "Z" and count == 4):
-                text.append(f"(?P<f{len(fields)}>{java_time.field_expression(part)})")
+                text.append(f"(?P<f{len(fields)}>{time_parsing.field_expression(part)})")
                 fields.append(part)
             case _:
                 return None
@@ -318,7 +319,7 @@ def _resolved(values: _Values, count: int) -> tuple[Int64s, Int64s, Bools]:
     """Days, milliseconds of the day, and which rows are beyond doubt: what `java_time` makes of the same numbers."""
     good = np.ones(count, np.bool_)
     for letter, number in values.items():
-        low, high = (0, 1) if letter == "a" else java_time.RANGES.get(letter, (-(2**62), 2**62 - 1))
+        low, high = (0, 1) if letter == "a" else time_parsing.RANGES.get(letter, (-(2**62), 2**62 - 1))
         good &= (number >= low) & (number <= high)
     values = {letter: np.where(good, number, 1) for letter, number in values.items()}
     zero = np.zeros(count, np.int64)
@@ -356,7 +357,8 @@ def format_timestamps(instants: Any, pattern: str, zone: Zone = UTC_ZONE) -> Any
     missing, values = null_mask(instants), int64s(instants)
     if len(values) and max(abs(int(values.min())), abs(int(values.max()))) >= _EXTREME_MS:
         texts = [
-            None if gone else java_time.format_timestamp(pattern, ms, zone) for ms, gone in zip(values.tolist(), missing)
+            None if gone else time_formatting.format_timestamp(pattern, ms, zone)
+            for ms, gone in zip(values.tolist(), missing)
         ]
         return pa.array(texts, pa.string())
     offsets = offsets_ms(zone, values)
@@ -386,7 +388,7 @@ def _format(
     missing: Bools,
     allowed: frozenset[str] | None,
 ) -> Any:
-    parts = java_time.printed_parts(pattern, allowed)
+    parts = time_formatting.printed_parts(pattern, allowed)
     layout = _layout(pattern)
     in_utc = layout is None or not layout.says_utc or not offsets.any()
     if layout is not None and in_utc and len(local) and int(local.min()) >= _YEAR_1_MS and int(local.max()) < _YEAR_10000_MS:
@@ -400,7 +402,7 @@ def _format(
         keys = _keys(part, days, time_ms, instants, offsets)
         rows, places = _distinct(keys)
         texts = [
-            java_time.format_field(part, int(days[row]), int(time_ms[row]), int(instants[row]), zone)
+            time_formatting.format_field(part, int(days[row]), int(time_ms[row]), int(instants[row]), zone)
             for row in rows.tolist()
         ]
         pieces.append(pa.array(texts, pa.string()).take(index_array(places)))

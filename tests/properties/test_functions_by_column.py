@@ -15,8 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock.engine.functions import json_text, json_values, load_built_ins, numeric, splitting, temporal, text, url
-from penstock.engine.java import decimals
-from penstock.engine.java import time as java_time
+from penstock.engine.java import decimals, time_formatting, time_parsing, time_patterns
 from penstock.engine.java.text import from_units, to_units
 from penstock.engine.java.time_columns import offsets_ms, to_instants
 from penstock.engine.java.zones import zone_of
@@ -94,10 +93,10 @@ def one_by_one(function: Any, *columns: list[Any]) -> tuple[list[Any], dict[int,
 @given(patterns, st.lists(st.none() | instants, min_size=1, max_size=8), st.sampled_from(ZONES))
 @example("dd MMM yyyy HH:mm:ss Z", [1603587600000, 1603591200000], "Europe/London")
 def test_timestamps_as_text_and_back(pattern: str, values: list[int | None], zone: str) -> None:
-    """FORMAT_TIMESTAMP is `java_time.format_timestamp` of each row, PARSE_TIMESTAMP `java_time.parse_timestamp`."""
+    """FORMAT_TIMESTAMP is `time_formatting.format_timestamp` of each row, PARSE_TIMESTAMP `time_parsing.parse_timestamp`."""
     column = pa.array(values, pa.int64()).view(pa.timestamp("ms"))
     made = rows_of(temporal.format_timestamp(column, pa.scalar(pattern), pa.scalar(zone)))
-    expected = one_by_one(lambda ms: java_time.format_timestamp(pattern, ms, zone_of(zone)), values)
+    expected = one_by_one(lambda ms: time_formatting.format_timestamp(pattern, ms, zone_of(zone)), values)
     assert made == expected
     texts = [t if t is None or i % 3 else t + "x" for i, t in enumerate(made[0])] + [
         "",
@@ -108,7 +107,7 @@ def test_timestamps_as_text_and_back(pattern: str, values: list[int | None], zon
     parsed = rows_of(temporal.parse_timestamp(pa.array(texts, pa.string()), pa.scalar(pattern), pa.scalar(zone)))
 
     def parse(t: str) -> int:
-        return int(np.int64(java_time.parse_timestamp(pattern, zone)(t)))  # int64 holds it, or it fails
+        return int(np.int64(time_parsing.parse_timestamp(pattern, zone)(t)))  # int64 holds it, or it fails
 
     values_back, failed = one_by_one(parse, texts)
     assert parsed[1] == failed
@@ -130,9 +129,9 @@ def test_dates_and_times_as_text_and_back(pattern: str, values: list[int | None]
         assert function is not None
         return rows_of(function.overloads[0].implementation(*arguments))
 
-    local = java_time.format_local
-    as_dates = one_by_one(lambda d: local(pattern, d * DAY_MS, java_time.DATE_LETTERS), values)
-    as_times = one_by_one(lambda ms: local(pattern, ms, java_time.TIME_LETTERS), times)
+    local = time_formatting.format_local
+    as_dates = one_by_one(lambda d: local(pattern, d * DAY_MS, time_patterns.DATE_LETTERS), values)
+    as_times = one_by_one(lambda ms: local(pattern, ms, time_patterns.TIME_LETTERS), times)
     assert call("FORMAT_DATE", days, format_) == as_dates
     assert call("FORMAT_TIME", clock, format_) == as_times
     texts = [*as_dates[0], *as_times[0], *(f"{t} more" for t in as_dates[0] if t), "31 Feb 2020", "24:00", None]
@@ -141,7 +140,7 @@ def test_dates_and_times_as_text_and_back(pattern: str, values: list[int | None]
 
     def days_of(whole: bool) -> Any:
         def day(t: str) -> int:
-            if (found := java_time.parse_date(pattern, t, whole)) in small:
+            if (found := time_parsing.parse_date(pattern, t, whole)) in small:
                 return found
             raise ValueError("the date is out of range")
 
@@ -149,7 +148,7 @@ def test_dates_and_times_as_text_and_back(pattern: str, values: list[int | None]
 
     assert call("PARSE_DATE", column, format_) == days_of(False)
     assert call("STRINGTODATE", column, format_) == days_of(True)
-    assert call("PARSE_TIME", column, format_) == one_by_one(lambda t: java_time.parse_time(pattern, t), texts)
+    assert call("PARSE_TIME", column, format_) == one_by_one(lambda t: time_parsing.parse_time(pattern, t), texts)
 
 
 @pytest.mark.parametrize("name", ZONES)

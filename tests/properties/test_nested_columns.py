@@ -23,7 +23,7 @@ from penstock.engine.expressions import nodes as n
 from penstock.engine.expressions.compile import compile_expression
 from penstock.engine.expressions.values import to_python
 from penstock.engine.functions import arrays, load_built_ins
-from penstock.engine.java.time import format_local
+from penstock.engine.java.time_formatting import format_local
 from penstock.runtime.kernel import Evaluated, Failures
 from penstock.storage.values.java_doubles import format_double
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import penstock
 from penstock.engine.columns import calendar
-from penstock.engine.java.time import format_timestamp, parse_timestamp
 from penstock.engine.java.time_columns import format_timestamps, parse_timestamps
+from penstock.engine.java.time_formatting import format_timestamp
+from penstock.engine.java.time_parsing import parse_timestamp
 from penstock.engine.java.zones import zone_of
 from penstock.runtime.clock import ManualClock, use_clock
 
