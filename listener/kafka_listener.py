@@ -6,7 +6,6 @@ It accepts connections, reads frames, and sends answers in the order of their re
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import itertools
 import socket
 import ssl
@@ -17,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
+from ..addresses import is_loopback
 from ..errors import PenstockError, StatementError, StorageError
 from ..limits import KAFKA_REQUEST_BYTES_MAX
 from . import requests_cluster, requests_data, requests_groups, requests_looking
@@ -76,7 +76,7 @@ class KafkaListener:
         insecure: bool = False,
     ) -> None:
         security = security or Security()
-        if not (insecure or _is_loopback(host)):
+        if not (insecure or is_loopback(host)):
             if not security.is_needed:
                 raise StatementError(
                     f"{host} can be reached from elsewhere, and nobody has to log in",
@@ -387,15 +387,6 @@ def broker(
         raise StatementError(f"the listener has no option {sorted(unknown)[0]!r}")
     security = Security.of(users, certificate=certificate, key=key)
     return KafkaListener(database, host, port, options=BrokerOptions(**options), security=security, insecure=insecure)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listen(host: str, port: int) -> socket.socket:

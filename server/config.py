@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from ..addresses import is_loopback
 from ..errors import StatementError
 
 DEFAULT_PORT = 8088
@@ -91,14 +91,4 @@ class ServerConfig:
                 raise StatementError(f"{name} must be positive, not {value}")
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-__all__ = ["DEFAULT_PORT", "ServerConfig", "is_loopback"]
+__all__ = ["DEFAULT_PORT", "ServerConfig"]

@@ -17,10 +17,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
+from ..addresses import is_loopback
 from ..errors import PenstockError, StatementError
 from .accounts import EVERYBODY, Account
 from .audit import ORIGIN
-from .config import is_loopback
 from .http import JSON, Disconnected, Message, Receive, Request, Scope, Send, refuse_socket
 from .problems import (
     MISDIRECTED,

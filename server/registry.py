@@ -183,9 +183,9 @@ class RegistryApi:
         prefix = query.get("subjectPrefix", "")
         found = set(self._registry.subjects())
         if _is_on(query, "deletedOnly"):
-            found = set(self._registry.deleted_subjects()) - found
+            found = set(self._registry.subjects(deleted=True)) - found
         elif _is_on(query, "deleted"):
-            found |= set(self._registry.deleted_subjects())
+            found |= set(self._registry.subjects(deleted=True))
         return sorted(s for s in found if s.startswith(prefix) and self._sees(account, s))
 
     def _versions_asked(self, subject: str, query: dict[str, str], account: Account) -> dict[int, bool]:
@@ -193,16 +193,11 @@ class RegistryApi:
         self._need(account, "read", subject)
         found: dict[int, bool] = {}
         if _is_on(query, "deleted") or _is_on(query, "deletedOnly"):
-            found = dict.fromkeys(self._registry.deleted_versions(subject), True)
+            found = dict.fromkeys(self._registry.versions(subject, deleted=True), True)
         if not _is_on(query, "deletedOnly"):
             found |= dict.fromkeys(self._registry.versions(subject), False)
         if not found:
             raise _no_subject(subject)
-        return found
-
-    def _registered(self, subject: str, version: int, deleted: bool) -> RegisteredSchema:
-        look_up = self._registry.deleted_version if deleted else self._registry.version
-        found: RegisteredSchema = look_up(subject, version)
         return found
 
     def _version(self, subject: str, version: str, query: dict[str, str], account: Account) -> RegisteredSchema:
@@ -210,7 +205,8 @@ class RegistryApi:
         number = _version_number(version, sorted(versions))
         if number not in versions:
             raise _no_version(version)
-        return self._registered(subject, number, versions[number])
+        found: RegisteredSchema = self._registry.version(subject, number, deleted=versions[number])
+        return found
 
     def _schemas(self, query: dict[str, str], account: Account) -> list[RegisteredSchema]:
         """The versions of all subjects that a request asks for, or the newest of each."""
@@ -218,7 +214,7 @@ class RegistryApi:
         for subject in self._subjects(query, account):
             versions = self._versions_asked(subject, query, account)
             for number in sorted(versions)[-1:] if _is_on(query, "latestOnly") else sorted(versions):
-                found.append(self._registered(subject, number, versions[number]))
+                found.append(self._registry.version(subject, number, deleted=versions[number]))
         first, most = (query.get(name, "") for name in ("offset", "limit"))
         start = int(first) if _is_number(first) else 0
         return found[start : start + int(most) if _is_number(most) else None]
@@ -237,7 +233,7 @@ class RegistryApi:
         """Delete a version, or all; with ``permanent`` those that were deleted already.  Raises: RegistryError, ApiError."""
         self._need(account, "write", subject)
         registry, permanent = self._registry, _is_on(query, "permanent")
-        alive, deleted = registry.versions(subject), registry.deleted_versions(subject)
+        alive, deleted = registry.versions(subject), registry.versions(subject, deleted=True)
         if not alive and not deleted:
             raise _no_subject(subject)
         chosen, other = (deleted, alive) if permanent else (alive, deleted)
@@ -288,7 +284,7 @@ class RegistryApi:
         schema = _schema_of(body)
         versions = self._versions_asked(subject, query, account)
         for number in sorted(versions, reverse=True):
-            found = self._registered(subject, number, versions[number])
+            found = self._registry.version(subject, number, deleted=versions[number])
             if found.schema.same_as(schema):
                 return _version_json(found)
         raise RegistryError(404, 40403, "the subject does not have this schema")

@@ -13,12 +13,11 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, cast
-from urllib.parse import quote, urlsplit
+from typing import Any, Literal, cast
+from urllib.parse import quote
 
 import pyarrow as pa
 
-from .. import __version__
 from ..engine.catalog import Catalog, DataSource
 from ..engine.flow import FlowGraph
 from ..engine.flow_picture import Flow
@@ -31,7 +30,7 @@ from ..engine.schema import Schema
 from ..engine.settings import Settings, canonical_name
 from ..engine.statements.scripts import Script
 from ..engine.texts import check_text, pull_query, push_query
-from ..errors import ClientError, StatementError, UnsupportedError
+from ..errors import StatementError, UnsupportedError
 from ..grammar import ast
 from ..grammar.lexer import Lines, with_places
 from ..grammar.parse import ParsedStatement, parse
@@ -41,23 +40,19 @@ from ..grammar.unparse import unparse
 from ..paths import named_path
 from ..runtime.clock import now_ms
 from ..runtime.host import Token, names_to_wait_for
-from ..runtime.metrics import Progress
 from ..runtime.subscriptions import Subscription
 from ..storage.values.arrow_streams import from_arrow_stream, to_arrow_stream
 from .http import ARROW
+from .remote_connection import RemoteConnection
 from .remote_examiner import RemoteExaminer
 from .remote_log import RemoteLog, RemoteLookup, bound, here_only
+from .remote_results import RemotePrint, RemoteQuery
 from .remote_rows import arrow_reader, subscription_of
 from .rowtexts import SCHEMA_KEY
 from .tokens import read_token, write_token
-from .wire import CLIENT_HEADER, catalog_of, column_of, error_of, graph_of, progress_of, result_of
-
-if TYPE_CHECKING:
-    import httpx
+from .wire import catalog_of, column_of, graph_of, result_of
 
 _TOKEN = "request.ksql.query.pull.consistency.token.vector"
-_CONNECTIONS_MAX = 1_000
-"""Open connections at most; each push query keeps one."""
 
 
 @here_only
@@ -87,27 +82,9 @@ class RemoteDatabase(RemoteLog):
         settings: Mapping[str, object] | None = None,
         timeout_s: float = 60.0,
     ) -> None:
-        try:
-            import httpx
-        except ImportError as error:
-            raise ClientError("connecting to a server needs httpx: pip install 'penstock[client]'") from error
-        parts = urlsplit(url)
-        if auth is None and parts.username is not None:
-            auth = (parts.username, parts.password or "")
-        headers = {CLIENT_HEADER: __version__}
-        if token is not None:
-            headers["authorization"] = f"Bearer {token}"
-        self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+        self._server = RemoteConnection(url, auth, token, verify, timeout_s)
+        self.url = self._server.url
         self.path: Path | None = None
-        self._failures = httpx.HTTPError
-        self._http: httpx.Client = httpx.Client(
-            base_url=self.url,
-            auth=auth,
-            headers=headers,
-            verify=verify,
-            timeout=httpx.Timeout(timeout_s, pool=None),
-            limits=httpx.Limits(max_connections=_CONNECTIONS_MAX, max_keepalive_connections=20),
-        )
         self._guard = threading.RLock()
         self._settings = Settings()
         self._properties: dict[str, str] = {}
@@ -119,7 +96,7 @@ class RemoteDatabase(RemoteLog):
             self._set(name, value)
         self._owned = True
         """Whether closing this object closes the connections."""
-        self._get("/info")
+        self._server.get("/info")
 
     def session(
         self,
@@ -208,14 +185,14 @@ class RemoteDatabase(RemoteLog):
             case ast.Query():
                 return self._push(text, statement, "block")
             case ast.Print(limit=limit):
-                return cast(Result, RemotePrint(self._opened("/query", text, None), limit))
+                return cast(Result, RemotePrint(self._server.opened("/query", self._request(text)), limit))
             case ast.SetProperty(name=name, value=value):
                 self._set(name, value)
             case ast.UnsetProperty(name=name):
                 self._settings.unset(name)
                 with self._guard:
                     self._properties.pop(canonical_name(name), None)
-        (found,) = self._post("/v1/execute", self._request(text + ";"))
+        (found,) = self._server.post("/v1/execute", self._request(text + ";"))
         result = result_of(found)
         with self._guard:
             if isinstance(statement, ast.Define):
@@ -241,7 +218,7 @@ class RemoteDatabase(RemoteLog):
         if after is not None:
             request["requestProperties"] = {_TOKEN: write_token(after)}
         try:
-            answer = self._send("POST", "/query", json=request, headers={"accept": ARROW})
+            answer = self._server.send("POST", "/query", json=request, headers={"accept": ARROW})
         except StatementError as error:
             if error.span is None:
                 pull_query(sent)  # what is no SELECT is told as in process
@@ -265,12 +242,12 @@ class RemoteDatabase(RemoteLog):
     def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
         """See `Database.wait`."""
         told = {"token": write_token(Token.checked(token)), "names": names_to_wait_for(names), "timeout_s": timeout_s or 0}
-        self._post("/v1/wait", told)
+        self._server.post("/v1/wait", told)
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
         """See `Database.wait_idle`.  The server waits at most as long as its time limit for requests."""
         body = {} if timeout_s is None else {"timeout_s": timeout_s}
-        return bool(self._post("/v1/wait", body)["idle"])
+        return bool(self._server.post("/v1/wait", body)["idle"])
 
     def subscribe(
         self,
@@ -300,31 +277,15 @@ class RemoteDatabase(RemoteLog):
         return self._push(text, query, overflow).subscription
 
     def _push(self, text: str, query: ast.Query, overflow: Literal["block", "drop"]) -> PushResult:
-        answer = self._opened("/query", text, ARROW)
-        try:
+        answer = self._server.opened("/query", self._request(text), ARROW)
+        with self._server.reached():
             reader = arrow_reader(answer.iter_raw())
-        except self._failures as error:
-            raise self._unreachable(error) from error
         metadata = reader.schema.metadata
         schema = Schema(tuple(column_of(field) for field in json.loads(metadata[SCHEMA_KEY])))
         query_id = metadata[b"penstock.query"].decode()
         names = tuple(c.name for c in schema)
         limit = query.limit if isinstance(query.limit, int) else None
         return PushResult(subscription_of(answer, query_id, names, limit, overflow, reader), schema, query_id)
-
-    def _opened(self, path: str, text: str, accept: str | None) -> httpx.Response:
-        """Open an answer whose body is read as it comes.  Raises: PenstockError."""
-        headers = {} if accept is None else {"accept": accept}
-        self._check_open()
-        request = self._http.build_request("POST", path, json=self._request(text), headers=headers, timeout=None)
-        try:
-            answer = self._http.send(request, stream=True)
-            if answer.status_code != 200:
-                answer.read()
-                raise error_of(answer.json())
-        except self._failures as error:
-            raise self._unreachable(error) from error
-        return answer
 
     # --- data ------------------------------------------------------------------------------
 
@@ -362,7 +323,7 @@ class RemoteDatabase(RemoteLog):
         if sequence is not None:
             chosen["sequence"] = str(sequence)
         headers = {"penstock-streams": ",".join(quote(name, safe="") for name in names), "content-type": ARROW}
-        answer = self._send("POST", "/v1/arrow", params=chosen, content=b"".join(streams), headers=headers)
+        answer = self._server.send("POST", "/v1/arrow", params=chosen, content=b"".join(streams), headers=headers)
         return read_token(answer.json()["token"])
 
     def _source(self, name: str) -> DataSource:
@@ -403,7 +364,7 @@ class RemoteDatabase(RemoteLog):
     @property
     def catalog(self) -> Catalog:
         """The present sources, types and queries; each access is a request."""
-        found = catalog_of(self._get("/v1/catalog"))
+        found = catalog_of(self._server.get("/v1/catalog"))
         with self._guard:
             self._known = found
         return found
@@ -428,18 +389,18 @@ class RemoteDatabase(RemoteLog):
         return {query_id: RemoteQuery(self, query_id) for query_id in self.catalog.queries}
 
     def topic_names(self) -> list[str]:
-        return list(self._get("/v1/catalog")["topics"])
+        return list(self._server.get("/v1/catalog")["topics"])
 
     def function_names(self) -> list[str]:
-        return list(self._get("/v1/catalog")["functions"])
+        return list(self._server.get("/v1/catalog")["functions"])
 
     def graph(self) -> FlowGraph:
         """See `Database.graph`; only what the account may read."""
-        return graph_of(self._get("/v1/graph"))
+        return graph_of(self._server.get("/v1/graph"))
 
     def describe_state(self) -> str:
         """One line about the database, for a prompt."""
-        return f"{self.url}: {self._get('/v1/catalog')['state']}"
+        return f"{self.url}: {self._server.get('/v1/catalog')['state']}"
 
     def flow(self) -> Flow:
         """See `Database.flow`."""
@@ -450,7 +411,7 @@ class RemoteDatabase(RemoteLog):
         return RemoteExaminer(self._faults)
 
     def _faults(self, statements: Sequence[str]) -> list[dict[str, Any]]:
-        found = self._post("/v1/check", {**self._request(""), "statements": list(statements)})
+        found = self._server.post("/v1/check", {**self._request(""), "statements": list(statements)})
         return cast(list[dict[str, Any]], found["faults"])
 
     def stream(self, name: str) -> StreamHandle:
@@ -479,41 +440,12 @@ class RemoteDatabase(RemoteLog):
                 "sessionVariables": dict(self._variables),
             }
 
-    def _get(self, path: str) -> Any:
-        return self._send("GET", path).json()
-
-    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
-        return self._send("POST", path, json=body).json()
-
-    def _send(self, method: str, path: str, **how: Any) -> httpx.Response:
-        """Send a request.  Raises: PenstockError: the server's error, it cannot be reached, or `close` was called."""
-        self._check_open()
-        try:
-            answer = self._http.request(method, path, **how)
-        except (self._failures, RuntimeError) as error:
-            raise self._unreachable(error) from error
-        if answer.status_code >= 400:
-            try:
-                entity = answer.json()
-            except ValueError as error:
-                raise ClientError(f"{self.url} answered {answer.status_code}") from error
-            raise error_of(entity)
-        return answer
-
-    def _check_open(self) -> None:
-        """Raises: StatementError: `close` was called."""
-        if self._http.is_closed:
-            raise StatementError("the database is closed")
-
-    def _unreachable(self, error: Exception) -> ClientError:
-        return ClientError(f"the server {self.url} cannot be reached: {error or type(error).__name__}")
-
     # --- life cycle ------------------------------------------------------------------------
 
     def close(self) -> None:
         """Close the connections; the server and its queries continue."""
         if self._owned:
-            self._http.close()
+            self._server.close()
 
     def __enter__(self) -> RemoteDatabase:
         return self
@@ -542,87 +474,4 @@ def _placed(error: StatementError, parsed: ParsedStatement, script: Script) -> S
     return script.locate(error, statement)
 
 
-class RemotePrint:
-    """The output of PRINT, as lines for a person; see `PrintResult`.
-
-    Attributes:
-        limited, limit_reached: whether there is a LIMIT, and whether it has been reached.
-    """
-
-    def __init__(self, answer: httpx.Response, limit: int | None) -> None:
-        self._answer = answer
-        self._limit = limit
-        self.limited = limit is not None
-        self.limit_reached = False
-
-    @property
-    def tail(self) -> RemotePrint:
-        return self
-
-    def __iter__(self) -> Iterator[str]:
-        """The records as lines: over HTTP they come as text."""
-        return (line for line in self.lines() if line.startswith("rowtime: "))
-
-    def __repr__(self) -> str:
-        return "<PRINT: iterate it for its records>"
-
-    def lines(self) -> Iterator[str]:
-        """Yield the lines as records come."""
-        records = 0
-        for line in self._answer.iter_lines():
-            records += line.startswith("rowtime: ")
-            self.limit_reached = records == self._limit
-            yield line
-
-    def close(self) -> None:
-        """Stop the output."""
-        self._answer.close()
-
-
-class RemoteQuery:
-    """A persistent query on a server; see `QueryHandle`."""
-
-    def __init__(self, database: RemoteDatabase, id: str) -> None:
-        self.database = database
-        self.id = id
-
-    @property
-    def state(self) -> str:
-        return self.progress().state
-
-    @property
-    def lag(self) -> int:
-        return self.progress().lag
-
-    @property
-    def statement(self) -> str:
-        return self.database.catalog.queries[self.id].statement
-
-    def progress(self) -> Progress:
-        """See `QueryHandle.progress`."""
-        return progress_of(self._facts()["progress"])
-
-    def explain(self) -> str:
-        """The query's plan."""
-        return str(self._facts()["plan"])
-
-    def _facts(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.database._get(f"/v1/queries/{quote(self.id, safe='')}")
-        return found
-
-    def pause(self) -> Message:
-        return self._control("PAUSE")
-
-    def resume(self) -> Message:
-        return self._control("RESUME")
-
-    def terminate(self) -> Message:
-        return self._control("TERMINATE")
-
-    def _control(self, action: str) -> Message:
-        (message,) = self.database.execute(f"{action} `{self.id}`;")
-        assert isinstance(message, Message)
-        return message
-
-
-__all__ = ["RemoteDatabase", "RemotePrint", "RemoteQuery"]
+__all__ = ["RemoteDatabase"]

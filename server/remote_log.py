@@ -23,6 +23,7 @@ from ..runtime.host import Token
 from ..storage.log.protocol import FetchedRecords, OffsetReset
 from ..storage.values.arrow_streams import from_arrow_stream, to_arrow_stream
 from .http import ARROW
+from .remote_connection import RemoteConnection
 from .tokens import read_token
 from .wire import result_of
 
@@ -30,13 +31,9 @@ _Class = TypeVar("_Class")
 
 
 class Wire(Protocol):
-    """What the parts of a remote database need of it."""
+    """The part of a remote database that `RemoteLog` uses."""
 
-    def _get(self, path: str) -> Any: ...
-
-    def _post(self, path: str, body: Mapping[str, Any]) -> Any: ...
-
-    def _send(self, method: str, path: str, **how: Any) -> Any: ...
+    _server: RemoteConnection
 
     def _request(self, text: str) -> dict[str, Any]: ...
 
@@ -73,7 +70,7 @@ class RemoteLog:
             body["columns"] = _columns(value)
         else:
             body["value"] = _text(value, "the value")
-        return read_token(self._post(f"{_place(topic)}/records", body)["token"])
+        return read_token(self._server.post(f"{_place(topic)}/records", body)["token"])
 
     def consume(
         self: Wire, topic: str, *, offset: int | None = None, partition: int | None = None, reset: OffsetReset = "none"
@@ -81,7 +78,7 @@ class RemoteLog:
         """See `Database.consume`; all records that the topic holds now are fetched at once."""
         given = {"offset": offset, "partition": partition, "reset": reset}
         chosen = {name: str(value) for name, value in given.items() if value is not None}
-        answer = self._send("GET", f"{_place(topic)}/records", params=chosen, headers={"accept": ARROW})
+        answer = self._server.send("GET", f"{_place(topic)}/records", params=chosen, headers={"accept": ARROW})
         for batch in from_arrow_stream(answer.content).to_batches():
             if not batch.num_rows:
                 continue
@@ -97,7 +94,7 @@ class RemoteLog:
 
     def last_sequence(self: Wire, producer: str) -> int | None:
         """See `Database.last_sequence`."""
-        found: int | None = self._get(f"/v1/producers/{quote(producer, safe='')}")["sequence"]
+        found: int | None = self._server.get(f"/v1/producers/{quote(producer, safe='')}")["sequence"]
         return found
 
     # --- topics ----------------------------------------------------------------------------
@@ -109,22 +106,22 @@ class RemoteLog:
         if replicas != 1:
             raise StatementError("there is one server, so each partition has one replica")
         body = {"partitions": partitions, "config": None if config is None else dict(config)}
-        self._post(_place(name), body)
+        self._server.post(_place(name), body)
 
     def alter_topic(
         self: Wire, name: str, config: Mapping[str, object] | None = None, *, partitions: int | None = None
     ) -> None:
         """See `Database.alter_topic`."""
         body = {"partitions": partitions, "config": None if config is None else dict(config)}
-        self._send("PATCH", _place(name), json=body)
+        self._server.send("PATCH", _place(name), json=body)
 
     def delete_topic(self: Wire, name: str) -> None:
         """See `Database.delete_topic`."""
-        self._send("DELETE", _place(name))
+        self._server.send("DELETE", _place(name))
 
     def describe_topic(self: Wire, name: str) -> TopicDescription:
         """See `Database.describe_topic`."""
-        found = self._get(_place(name))
+        found = self._server.get(_place(name))
         names = ("partition", "start", "end", "segments", "bytes", "firstTimestamp", "lastTimestamp")
         partitions = tuple(PartitionDescription(*(p[name] for name in names)) for p in found["partitions"])
         return TopicDescription(found["name"], partitions, found["config"], tuple(found["sources"]))
@@ -133,7 +130,7 @@ class RemoteLog:
 
     def submit(self: Wire, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
         """See `Database.submit`.  RUN SCRIPT is refused: clients may not read the server's files."""
-        found = self._post("/v1/submit", {**self._request(text), "name": name})
+        found = self._server.post("/v1/submit", {**self._request(text), "name": name})
         return Submitted(found["name"], tuple(found["known"]), tuple(result_of(r) for r in found["results"]))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 import penstock
 from penstock.server.accounts import hash_password
+from tests.support.certificates import certificate
 
 SHOP = """
 SET 'auto.offset.reset' = 'earliest';
@@ -38,15 +38,8 @@ def server(database: penstock.Database) -> Iterator[penstock.Server]:
 @pytest.fixture
 def guarded(database: penstock.Database, tmp_path: Path) -> Iterator[tuple[penstock.Server, Path]]:
     """A server with TLS and the account ``ada`` (password ``pw``), and its certificate."""
-    certificate, key, users = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "users.toml"
-    made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate),
-         "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-        capture_output=True,
-        check=False,
-    )  # fmt: skip
-    if made.returncode:
-        pytest.skip("there is no openssl here to make a certificate with")
+    made, key = certificate(tmp_path, "localhost", "127.0.0.1")
+    users = tmp_path / "users.toml"
     users.write_text(f'[users.ada]\npassword = "{hash_password("pw")}"\nrole = "admin"\n')
-    with penstock.serve(database, port=0, users=users, certificate=certificate, private_key=key) as running:
-        yield running, certificate
+    with penstock.serve(database, port=0, users=users, certificate=made, private_key=key) as running:
+        yield running, made

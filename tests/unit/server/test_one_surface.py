@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 import penstock
-from penstock.server.remote import RemotePrint
+from penstock.server.remote_results import RemotePrint
 from tests.support.waiting import until
 
 from .conftest import SHOP, Api

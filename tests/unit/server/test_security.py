@@ -7,7 +7,6 @@ import json
 import re
 import socket
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from penstock.errors import StatementError
 from penstock.server.accounts import Accounts, hash_password, new_token, password_fits
 from penstock.server.audit import cleaned
 from penstock.server.config import ServerConfig
+from tests.support.certificates import certificate
 
 from .conftest import SHOP, Api
 
@@ -443,30 +443,20 @@ def test_secrets_are_cut_out_of_texts() -> None:
 @pytest.fixture(scope="module")
 def certificate_and_key(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Of this machine."""
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "cert.pem", folder / "key.pem"
-    made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(certificate),
-         "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-        capture_output=True,
-        check=False,
-    )  # fmt: skip
-    if made.returncode:
-        pytest.skip("there is no openssl here to make a certificate with")
-    return certificate, key
+    return certificate(tmp_path_factory.mktemp("tls"), "localhost", "127.0.0.1")
 
 
 def test_a_socket_over_tls(
     database: penstock.Database, certificate_and_key: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     """/ws/query; a client that says its goodbye after the server's is no failure of the server."""
-    certificate, key = certificate_and_key
-    context = ssl.create_default_context(cafile=str(certificate))
+    made, key = certificate_and_key
+    context = ssl.create_default_context(cafile=str(made))
     query = quote(json.dumps({"ksql": "SELECT * FROM spend;"}))
     key_of_socket = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13"
     head = f"host: 127.0.0.1\r\nupgrade: websocket\r\nconnection: Upgrade\r\n{key_of_socket}"
     database.execute(SHOP)
-    with penstock.serve(database, port=0, certificate=certificate, private_key=key) as server:
+    with penstock.serve(database, port=0, certificate=made, private_key=key) as server:
         place = urlsplit(server.url)
         with (
             socket.create_connection((str(place.hostname), place.port), 60) as connection,
@@ -484,9 +474,9 @@ def test_a_socket_over_tls(
 
 def test_tls(database: penstock.Database, certificate_and_key: tuple[Path, Path]) -> None:
     """HTTPS with a certificate, HTTP/1.1 and (by ALPN) HTTP/2."""
-    certificate, key = certificate_and_key
-    context = ssl.create_default_context(cafile=str(certificate))
-    with penstock.serve(database, port=0, certificate=certificate, private_key=key) as server:
+    made, key = certificate_and_key
+    context = ssl.create_default_context(cafile=str(made))
+    with penstock.serve(database, port=0, certificate=made, private_key=key) as server:
         assert server.url.startswith("https://")
         for http2 in (False, True):
             with httpx.Client(verify=context, http2=http2) as client:

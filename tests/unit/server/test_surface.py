@@ -12,8 +12,9 @@ import penstock
 from penstock.aio.database import ELSEWHERE, AsyncDatabase
 from penstock.engine.session import Session
 from penstock.engine.surface import DatabaseSurface, QuerySurface, SessionSurface
-from penstock.server.remote import RemoteDatabase, RemoteQuery
+from penstock.server.remote import RemoteDatabase
 from penstock.server.remote_log import HERE_ONLY, OBJECTS_HERE_ONLY
+from penstock.server.remote_results import RemoteQuery
 
 
 def public(cls: type) -> set[str]:

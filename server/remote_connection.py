@@ -1,0 +1,121 @@
+"""Requests to a server, and what goes wrong with them: it cannot be reached, or answers with an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from .. import __version__
+from ..errors import ClientError, StatementError
+from .wire import CLIENT_HEADER, error_of
+
+if TYPE_CHECKING:
+    import httpx
+
+_CONNECTIONS_MAX = 1_000
+"""Open connections at most; each push query keeps one."""
+
+
+class RemoteConnection:
+    """The connections to one server, shared by all sessions.  Thread-safe.
+
+    Args:
+        url, auth, token, verify, timeout_s: see `RemoteDatabase`.
+
+    Raises:
+        ClientError: `httpx` is not installed.
+
+    Attributes:
+        url: of the server, without user and password.
+    """
+
+    def __init__(
+        self, url: str, auth: tuple[str, str] | None, token: str | None, verify: bool | str, timeout_s: float
+    ) -> None:
+        try:
+            import httpx
+        except ImportError as error:
+            raise ClientError("connecting to a server needs httpx: pip install 'penstock[client]'") from error
+        parts = urlsplit(url)
+        if auth is None and parts.username is not None:
+            auth = (parts.username, parts.password or "")
+        headers = {CLIENT_HEADER: __version__}
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+        self._failures = httpx.HTTPError
+        self._http: httpx.Client = httpx.Client(
+            base_url=self.url,
+            auth=auth,
+            headers=headers,
+            verify=verify,
+            timeout=httpx.Timeout(timeout_s, pool=None),
+            limits=httpx.Limits(max_connections=_CONNECTIONS_MAX, max_keepalive_connections=20),
+        )
+
+    def get(self, path: str) -> Any:
+        """The JSON of an answer.  Raises: see `send`."""
+        return self.send("GET", path).json()
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON of the answer to a JSON body.  Raises: see `send`."""
+        return self.send("POST", path, json=body).json()
+
+    def send(self, method: str, path: str, **how: Any) -> httpx.Response:
+        """Send a request.
+
+        Args:
+            how: see `httpx.Client.request`.
+
+        Raises:
+            PenstockError: the server's error, the server cannot be reached, or `close` was called.
+        """
+        self._check_open()
+        try:
+            answer = self._http.request(method, path, **how)
+        except (self._failures, RuntimeError) as error:
+            raise self._unreachable(error) from error
+        if answer.status_code >= 400:
+            try:
+                entity = answer.json()
+            except ValueError as error:
+                raise ClientError(f"{self.url} answered {answer.status_code}") from error
+            raise error_of(entity)
+        return answer
+
+    def opened(self, path: str, body: Mapping[str, Any], accept: str | None = None) -> httpx.Response:
+        """Send a request for an answer whose body is read as it comes, however long that takes.  Raises: see `send`."""
+        headers = {} if accept is None else {"accept": accept}
+        self._check_open()
+        request = self._http.build_request("POST", path, json=body, headers=headers, timeout=None)
+        with self.reached():
+            answer = self._http.send(request, stream=True)
+            if answer.status_code != 200:
+                answer.read()
+                raise error_of(answer.json())
+        return answer
+
+    @contextmanager
+    def reached(self) -> Iterator[None]:
+        """Around the reading of an answer.  Raises: ClientError, if the connection breaks."""
+        try:
+            yield
+        except self._failures as error:
+            raise self._unreachable(error) from error
+
+    def close(self) -> None:
+        """Close the connections.  What is sent afterwards is refused."""
+        self._http.close()
+
+    def _check_open(self) -> None:
+        """Raises: StatementError: `close` was called."""
+        if self._http.is_closed:
+            raise StatementError("the database is closed")
+
+    def _unreachable(self, error: Exception) -> ClientError:
+        return ClientError(f"the server {self.url} cannot be reached: {error or type(error).__name__}")
+
+
+__all__ = ["RemoteConnection"]
