@@ -286,6 +286,7 @@ class Database(Session):
 
     @property
     def functions(self) -> Registry:
+        """The functions that statements can call."""
         return self._engine.functions
 
     @property
@@ -303,6 +304,7 @@ class Database(Session):
         return sorted(name for name, config in self._engine.log.topics().items() if not config.internal)
 
     def function_names(self) -> list[str]:
+        """The names of all functions, sorted."""
         return self._engine.functions.names()
 
     def graph(self, sees: Callable[[DataSource], bool] = lambda source: True) -> FlowGraph:
@@ -373,8 +375,9 @@ class Database(Session):
     def close(self) -> None:
         """Stop the queries after their present steps and close the log.  Nothing committed is lost.
 
-        If this process has the directory open more than once, only this object's own reads end; closing the last one closes
-        the directory (`connect` says which count).  In a process forked from the one that opened it this does nothing.
+        Where this process has opened the directory more than once, this ends what was made from this object (sessions and
+        push queries), and the last `close` closes the directory; `connect` says which objects count.  In a process that was
+        forked from the one that opened the directory, nothing happens.
         """
         if self._closed or self._engine.log.foreign:
             return
@@ -419,6 +422,7 @@ class QueryHandle:
 
     @property
     def statement(self) -> str:
+        """The statement that made the query, in its canonical text."""
         return self.database.catalog.queries[self.id].statement
 
     def progress(self) -> Progress:
@@ -461,12 +465,15 @@ class QueryHandle:
         return copies(self.database._engine.planned[self.id].plan)
 
     def pause(self) -> Message:
+        """Stop it after its present step; its state and positions stay.  Raises: StatementError."""
         return self._control("PAUSE")
 
     def resume(self) -> Message:
+        """Run it again from where it was paused.  Raises: StatementError."""
         return self._control("RESUME")
 
     def terminate(self) -> Message:
+        """End it, and delete its state and positions; its result stays.  Raises: StatementError."""
         return self._control("TERMINATE")
 
     def _control(self, action: str) -> Message:

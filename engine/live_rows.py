@@ -67,11 +67,11 @@ class LiveRows:
         return len(self._rows)
 
     def latest(self, count: int | None = None) -> list[tuple[Any, ...]]:
-        """The rows that changed last (all, without a number), ordered by window and then by key."""
+        """The rows that changed last, ordered by window and then by key; all of them if no number is given."""
         return [values for values, _ in self.marked(count)]
 
     def marked(self, count: int | None = None) -> list[tuple[tuple[Any, ...], bool]]:
-        """Like `latest`; each row with whether it has changed since the last call of `marked`."""
+        """Like `latest`, with a flag beside each row: it has changed since the last call of `marked`."""
         with self._guard:
             items = list(self._rows.items())
             changed, self._changed = self._changed, set()

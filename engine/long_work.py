@@ -12,11 +12,11 @@ __all__ = ["Advance", "listening", "tell"]
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """The progress of something.
+    """How far a statement has come; see `listening`.
 
     Attributes:
-        done, total: in units; total is None if it is not known.
-        unit: ``rows``, ``bytes``.
+        done, total: how much is done, and how much there is in all; ``total`` is None if that is not known.
+        unit: of both: ``rows`` or ``bytes``.
     """
 
     done: int
@@ -29,9 +29,9 @@ _LISTENER: ContextVar[Callable[[Advance], None] | None] = ContextVar("penstock_l
 
 @contextmanager
 def listening(listener: Callable[[Advance], None]) -> Iterator[None]:
-    """Inside this context the listener gets the progress of this thread's statements, often; it must return quickly.
+    """Tell a function how far the statements come that this thread executes inside the context.
 
-    Loading a file (CREATE .. FROM) reports it.
+    The function is called often, and must return quickly.  Only loading a file (CREATE .. FROM) reports progress.
     """
     token = _LISTENER.set(listener)
     try:

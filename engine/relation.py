@@ -224,7 +224,7 @@ class Relation:
         return shown + (f"\n({left} more rows)" if left > 0 else "")
 
     def cells(self, rows_max: int | None = None) -> list[list[str]]:
-        """The first rows (all, without a number) as text for people: NULL in words, bounds of windows as times."""
+        """The first rows as text for people, all if no number is given: NULL in words, bounds of windows as times."""
         count = len(self) if rows_max is None else min(rows_max, len(self))
         bounds = [
             name in _WINDOW_BOUNDS and str(field.type) == "int64"

@@ -10,7 +10,7 @@ import pyarrow as pa
 __all__ = ["renamed", "retyped"]
 
 
-def retyped(type_: Any, names: Mapping[str, str]) -> Any:
+def retyped(type_: pa.DataType, names: Mapping[str, str]) -> Any:
     """The type with fields renamed and wide DECIMALs as text."""
     if pa.types.is_decimal256(type_):
         return pa.string()
@@ -39,7 +39,7 @@ def renamed(table: pa.Table, names: Mapping[str, str], *, widen: bool = True) ->
     return pa.Table.from_arrays(columns, names=labels)
 
 
-def _value(value: Any, type_: Any, names: Mapping[str, str]) -> Any:
+def _value(value: Any, type_: pa.DataType, names: Mapping[str, str]) -> Any:
     if value is None:
         return None
     if pa.types.is_decimal256(type_):

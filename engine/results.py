@@ -59,7 +59,7 @@ class Result:
 
     @property
     def pushed(self) -> Subscription:
-        """The rows of a push query, as they come.  Raises: StatementError, if it is none."""
+        """The rows of a push query, as they come.  Raises: StatementError, if the statement was something else."""
         if isinstance(self, PushResult):
             return self.subscription
         raise StatementError(f"{_article(self.kind)} is not a push query", suggestion="Write SELECT .. EMIT CHANGES.")
@@ -116,10 +116,11 @@ class Listing(Relation, Result):
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """The headings."""
         return self._names
 
     def cells(self, rows_max: int | None = None) -> list[list[str]]:
-        """The first rows (all, without a number) as text for people."""
+        """The first rows as text for people; all of them if no number is given."""
         return [["NULL" if value is None else str(value) for value in row] for row in self.rows[:rows_max]]
 
     def text(self, rows_max: int | None = None) -> str:
@@ -328,7 +329,7 @@ class PrintResult(Result):
         return f"<PRINT {self.topic}: iterate it for its records>"
 
     def poll(self, timeout_s: float | None = 0.0) -> PrintedRecord | None:
-        """Wait at most so long (None: for ever) for the next record; None if none came in time, or there are no more."""
+        """The next record.  Waits at most this long (None: for ever).  None if it did not come, or there are no more."""
         record = self.tail.poll(timeout_s)
         return None if record is None else self._read(record)
 

@@ -149,8 +149,8 @@ def run_test(
 
     Args:
         settings: the initial properties.
-        foreign_messages: also compare messages that have ksqlDB's wording.
-        registry: makes the registry of functions for the test.
+        foreign_messages: also compare the messages of expected errors where a test has ksqlDB's wording.
+        registry: makes the functions that the test may call; by default the built-in ones.
     """
     began = time.perf_counter()
     failure, line = _run(test, settings or {}, foreign_messages, None if registry is None else registry())

@@ -90,6 +90,7 @@ class Session(ClientMethods):
 
     @property
     def user(self) -> str | None:
+        """Whose session it is, as given to `Database.session`; None if nobody was named."""
         return self._state.user
 
     # --- statements ------------------------------------------------------------------------
@@ -323,9 +324,11 @@ class Session(ClientMethods):
                 raise self._hinted(error, text).located(text) from error.__cause__
 
     def lookup(self, text: str) -> tuple[DataSource, Callable[[], Table]] | None:
-        """A pull query by key similar to one answered before: its table, and a function that answers it without waiting.
+        """Find the quick way to answer a lookup by key, which is there once a similar one was answered by `sql`.
 
-        None if `sql` must be used: another kind of query, or the first of its kind.
+        Returns:
+            The table, and a function that gives the answer without waiting for anything.  None if `sql` must be used: no
+            similar query was answered before, or it is no lookup by key.
         """
         context = Context(self._engine, self._state)
         known = self._engine.lookups.find(context.catalog, context.options, text)
@@ -394,11 +397,12 @@ class Session(ClientMethods):
         return KeyLookup(self._engine, name, self._check_open)
 
     def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
-        """Block until the named tables (all, if none is named) have processed a write.
+        """Block until tables have processed a write.
 
         Args:
-            names: of tables and streams, as in SQL: without quotes upper and lower case are the same; or one of them.
-            timeout_s: how long, in seconds; None: for ever.
+            names: of tables and streams, or one name; none stands for all.  As in SQL, upper and lower case are the same
+                without quotes.
+            timeout_s: how long to wait at most, in seconds; None: for ever.
 
         Raises:
             StatementError: a source does not exist, the time is up, a query on the way is paused, or the token is not valid.
@@ -486,11 +490,12 @@ class Session(ClientMethods):
         """Append rows to a stream or table, all of them in one commit.
 
         Args:
-            rows: dicts, tuples or objects, one of them, a dict of columns, an Arrow table, a pandas or polars frame, or
-                whatever has ``__arrow_c_stream__``.  Columns are found by name; a column ``rowtime`` (ms or timestamps)
-                gives the timestamps.  Values are stored without loss or refused: see docs/reference/python.md.
-            durable: return when the rows are on disk (True), or as soon as they are visible (False); None: by the property
-                ``penstock.durability``.
+            rows: a list of dicts, tuples or objects, or one of them; or columns: a dict of them, an Arrow table, a pandas or
+                polars frame, or whatever has ``__arrow_c_stream__``.  Columns are found by name; a column ``rowtime`` (ms
+                or timestamps) gives the timestamps.  Values are stored without loss or refused: see
+                docs/reference/python.md.
+            durable: True: return when the rows are on disk.  False: return as soon as they are visible.  None: as the
+                property ``penstock.durability`` says.
             producer, sequence: the writer, and a number that rises with each of its inserts.  An insert whose number is not
                 above `last_sequence` is a retry and writes nothing.  So after a crash a loader can repeat inserts whose
                 result it does not know.

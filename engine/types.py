@@ -151,7 +151,7 @@ def to_arrow(type_: SqlType) -> Any:
             return pa.struct([pa.field(name, to_arrow(t)) for name, t in fields])
 
 
-def from_arrow(type_: Any) -> SqlType:
+def from_arrow(type_: pa.DataType) -> SqlType:
     """The SQL type of a `pyarrow.DataType`; unsigned, small and large variants widen to the nearest SQL type.
 
     Raises:

@@ -35,13 +35,8 @@ def keywords() -> frozenset[str]:
 
 @functools.cache
 def reserved_words() -> frozenset[str]:
-    """The keywords that can be names only in backticks."""
+    """The keywords that can be names only in backticks.  The others can be names wherever the grammar takes no keyword."""
     return frozenset(word for word in keywords() if tables().is_reserved(word))
-
-
-def non_reserved_words() -> frozenset[str]:
-    """The keywords that can be names without quotes, wherever the grammar takes no keyword."""
-    return keywords() - reserved_words()
 
 
 @functools.cache

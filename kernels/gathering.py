@@ -136,7 +136,7 @@ def _gather(arrays: Sequence[Any], picks: Picks) -> Any:
     return _gathered(type_, [a if used else None for a, used in zip(arrays, picks.used, strict=True)], picks)
 
 
-def _compiled(type_: Any) -> bool:
+def _compiled(type_: pa.DataType) -> bool:
     """Whether kernels gather rows of a type; if not, Arrow does."""
     if pa.types.is_list(type_):
         return _compiled(type_.value_type)
@@ -250,7 +250,7 @@ class Pieces:
 
     __slots__ = ("arrays", "lengths", "type")
 
-    def __init__(self, type_: Any) -> None:
+    def __init__(self, type_: pa.DataType) -> None:
         self.type = type_
         self.arrays: list[Any] = []
         self.lengths = np.zeros(4, np.int64)
@@ -291,7 +291,7 @@ class TextPieces(Pieces):
 
     __slots__ = ("_data", "_ends")
 
-    def __init__(self, type_: Any) -> None:
+    def __init__(self, type_: pa.DataType) -> None:
         super().__init__(type_)
         self._ends = np.zeros(4, np.int64)
         self._data = np.zeros(4, np.int64)
@@ -376,14 +376,14 @@ def _octets(array: Any) -> int:
     return 0 if held is None else held.address
 
 
-def _offset_bits(type_: Any) -> int:
+def _offset_bits(type_: pa.DataType) -> int:
     t = pa.types
     if t.is_string(type_) or t.is_binary(type_):
         return 32
     return 64 if t.is_large_string(type_) or t.is_large_binary(type_) else 0
 
 
-def _width(type_: Any) -> int:
+def _width(type_: pa.DataType) -> int:
     """The size of an item in bytes; 1 also stands for bools, which are bits; 0 for types that Arrow takes itself."""
     t = pa.types
     if t.is_boolean(type_):

@@ -59,11 +59,6 @@ SYSTEM_CLOCK = SystemClock()
 _current: ContextVar[Clock] = ContextVar("penstock_clock", default=SYSTEM_CLOCK)
 
 
-def current_clock() -> Clock:
-    """The clock of the present context."""
-    return _current.get()
-
-
 def now_ms() -> int:
     """Milliseconds since the epoch, by the current clock."""
     return _current.get().now_ms()

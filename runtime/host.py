@@ -51,6 +51,7 @@ class Token:
 
     @staticmethod
     def of(commit: Commit) -> Token:
+        """The token of a commit."""
         return Token(dict(commit.ends))
 
     @staticmethod

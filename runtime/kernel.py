@@ -149,8 +149,8 @@ class Aggregator(Protocol):
 
     @property
     def picks_from(self) -> int | None:
-        """The first argument from which on ``scan`` also accepts a `Later`, of which it reads few rows if ``every`` is
-        false; None if it does not.
+        """From which argument on ``scan`` also accepts a `Later`; None if it accepts none.  It then reads few of its rows,
+        unless ``every`` is true.
         """
         ...
 

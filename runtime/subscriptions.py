@@ -401,7 +401,7 @@ class Subscription:
         return self._feed.limit_reached
 
     def poll(self, timeout_s: float | None = 0.0) -> PushRow | None:
-        """Wait at most so long (None: for ever) for the next row; None if none came in time, or there are no more.
+        """The next row.  Waits for it at most this long (None: for ever).  None if it did not come, or there are no more.
 
         Raises:
             PenstockError: the query failed.

@@ -51,7 +51,7 @@ _PIECE_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """What a copy contains: all commits up to ``epoch``, in so many files and bytes."""
+    """A copy: it has all commits up to ``epoch``.  ``files`` and ``bytes`` say how large it is."""
 
     epoch: int
     files: int

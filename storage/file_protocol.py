@@ -80,13 +80,13 @@ class Files(Protocol):
         ...
 
     def make_directory(self, path: str) -> None:
-        """Create a directory and what it stands in, where missing; durable on return."""
+        """Create a directory and its parents, where they are missing; durable on return."""
 
     def make_directories(self, paths: Sequence[str]) -> None:
-        """The same for many at once, with one sync for those that stand in one directory."""
+        """As `make_directory`, for many: those that stand in one directory take one sync together."""
 
     def begin_directories(self, paths: Sequence[str]) -> Sequence[str]:
-        """The same without any sync: the directories to be synced until all of them are durable."""
+        """As `make_directories`, without any sync.  Returns the directories to sync; then all are durable."""
         ...
 
     def rename(self, source: str, target: str) -> None:

@@ -15,7 +15,7 @@ __all__ = ["LogFault", "verify_directory", "verify_files"]
 
 
 def verify_directory(path: str | Path) -> list[LogFault]:
-    """The findings in a directory.  Changes nothing; the directory may be open, or too damaged to be opened.
+    """Find what is damaged in a directory.  Changes nothing; the directory may be open, or too damaged to be opened.
 
     Raises:
         StorageError: there is no such directory, or it cannot be read.

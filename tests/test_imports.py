@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.checkout import ROOMS, ROOT
 
-COMMON = {"errors", "limits", "paths"}
+COMMON = {"addresses", "errors", "limits", "paths"}
 MAY_IMPORT = {
     "aio": {"engine", "runtime", "server"},
     "dbapi": {"engine", "grammar", "runtime", ""},
@@ -52,8 +52,9 @@ ORDER = {
     "engine": (
         "long_work types same_values renaming schema relation live_rows query_options settings clients catalog columns java "
         "functions expressions analysis pull plan flow_layout flow_picture schema_log serdes intake stored_tables lowering "
-        "results duckdb row_parameters parameters changes change_codec journal lookup_cache state session_state statements "
-        "texts handles loading file_following callers session kafka_opening opened flow surface database script_tests"
+        "results duckdb constants row_parameters parameters changes change_codec journal lookup_cache state session_state "
+        "statements texts handles loading file_following callers session kafka_opening opened flow surface database "
+        "script_tests"
     ),
     "engine/plan": "tree logical physical explain optimise",
     "engine/lowering": "builder timestamps scans rows aggregates joins sinks lower",
@@ -67,8 +68,8 @@ ORDER = {
     "server": (
         "problems accounts config values http tokens wire rowtexts jsonrows telemetry audit commands sessions measures push "
         "service access entities statements queries arrow_bodies inserts registry own_api log_api checking topics "
-        "static info openapi metrics websocket guard partitions app http1 other_protocols listening serving remote_rows "
-        "remote_log remote_examiner remote connecting"
+        "static info openapi metrics websocket guard partitions app http1 other_protocols listening serving "
+        "remote_connection remote_results remote_rows remote_log remote_examiner remote connecting"
     ),
 }
 """Inside these folders, what may import whom: each file or folder only what stands before it."""

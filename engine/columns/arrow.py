@@ -67,7 +67,7 @@ def floats(array: Any) -> Floats:
     return np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
 
 
-def from_numpy(values: npt.NDArray[Any], type_: Any, missing: Bools | None = None) -> Any:
+def from_numpy(values: npt.NDArray[Any], type_: pa.DataType, missing: Bools | None = None) -> Any:
     """Make an Arrow array of a type from numbers (days or milliseconds, for temporal types), null where ``missing``."""
     mask = missing if missing is not None and missing.any() else None
     if pa.types.is_temporal(type_):
@@ -91,7 +91,9 @@ def fail(values: Any, failed: Bools, reason: str) -> Evaluated:
     return Evaluated(with_nulls(values, failed), Failures(rows, (reason,) * len(rows)))
 
 
-def row_by_row(function: Callable[..., Any], type_: Any, *arguments: Any, calls_with_nulls: bool = False) -> Evaluated:
+def row_by_row(
+    function: Callable[..., Any], type_: pa.DataType, *arguments: Any, calls_with_nulls: bool = False
+) -> Evaluated:
     """Evaluate a Python function row by row: the slow way, for cases that a function's fast way does not cover.
 
     Arguments are converted by `pyarrow`, results must fit ``type_``; an error fails its row.
@@ -117,7 +119,7 @@ def row_by_row(function: Callable[..., Any], type_: Any, *arguments: Any, calls_
     return Evaluated(pa.array(results, type_), failures)
 
 
-def each(function: Callable[[Any], Any], type_: Any, column: Any) -> Evaluated:
+def each(function: Callable[[Any], Any], type_: pa.DataType, column: Any) -> Evaluated:
     """`row_by_row` for a function of one argument; faster if no row fails."""
     values = column.to_pylist()
     try:
@@ -136,7 +138,7 @@ def each(function: Callable[[Any], Any], type_: Any, column: Any) -> Evaluated:
         return row_by_row(function, type_, column)
 
 
-def by_prepared(prepare: Callable[..., Callable[[Any], Any]], type_: Any, column: Any, *settings: Any) -> Evaluated:
+def by_prepared(prepare: Callable[..., Callable[[Any], Any]], type_: pa.DataType, column: Any, *settings: Any) -> Evaluated:
     """Evaluate, for each row, a function of one value that is prepared from settings (a pattern, ..).
 
     Args:
@@ -156,7 +158,7 @@ SETTINGS_AT_ONCE_MAX = 64
 
 
 def by_setting(
-    function: Callable[..., Evaluated], one: Callable[..., Any], type_: Any, column: Any, *settings: Any
+    function: Callable[..., Evaluated], one: Callable[..., Any], type_: pa.DataType, column: Any, *settings: Any
 ) -> Evaluated:
     """Evaluate a function once for each distinct setting (a format, a zone), over the rows that have it.
 
@@ -202,7 +204,7 @@ def by_setting(
     return Evaluated(pa.concat_arrays(parts).take(pa.array(order)), failures)
 
 
-def _with_settings(function: Callable[..., Evaluated], type_: Any, column: Any, values: Sequence[Any]) -> Evaluated:
+def _with_settings(function: Callable[..., Evaluated], type_: pa.DataType, column: Any, values: Sequence[Any]) -> Evaluated:
     try:
         return function(column, *values)
     except ValueError as error:
@@ -213,7 +215,7 @@ def _temporal(array: Any) -> bool:
     return bool(pa.types.is_temporal(array.type))
 
 
-def text_column(function: Callable[[str], Any], type_: Any, text: Any, ascii_kernel: Callable[[Any], Any]) -> Any:
+def text_column(function: Callable[[str], Any], type_: pa.DataType, text: Any, ascii_kernel: Callable[[Any], Any]) -> Any:
     """Evaluate a function of one text that cannot fail, over a string column.
 
     Args:

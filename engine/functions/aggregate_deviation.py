@@ -19,7 +19,7 @@ from ...runtime.kernel import Segments, State, StateField
 from .. import types as t
 from . import far_products
 from .aggregate_numeric import add_up, signs
-from .aggregate_values import mask_of_nulls
+from .aggregate_values import mask_of_nulls, numbers_of
 from .aggregator_base import AggregatorBase
 from .far_products import products_of, two_products
 
@@ -162,9 +162,7 @@ class RunningDeviation(AggregatorBase):
     ) -> tuple[State, State | None]:
         array = arguments[0]
         steps = signs(~mask_of_nulls(array), undo)
-        if array.null_count:
-            array = array.fill_null(0)
-        values = np.asarray(array.to_numpy(zero_copy_only=False), self._dtype)
+        values = numbers_of(array, self._dtype)
         signed = values if undo is None else np.where(undo, -values, values)
         sums, running_sum = add_up(segments, state[0], signed, True)
         counts, running_count = add_up(segments, state[1], steps, True)

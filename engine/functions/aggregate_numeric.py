@@ -26,6 +26,7 @@ from .. import types as t
 from .aggregate_values import (
     Codec,
     mask_of_nulls,
+    numbers_of,
     object_array,
     to_objects,
 )
@@ -115,9 +116,7 @@ class Sum(AggregatorBase):
         self.fields = (StateField("SUM", dtype, self.result_type, dtype.type(0)),)
 
     def _steps(self, array: Any) -> Values:
-        if array.null_count:
-            array = array.fill_null(0)
-        return np.asarray(array.to_numpy(zero_copy_only=False), _INT64)
+        return numbers_of(array, _INT64)
 
     def scan(
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
@@ -205,9 +204,7 @@ class SumListDouble(SumDouble):
 
 def doubles(array: Any) -> Floats:
     """float64[n]: a DOUBLE column, 0.0 for NULL."""
-    if array.null_count:
-        array = array.fill_null(0)
-    return np.asarray(array.to_numpy(zero_copy_only=False), np.float64)
+    return numbers_of(array, _FLOAT64)
 
 
 class SumDecimal(AggregatorBase):
@@ -302,9 +299,7 @@ class Average(AggregatorBase):
     ) -> tuple[State, State | None]:
         array = arguments[0]
         steps = signs(~mask_of_nulls(array), undo)
-        if array.null_count:
-            array = array.fill_null(0)
-        values = np.asarray(array.to_numpy(zero_copy_only=False), _INT64) * steps
+        values = numbers_of(array, _INT64) * steps
         sums, running_sum = add_up(segments, state[0], values, every)
         counts, running_count = add_up(segments, state[1], steps, every)
         if running_sum is None or running_count is None:

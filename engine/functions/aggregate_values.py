@@ -34,7 +34,7 @@ _DTYPES: Final[dict[t.SqlType, np.dtype[Any]]] = {
 }
 
 
-def plain_type(type_: Any) -> Any:
+def plain_type(type_: pa.DataType) -> Any:
     """The Arrow type with temporal types replaced by the integers they are stored as."""
     if pa.types.is_temporal(type_):
         return pa.int64() if type_.bit_width == 64 else pa.int32()
@@ -63,7 +63,7 @@ def decimals(array: Any) -> list[Decimal | None]:
     return [None if text is None else Decimal(text) for text in array.cast(pa.string()).to_pylist()]
 
 
-def from_objects(values: list[Any], type_: Any) -> Any:
+def from_objects(values: list[Any], type_: pa.DataType) -> Any:
     """Make an Arrow array of values in the form of `to_objects`."""
     plain = plain_type(type_)
     array = pa.array(values, plain)
@@ -111,6 +111,13 @@ def mask_of_nulls(array: Any) -> Bools:
     if array.null_count == 0:
         return np.zeros(len(array), np.bool_)
     return np.asarray(array.is_null().to_numpy(zero_copy_only=False), np.bool_)
+
+
+def numbers_of(array: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """A column of numbers as NumPy's ``dtype``, 0 for NULL."""
+    if array.null_count:
+        array = array.fill_null(0)
+    return np.asarray(array.to_numpy(zero_copy_only=False), dtype)
 
 
 class Codec:
@@ -195,7 +202,7 @@ def unscaled(array: Any) -> npt.NDArray[np.int64]:
     return values
 
 
-def from_unscaled(values: npt.NDArray[np.int64], type_: Any, mask: Bools | None = None) -> Any:
+def from_unscaled(values: npt.NDArray[np.int64], type_: pa.DataType, mask: Bools | None = None) -> Any:
     """The inverse of `unscaled`; null where ``mask`` is true."""
     words = np.empty(2 * len(values), np.int64)
     words[0::2] = values

@@ -169,7 +169,9 @@ def reduce(collection: Any, state: Any, next_: LambdaKernel) -> Evaluated:
     return Evaluated(_in_row_order(finished_rows, finished_states, states.type, length, reasons), failures_of(reasons))
 
 
-def _in_row_order(rows: Sequence[Int64s], states: Sequence[Any], type_: Any, length: int, reasons: dict[int, str]) -> Any:
+def _in_row_order(
+    rows: Sequence[Int64s], states: Sequence[Any], type_: pa.DataType, length: int, reasons: dict[int, str]
+) -> Any:
     if length == 0:
         return pa.array([], type_)
     order = np.empty(length, np.int64)

@@ -184,7 +184,7 @@ _QUICK_DECIMAL = (decimal.Decimal,)
 # --- plain columns ---------------------------------------------------------------------------
 
 
-def _needs_decoding(type_: Any) -> bool:
+def _needs_decoding(type_: pa.DataType) -> bool:
     encoded = pa.types.is_dictionary(type_) or pa.types.is_run_end_encoded(type_)
     return bool(encoded or isinstance(type_, pa.BaseExtensionType))
 

@@ -43,10 +43,11 @@ def is_client_group(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class GroupMetadata:
-    """The membership for which offsets are committed; a producer's transaction needs it.
+    """A consumer's membership in its group.  Who commits the consumer's offsets for it, as a transaction does, shows it.
 
     Attributes:
         member_id: None for a consumer that chose its partitions itself.
+        generation: of the group; after the next rebalance, commits with this one are refused.
     """
 
     group: str

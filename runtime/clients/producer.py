@@ -27,15 +27,15 @@ __all__ = ["Producer", "ProducerOptions", "ProducerTransaction"]
 class Producer:
     """Sends records.  Thread-safe; close it, or use it as a context manager.
 
-    A producer that is dropped, or still there when the process ends in the usual way, has its records written all the same;
-    without a thread of its own (``background=False``) only the latter.
+    Records that wait are written even if nobody closes the producer: when it is dropped, and when the process ends in the
+    usual way.  A producer without a thread of its own (``background=False``) writes them only in the second case.
 
     Args:
         producer_id: with an id, records are numbered per partition.  A repeated number is recognised also after a crash, and
             an older producer with the same id is fenced.
         clock_ms: gives the timestamps of records without one.
-        admit: is called with the topics before a write; may wait.
-        refused: returns why nobody may write to a topic, as one clause; None if anybody may.
+        admit: is called with the topics before a write, and may wait until there is room for it.
+        refused: gets a topic, and says in one clause why nobody may write to it; None if anybody may.
     """
 
     def __init__(

@@ -203,7 +203,7 @@ class _AvroWriter:
     def __init__(self, names: NamedTypes) -> None:
         self._names = names
 
-    def adapt(self, schema: Any, type_: Any, namespace: str) -> Convert:
+    def adapt(self, schema: Any, type_: pa.DataType, namespace: str) -> Convert:
         """A function that converts values of an Arrow type.
 
         Raises:
@@ -240,7 +240,7 @@ class _AvroWriter:
             return lambda v: _padded(unscaled_bytes(v, scale), size)
         return _plain
 
-    def _record(self, schema: Any, type_: Any, namespace: str) -> Convert:
+    def _record(self, schema: Any, type_: pa.DataType, namespace: str) -> Convert:
         if not pa.types.is_struct(type_):
             raise StatementError(f"the Avro schema has a record where the column has {type_}")
         exact = {field.name: field for field in type_}
@@ -260,7 +260,7 @@ class _AvroWriter:
 
         return convert
 
-    def _union(self, branches: list[Any], type_: Any, namespace: str) -> Convert:
+    def _union(self, branches: list[Any], type_: pa.DataType, namespace: str) -> Convert:
         others = [branch for branch in branches if branch != "null"]
         if len(others) == 1:
             step = self.adapt(others[0], type_, namespace)

@@ -58,10 +58,10 @@ class Serde(Protocol):
 
 @runtime_checkable
 class SomeSerde(Serde, Protocol):
-    """A format that can spare itself the columns that nobody asks for."""
+    """A format that can decode some columns without the others."""
 
     def decode_some(self, data: Any, schema: pa.Schema, wanted: Sequence[int]) -> Decoded:
-        """As `decode`, but with columns only for these fields of the schema.  What is malformed is so in any field."""
+        """As `decode`, with columns only for these fields of the schema.  A fault in any other field counts all the same."""
         ...
 
 

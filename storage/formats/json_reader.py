@@ -91,11 +91,11 @@ def kind_of(value: Any) -> str:
     return kinds.get(type(value), "null")
 
 
-def _mismatch(value: Any, type_: Any) -> NoReturn:
+def _mismatch(value: Any, type_: pa.DataType) -> NoReturn:
     raise ValueError(f"{kind_of(value)} is not a valid {type_name(type_)}")
 
 
-def reader(type_: Any) -> Reader:
+def reader(type_: pa.DataType) -> Reader:
     """A function that reads parsed JSON values as values of an Arrow type."""
     if pa.types.is_decimal(type_):
         return _decimal_reader(type_)
@@ -125,7 +125,7 @@ def _boolean(value: Any) -> bool:
     _mismatch(value, pa.bool_())
 
 
-def _integer_reader(bits: int, type_: Any) -> Reader:
+def _integer_reader(bits: int, type_: pa.DataType) -> Reader:
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
 
     def read(value: Any) -> int:

@@ -133,7 +133,7 @@ def _plain(schema: pa.Schema, sample: Any) -> dict[str, int | None] | None:
 _NOTHING = msgspec.Raw(b"null")
 
 
-def _value_type(type_: Any, sample: Any) -> tuple[Any, Convert | None]:
+def _value_type(type_: pa.DataType, sample: Any) -> tuple[Any, Convert | None]:
     """The msgspec type of a value, and what makes a value of rows of what it decodes (None: it is one)."""
     if type_ in _USUAL:
         return _USUAL[type_], None
@@ -176,7 +176,7 @@ def _fields(names: tuple[tuple[str, str, Convert | None], ...]) -> Convert:
     return convert_struct
 
 
-def _raw(type_: Any) -> Convert:
+def _raw(type_: pa.DataType) -> Convert:
     read = reader(type_)
 
     def convert(raw: Any) -> Any:

@@ -323,7 +323,7 @@ def _filler(message: Any, type_: Any) -> Put:
     return fill
 
 
-def _oneof_writer(oneof: Any, type_: Any) -> Put:
+def _oneof_writer(oneof: Any, type_: pa.DataType) -> Put:
     if not pa.types.is_struct(type_):
         raise StatementError(f"the protobuf schema has a oneof where the column has {type_}")
     by_name = {field.name.upper(): field for field in type_}
@@ -341,7 +341,7 @@ def _oneof_writer(oneof: Any, type_: Any) -> Put:
     return put
 
 
-def _field_writer(field: Any, type_: Any) -> Put:
+def _field_writer(field: Any, type_: pa.DataType) -> Put:
     name = field.name
     if is_map(field):
         if not pa.types.is_map(type_):
@@ -376,7 +376,7 @@ def _field_writer(field: Any, type_: Any) -> Put:
     return put_message
 
 
-def _map_writer(name: str, value_field: Any, type_: Any) -> Put:
+def _map_writer(name: str, value_field: Any, type_: pa.DataType) -> Put:
     if value_field.message_type is None:
         convert = _scalar_writer(value_field, type_)
         default = _default_of(type_)
@@ -399,12 +399,12 @@ def _map_writer(name: str, value_field: Any, type_: Any) -> Put:
     return put_messages
 
 
-def _default_of(type_: Any) -> Any:
+def _default_of(type_: pa.DataType) -> Any:
     """What stands for null inside an ARRAY or MAP, where protobuf has no absence."""
     return {pa.bool_(): False, pa.float64(): 0.0, pa.string(): "", pa.binary(): b""}.get(type_, 0)
 
 
-def _scalar_writer(field: Any, type_: Any) -> Get:
+def _scalar_writer(field: Any, type_: pa.DataType) -> Get:
     if pa.types.is_nested(type_) or pa.types.is_decimal(type_):
         raise StatementError(f"protobuf field {field.full_name} is a scalar where the column has {type_}")
     if field.enum_type is not None:
@@ -427,7 +427,7 @@ def _unsigned(value: int) -> int:
     return value
 
 
-def _message_filler(field: Any, type_: Any) -> Put:
+def _message_filler(field: Any, type_: pa.DataType) -> Put:
     full = field.message_type.full_name
     if full in WRAPPERS:
 

@@ -43,7 +43,7 @@ def read_back(column: Any, nullable: Nullable) -> Any:
     return from_rows([convert(value) for value in to_rows(column)], type_)
 
 
-def _reader(type_: Any, nullable: Nullable) -> Callable[[Any], Any]:
+def _reader(type_: pa.DataType, nullable: Nullable) -> Callable[[Any], Any]:
     """What a field's value reads back as."""
     if pa.types.is_map(type_):
         item = _item_reader(type_.item_type, nullable)
@@ -58,7 +58,7 @@ def _reader(type_: Any, nullable: Nullable) -> Callable[[Any], Any]:
     return lambda value: default if value is None else value
 
 
-def _item_reader(type_: Any, nullable: Nullable) -> Callable[[Any], Any]:
+def _item_reader(type_: pa.DataType, nullable: Nullable) -> Callable[[Any], Any]:
     """What an item of an array or map reads back as: never null, an empty message if there was none."""
     if pa.types.is_struct(type_):
         fields = {field.name: None for field in type_}
@@ -68,7 +68,7 @@ def _item_reader(type_: Any, nullable: Nullable) -> Callable[[Any], Any]:
     return lambda value: default if value is None else value
 
 
-def _item_default(type_: Any) -> Any:
+def _item_default(type_: pa.DataType) -> Any:
     """What an item reads back as whose message is empty: an empty DATE is none."""
     if pa.types.is_decimal(type_):
         return Decimal(0).scaleb(-type_.scale)

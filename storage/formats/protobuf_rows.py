@@ -34,7 +34,7 @@ def messages_of(columns: Sequence[Any], fields: Sequence[tuple[str, Any]]) -> tu
     return text, tuple(write(row) for row in zip(*values))
 
 
-def _with_entries(type_: Any) -> Any:
+def _with_entries(type_: pa.DataType) -> Any:
     """The type with its maps as arrays of entries, at every depth."""
     if pa.types.is_map(type_):
         return pa.list_(pa.struct([("key", _with_entries(type_.key_type)), ("value", _with_entries(type_.item_type))]))

@@ -51,7 +51,7 @@ class FormatTraits:
     aggregates: bool = True
 
 
-def _first(type_: Any, refuses: TypeCheck) -> str | None:
+def _first(type_: pa.DataType, refuses: TypeCheck) -> str | None:
     """The first part of a type, itself included, that ``refuses`` objects to."""
     reason = refuses(type_)
     if reason is not None:
@@ -65,15 +65,15 @@ def _first(type_: Any, refuses: TypeCheck) -> str | None:
     return None
 
 
-def _not_kafka(type_: Any) -> str | None:
+def _not_kafka(type_: pa.DataType) -> str | None:
     return None if type_ in KAFKA_TYPES else f"type {type_name(type_)}"
 
 
-def _nested(type_: Any) -> str | None:
+def _nested(type_: pa.DataType) -> str | None:
     return f"type {type_name(type_)}" if pa.types.is_nested(type_) else None
 
 
-def _keyed_by_other_than_string(type_: Any) -> str | None:
+def _keyed_by_other_than_string(type_: pa.DataType) -> str | None:
     def refuses(part: Any) -> str | None:
         if pa.types.is_map(part) and not pa.types.is_string(part.key_type):
             return f"{type_name(part)}: the keys of a MAP must be STRING"
@@ -82,7 +82,7 @@ def _keyed_by_other_than_string(type_: Any) -> str | None:
     return _first(type_, refuses)
 
 
-def _map_anywhere(type_: Any) -> str | None:
+def _map_anywhere(type_: pa.DataType) -> str | None:
     return _first(type_, lambda part: type_name(part) if pa.types.is_map(part) else None)
 
 

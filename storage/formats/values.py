@@ -58,12 +58,12 @@ def plain_array(column: Any) -> Any:
     return column
 
 
-def is_nested(type_: Any) -> bool:
+def is_nested(type_: pa.DataType) -> bool:
     """Whether a type is an array, a map or a struct."""
     return bool(pa.types.is_nested(type_))
 
 
-def storage_type(type_: Any) -> Any:
+def storage_type(type_: pa.DataType) -> Any:
     """The type with dates and times replaced by their integers, at every depth."""
     if pa.types.is_date32(type_) or pa.types.is_time32(type_):
         return pa.int32()
@@ -100,7 +100,7 @@ def to_rows(column: Any) -> list[Any]:
     return result
 
 
-def from_rows(values: Sequence[Any], type_: Any) -> Any:
+def from_rows(values: Sequence[Any], type_: pa.DataType) -> Any:
     """A column from Python values.
 
     Raises:
@@ -128,7 +128,7 @@ def from_rows(values: Sequence[Any], type_: Any) -> Any:
     return array if stored == type_ else array.view(type_)
 
 
-def map_array(offsets: npt.NDArray[np.int32], keys: Any, items: Any, type_: Any, null: npt.NDArray[np.bool_]) -> Any:
+def map_array(offsets: npt.NDArray[np.int32], keys: Any, items: Any, type_: pa.DataType, null: npt.NDArray[np.bool_]) -> Any:
     """A map column with a mask of nulls; `pa.MapArray.from_arrays` can mark nulls only by null offsets."""
     marked = pa.array(offsets, mask=np.append(null, False)) if null.any() else pa.array(offsets)
     return arrow_calls.map_array(marked, keys, items, type_)

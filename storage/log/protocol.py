@@ -144,11 +144,11 @@ class Transaction(Protocol):
         """
 
     def append_ranked(self, topic: str, parts: Sequence[tuple[int, Records, Int64s]]) -> None:
-        """Append to several partitions (each named once) records that arrive in an order of their own.
+        """Append records to several partitions, in one order of arrival over all of them.
 
         Args:
-            parts: partition, records, and ascending ranks: those of all parts together are 0..total-1, and that is the
-                order of arrival.
+            parts: a partition (no two parts have the same), its records, and their ranks, ascending.  The ranks of all
+                parts together are 0..total-1: the order of arrival.
 
         Raises:
             StorageError: as for ``append``.
@@ -165,7 +165,7 @@ class Transaction(Protocol):
         """Replace the text that a group keeps beside its positions."""
 
     def set_sequence(self, producer_id: str, sequence: int) -> None:
-        """Give the producer's sequence number.  Not above the last one it is a retry: the commit does nothing."""
+        """Give a producer's sequence number.  One that is not above the last marks a retry, whose commit does nothing."""
 
     def set_producer(self, producer_id: str, epoch: int, sequences: Mapping[TopicPartition, int] | None = None) -> None:
         """Number the records of each partition as the next ones of a producer (see `Log.open_producer`).
@@ -268,9 +268,9 @@ class Owner:
 
 
 class Membership(Protocol):
-    """A process's place among those that share the partitions of some topics.
+    """A process's membership among those that share the partitions of some topics.
 
-    A commit that sets positions of its group happens only while the place is its own; else it is a `PartitionsLostError`.
+    A commit that sets positions of the group happens only while the membership holds; else it raises `PartitionsLostError`.
     """
 
     @property
@@ -290,7 +290,7 @@ class Membership(Protocol):
             now: ask the log; else the last answer counts.
 
         Raises:
-            StorageError: a topic was deleted and created again, or has got partitions, or (``now``) the log does not answer.
+            StorageError: a topic was deleted and created again or has more partitions, or (``now``) the log does not answer.
         """
 
     def owners(self) -> Mapping[TopicPartition, Owner]:
@@ -310,7 +310,7 @@ class Log(Protocol):
 
     @property
     def capabilities(self) -> LogCapabilities:
-        """Which of the capabilities that not every log has this one has."""
+        """What this log can do that not every log can."""
         ...
 
     @property
@@ -328,19 +328,20 @@ class Log(Protocol):
         ...
 
     def check_process(self) -> None:
-        """Check that the process is not ``foreign``.  Every method does.
+        """Check that the process is not ``foreign``.
 
-        This one is for callers that first take a lock of their own, which a thread that was not forked along may hold.
+        Every method checks that itself.  A caller that takes a lock of its own asks before: in a forked process the lock may
+        be held by a thread that exists only in the parent.
 
         Raises:
-            StorageError: it is.
+            StorageError: the process is ``foreign``.
         """
 
     def create_topic(self, name: str, config: TopicConfig, *, durable: bool = True) -> None:
         """Create a topic.
 
         Args:
-            durable: False returns when the topic is visible.  A crash may lose it, but keeps no durable commit that came
+            durable: False: return as soon as the topic is visible.  A crash may lose it, unless a durable commit came
                 later.  A log that can only create durably does so.
 
         Raises:
@@ -362,7 +363,7 @@ class Log(Protocol):
         ...
 
     def config(self, topic: str) -> TopicConfig | None:
-        """One topic's; None if there is none of this name."""
+        """The config of a topic; None if there is no topic of this name."""
         ...
 
     def topic_id(self, name: str) -> int:
@@ -378,8 +379,8 @@ class Log(Protocol):
             whole: it happens as a whole or not at all.  False allows the log, where that is quicker, to write the records
                 first and the positions then.  If the commit fails, records may be there, and readers may have seen them;
                 positions never happen without the records.
-            alone: a name; the commit happens only if no other transaction of this name has been begun since, in any process,
-                and is else a `PartitionsLostError`.
+            alone: a name.  If another transaction of this name has been begun since, in any process, the commit raises a
+                `PartitionsLostError`, and nothing happens.
         """
         ...
 
@@ -388,7 +389,7 @@ class Log(Protocol):
     ) -> Membership | None:
         """Share the partitions of topics with other processes; None if nobody else can write to this log.
 
-        Of topics with equal numbers of partitions a process has the same ones.
+        Topics with equal numbers of partitions are shared alike: a process has the same partitions of each.
 
         Args:
             group: positions of this group are committed as this member.
@@ -420,11 +421,11 @@ class Log(Protocol):
         """Wait until every commit that others may have begun in these partitions has ended."""
 
     def commit_all(self, transactions: Sequence[tuple[Transaction, bool]], outcomes: list[Outcome | None]) -> None:
-        """Commit several transactions in this order, each for itself, and with one sync.
+        """Commit several transactions in this order, with one sync for all.  One that fails does not stop the others.
 
         Args:
             transactions: each with whether it shall be durable, see `Transaction.commit`.
-            outcomes: gets the outcome of each, also if this call is interrupted; None: it did not happen.
+            outcomes: is given the outcome of each, also if this call is interrupted; None: it did not happen.
         """
 
     def read(
@@ -520,7 +521,7 @@ class Log(Protocol):
 
     @property
     def epoch(self) -> int:
-        """Of the newest visible commit."""
+        """The number of the newest visible commit."""
         ...
 
     def flush(self) -> None:

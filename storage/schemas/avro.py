@@ -95,7 +95,7 @@ def _checked(name: str) -> str:
     return name
 
 
-def _type(type_: Any, path: tuple[str, ...], namespace: str) -> Any:
+def _type(type_: pa.DataType, path: tuple[str, ...], namespace: str) -> Any:
     if pa.types.is_decimal(type_):
         return {
             "type": "bytes",

@@ -67,7 +67,7 @@ def _object(fields: list[Any]) -> dict[str, Any]:
     }
 
 
-def _type(type_: Any) -> dict[str, Any]:
+def _type(type_: pa.DataType) -> dict[str, Any]:
     if pa.types.is_decimal(type_):
         return {
             "type": "number",

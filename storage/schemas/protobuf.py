@@ -149,7 +149,7 @@ class _Writer:
             lines += ["", text.rstrip("\n")]
         return "\n".join([*lines, f"{pad}}}"]) + "\n"
 
-    def _field(self, type_: Any, nested: list[str], depth: int) -> tuple[str, str, str]:
+    def _field(self, type_: pa.DataType, nested: list[str], depth: int) -> tuple[str, str, str]:
         """The label, type and options of a field."""
         if pa.types.is_map(type_):
             if self._maps_as_entries:
@@ -171,7 +171,7 @@ class _Writer:
         single, options = self._single(type_, nested, depth)
         return label, single, options
 
-    def _single(self, type_: Any, nested: list[str], depth: int) -> tuple[str, str]:
+    def _single(self, type_: pa.DataType, nested: list[str], depth: int) -> tuple[str, str]:
         if pa.types.is_decimal(type_):
             self.imports |= {"confluent/meta.proto", "confluent/type/decimal.proto"}
             pad = "  " * depth

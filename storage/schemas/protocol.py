@@ -99,20 +99,24 @@ class SchemaRegistry(Protocol):
         """The newest version of a subject; None without one."""
         ...
 
-    def version(self, subject: str, version: int) -> RegisteredSchema:
-        """A version of a subject.
+    def version(self, subject: str, version: int, *, deleted: bool = False) -> RegisteredSchema:
+        """A version of a subject; with ``deleted``, one that was removed.
 
         Raises:
             DataError: there is none.
         """
         ...
 
-    def versions(self, subject: str) -> list[int]:
-        """The versions of a subject, ascending; empty if there is no such subject."""
+    def versions(self, subject: str, *, deleted: bool = False) -> list[int]:
+        """The versions of a subject, ascending; empty if there is no such subject.
+
+        Args:
+            deleted: instead, those that were removed and are still remembered.  Their numbers are not given again.
+        """
         ...
 
-    def subjects(self) -> list[str]:
-        """All subjects, sorted."""
+    def subjects(self, *, deleted: bool = False) -> list[str]:
+        """The subjects that have versions, sorted; with ``deleted``, those that have removed ones."""
         ...
 
     def delete_subject(self, subject: str) -> list[int]:
@@ -121,22 +125,6 @@ class SchemaRegistry(Protocol):
 
     def delete_version(self, subject: str, version: int) -> None:
         """Remove a version of a subject; nothing happens if there is none.  Its id stays readable."""
-        ...
-
-    def deleted_versions(self, subject: str) -> list[int]:
-        """The versions that were removed and are still remembered, ascending.  Their numbers are not given again."""
-        ...
-
-    def deleted_version(self, subject: str, version: int) -> RegisteredSchema:
-        """A version that was removed.
-
-        Raises:
-            DataError: there is none.
-        """
-        ...
-
-    def deleted_subjects(self) -> list[str]:
-        """The subjects with removed versions, sorted."""
         ...
 
     def forget_version(self, subject: str, version: int) -> None:

@@ -52,6 +52,9 @@ class _Subject:
     deleted: dict[int, int] = field(default_factory=dict)
     level: str | None = None
 
+    def ids(self, deleted: bool) -> dict[int, int]:
+        return self.deleted if deleted else self.versions
+
     @property
     def next_version(self) -> int:
         return max((*self.versions, *self.deleted), default=0) + 1
@@ -131,25 +134,23 @@ class EmbeddedRegistry:
             versions = self.versions(subject)
             return self.version(subject, versions[-1]) if versions else None
 
-    def version(self, subject: str, version: int) -> RegisteredSchema:
+    def version(self, subject: str, version: int, *, deleted: bool = False) -> RegisteredSchema:
         """See `SchemaRegistry.version`."""
         with self._lock:
-            entry = self._subjects.get(subject)
-            if entry is None or version not in entry.versions:
-                raise DataError(f"subject {subject} has no version {version}")
-            id_ = entry.versions[version]
-            return RegisteredSchema(subject, version, id_, self._schemas[id_])
+            ids = self._subjects.get(subject, _Subject()).ids(deleted)
+            if version not in ids:
+                raise DataError(f"subject {subject} has no {'removed ' if deleted else ''}version {version}")
+            return RegisteredSchema(subject, version, ids[version], self._schemas[ids[version]])
 
-    def versions(self, subject: str) -> list[int]:
+    def versions(self, subject: str, *, deleted: bool = False) -> list[int]:
         """See `SchemaRegistry.versions`."""
         with self._lock:
-            entry = self._subjects.get(subject)
-            return sorted(entry.versions) if entry else []
+            return sorted(self._subjects.get(subject, _Subject()).ids(deleted))
 
-    def subjects(self) -> list[str]:
+    def subjects(self, *, deleted: bool = False) -> list[str]:
         """See `SchemaRegistry.subjects`."""
         with self._lock:
-            return sorted(name for name, entry in self._subjects.items() if entry.versions)
+            return sorted(name for name, entry in self._subjects.items() if entry.ids(deleted))
 
     def delete_subject(self, subject: str) -> list[int]:
         """See `SchemaRegistry.delete_subject`."""
@@ -168,30 +169,10 @@ class EmbeddedRegistry:
             if version in self.versions(subject):
                 self._write_version(self.version(subject, version), deleted=True)
 
-    def deleted_versions(self, subject: str) -> list[int]:
-        """See `SchemaRegistry.deleted_versions`."""
-        with self._lock:
-            entry = self._subjects.get(subject)
-            return sorted(entry.deleted) if entry else []
-
-    def deleted_version(self, subject: str, version: int) -> RegisteredSchema:
-        """See `SchemaRegistry.deleted_version`."""
-        with self._lock:
-            entry = self._subjects.get(subject)
-            if entry is None or version not in entry.deleted:
-                raise DataError(f"subject {subject} has no removed version {version}")
-            id_ = entry.deleted[version]
-            return RegisteredSchema(subject, version, id_, self._schemas[id_])
-
-    def deleted_subjects(self) -> list[str]:
-        """See `SchemaRegistry.deleted_subjects`."""
-        with self._lock:
-            return sorted(name for name, entry in self._subjects.items() if entry.deleted)
-
     def forget_version(self, subject: str, version: int) -> None:
         """See `SchemaRegistry.forget_version`."""
         with self._lock:
-            if version in self.deleted_versions(subject):
+            if version in self.versions(subject, deleted=True):
                 self._write(_version_key(subject, version), None)
 
     def level(self, subject: str | None = None) -> str:

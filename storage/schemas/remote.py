@@ -99,8 +99,13 @@ class RemoteRegistry:
         answer = self._find(f"/subjects/{_quoted(subject)}/versions/latest")
         return None if answer is None else _registered(answer)
 
-    def version(self, subject: str, version: int) -> RegisteredSchema:
+    def version(self, subject: str, version: int, *, deleted: bool = False) -> RegisteredSchema:
         """See `SchemaRegistry.version`."""
+        if deleted:
+            answer = self._find(f"/subjects/{_quoted(subject)}/versions/{version}?deleted=true")
+            if answer is None:
+                raise DataError(f"subject {subject} has no removed version {version}")
+            return _registered(answer)
         found = self._by_version.get((subject, version))
         if found is None:
             answer = self._find(f"/subjects/{_quoted(subject)}/versions/{version}")
@@ -109,13 +114,16 @@ class RemoteRegistry:
             found = self._by_version[subject, version] = _registered(answer)
         return found
 
-    def versions(self, subject: str) -> list[int]:
+    def versions(self, subject: str, *, deleted: bool = False) -> list[int]:
         """See `SchemaRegistry.versions`."""
-        return _sorted(int, self._find(f"/subjects/{_quoted(subject)}/versions") or [])
+        path = f"/subjects/{_quoted(subject)}/versions"
+        alive = _sorted(int, self._find(path) or [])
+        return sorted({*_sorted(int, self._find(f"{path}?deleted=true") or [])} - {*alive}) if deleted else alive
 
-    def subjects(self) -> list[str]:
-        """See `SchemaRegistry.subjects`."""
-        return _sorted(str, self._call("GET", "/subjects"))
+    def subjects(self, *, deleted: bool = False) -> list[str]:
+        """See `SchemaRegistry.subjects`; deleted ones are only those of which nothing is left."""
+        alive = _sorted(str, self._call("GET", "/subjects"))
+        return sorted({*_sorted(str, self._call("GET", "/subjects?deleted=true"))} - {*alive}) if deleted else alive
 
     def delete_subject(self, subject: str) -> list[int]:
         """See `SchemaRegistry.delete_subject`."""
@@ -134,22 +142,6 @@ class RemoteRegistry:
             return self._call("DELETE", f"/subjects/{_quoted(subject)}{rest}")
         except _NotFoundError:
             return None
-
-    def deleted_versions(self, subject: str) -> list[int]:
-        """See `SchemaRegistry.deleted_versions`."""
-        all_ = self._find(f"/subjects/{_quoted(subject)}/versions?deleted=true") or []
-        return sorted({*_sorted(int, all_)} - {*self.versions(subject)})
-
-    def deleted_version(self, subject: str, version: int) -> RegisteredSchema:
-        """See `SchemaRegistry.deleted_version`."""
-        answer = self._find(f"/subjects/{_quoted(subject)}/versions/{version}?deleted=true")
-        if answer is None:
-            raise DataError(f"subject {subject} has no removed version {version}")
-        return _registered(answer)
-
-    def deleted_subjects(self) -> list[str]:
-        """See `SchemaRegistry.deleted_subjects`; here only those of which nothing is left."""
-        return sorted({*_sorted(str, self._call("GET", "/subjects?deleted=true"))} - {*self.subjects()})
 
     def forget_version(self, subject: str, version: int) -> None:
         """See `SchemaRegistry.forget_version`."""

@@ -124,7 +124,7 @@ class StateStore(Protocol):
         ...
 
     def capture_delta(self) -> Capture:
-        """Like `capture`, with only what has changed since the last base, as changes (`delta_rows` of them)."""
+        """Begin a delta: what has changed since the last base, as `drain_changes` gives it.  It has `delta_rows` rows."""
         ...
 
     @property

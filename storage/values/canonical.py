@@ -18,7 +18,7 @@ _MINUS_ZERO: Final = np.int64(-(2**63))
 
 
 @lru_cache(maxsize=1024)
-def has_doubles(type_: Any) -> bool:
+def has_doubles(type_: pa.DataType) -> bool:
     """Whether values of an Arrow type are, or contain, floating-point numbers."""
     if pa.types.is_floating(type_):
         return True

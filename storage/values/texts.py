@@ -58,7 +58,7 @@ def parse_boolean(text: str) -> bool:
     return text.lower() == "true"
 
 
-def text_parser(type_: Any) -> Callable[[str], Any]:
+def text_parser(type_: pa.DataType) -> Callable[[str], Any]:
     """A function from text to a value of a primitive type or DECIMAL; the function raises `ValueError`."""
     if pa.types.is_decimal(type_):
         precision, scale = type_.precision, type_.scale

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyarrow as pa
 
 
-def type_name(type_: Any) -> str:
+def type_name(type_: pa.DataType) -> str:
     """The SQL name of an Arrow type, for messages."""
     names = {
         pa.bool_(): "BOOLEAN",

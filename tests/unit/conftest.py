@@ -69,11 +69,11 @@ class RegistryServer:
         registry, deleted = self.registry, query == "deleted=true"
         match method, *parts:
             case "GET", "subjects":
-                return sorted({*registry.subjects(), *(registry.deleted_subjects() if deleted else ())})
+                return sorted({*registry.subjects(), *(registry.subjects(deleted=True) if deleted else ())})
             case "GET", "subjects", subject, "versions" if deleted:
-                return sorted(registry.versions(subject) + registry.deleted_versions(subject)) or None
+                return sorted(registry.versions(subject) + registry.versions(subject, deleted=True)) or None
             case "GET", "subjects", subject, "versions", number if deleted:
-                return _version(registry.deleted_version(subject, int(number)))
+                return _version(registry.version(subject, int(number), deleted=True))
             case "DELETE", "subjects", subject, "versions", number:
                 (registry.forget_version if query == "permanent=true" else registry.delete_version)(subject, int(number))
                 return int(number)

@@ -15,6 +15,7 @@ import pytest
 from penstock import connect
 from penstock.engine import opened
 from penstock.errors import StorageError
+from tests.support.children import in_child
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes are forked here")
@@ -23,27 +24,6 @@ SCRIPT = """
 CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1, VALUE_FORMAT = 'JSON');
 CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;
 """
-
-
-def ended(work: Callable[[], object], timeout_s: float = 60.0) -> str:
-    """What ``work`` gives or raises in a forked process; how the process ended if it could not say that."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            text = f"gave {work()!r}"
-        except BaseException as error:
-            text = f"{type(error).__name__}: {error}"
-        os.write(write, text.encode()[:4000])
-        os._exit(0)
-    os.close(write)
-    killer = threading.Timer(timeout_s, os.kill, (child, 9))
-    killer.start()
-    with os.fdopen(read, "rb") as pipe:
-        told = pipe.read().decode()
-    _, status = os.waitpid(child, 0)
-    killer.cancel()
-    return told or f"ended with {status}"
 
 
 def of_its_own() -> object:
@@ -75,9 +55,9 @@ def test_a_thread_forks_while_others_have_used_duckdb() -> None:
     with connect() as db:
         db.execute(SCRIPT)
         db.duckdb("SELECT * FROM s").fetchall()
-        assert in_thread(lambda: ended(lambda: "there")) == "gave 'there'"
-        assert in_thread(lambda: ended(of_its_own)) == "gave [(1000,), (1000,), (1000,)]"
-        assert ended(of_its_own) == "gave [(1000,), (1000,), (1000,)]"
+        assert in_thread(lambda: in_child(lambda: "there")) == "gave 'there'"
+        assert in_thread(lambda: in_child(of_its_own)) == "gave [(1000,), (1000,), (1000,)]"
+        assert in_child(of_its_own) == "gave [(1000,), (1000,), (1000,)]"
         assert db.duckdb("SELECT COUNT(*) FROM s").fetchall() == [(0,)]
 
 
@@ -114,7 +94,7 @@ def _interrupt_a_child() -> None:
         return signal.getsignal(signal.SIGINT) is plain
 
     plain = signal.getsignal(signal.SIGINT)
-    assert in_thread(lambda: ended(handler)) == "gave True"
+    assert in_thread(lambda: in_child(handler)) == "gave True"
 
     def interrupted() -> str:
         threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -127,7 +107,7 @@ def _interrupt_a_child() -> None:
             return "interrupted"
         return "not interrupted"
 
-    assert in_thread(lambda: ended(interrupted)) == "gave 'interrupted'"
+    assert in_thread(lambda: in_child(interrupted)) == "gave 'interrupted'"
     assert signal.getsignal(signal.SIGINT) is plain
 
 
@@ -158,9 +138,9 @@ def test_a_fork_while_a_thread_opens_a_database(tmp_path: Path, monkeypatch: pyt
         return "opened"
 
     try:
-        assert ended(same) == "gave 'refused'"
-        assert ended(other) == "gave 'opened'"
-        assert ended(of_its_own) == "gave [(1000,), (1000,), (1000,)]"
+        assert in_child(same) == "gave 'refused'"
+        assert in_child(other) == "gave 'opened'"
+        assert in_child(of_its_own) == "gave [(1000,), (1000,), (1000,)]"
     finally:
         go_on.set()
         thread.join()

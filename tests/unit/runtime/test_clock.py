@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 
-from penstock.runtime.clock import SYSTEM_CLOCK, ManualClock, current_clock, now_ms, use_clock
+from penstock.runtime.clock import ManualClock, now_ms, use_clock
 
 
 def test_the_system_clock_is_in_force_by_default() -> None:
     """Without any block, the time is the machine's."""
     before = time.time_ns() // 1_000_000
     assert before <= now_ms() <= time.time_ns() // 1_000_000
-    assert current_clock() is SYSTEM_CLOCK
 
 
 def test_a_block_puts_its_clock_in_force_and_takes_it_back() -> None:
@@ -25,7 +24,7 @@ def test_a_block_puts_its_clock_in_force_and_takes_it_back() -> None:
                 raise KeyError
         except KeyError:
             assert now_ms() == 5
-    assert current_clock() is SYSTEM_CLOCK
+    assert now_ms() > 7, "the machine's again"
 
 
 def test_a_manual_clock_moves_only_when_told() -> None:

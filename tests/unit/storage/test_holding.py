@@ -6,7 +6,6 @@ import gc
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from penstock.storage.layout import open_directory
 from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
+from tests.support.children import in_child
 
 OPEN = """
 import sys, penstock
@@ -117,6 +117,7 @@ def test_a_backup_into_the_database_itself_is_refused(tmp_path: Path, inside: st
 RELAXED = """
 import gc, sys, penstock
 from penstock.storage.log.settings import LogSettings
+from tests.support.children import in_child
 LogSettings.__init__.__defaults__ = tuple(3600.0 if d == 0.2 else d for d in LogSettings.__init__.__defaults__)
 db = penstock.connect(sys.argv[1], threads={threads}, settings={{"penstock.durability.relaxed.ms": 3600000}})
 db.execute("CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=2);")
@@ -152,28 +153,6 @@ def test_a_log_that_is_dropped_loses_nothing(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- forks
-
-
-def in_child(work: Callable[[], object], timeout_s: float = 60.0) -> str:
-    """What ``work`` raises in a forked process, or gives."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(read)
-        try:
-            text = f"gave {work()!r}"
-        except BaseException as error:
-            text = f"{type(error).__name__}: {error}"
-        os.write(write, text.encode()[:4000])
-        os._exit(0)
-    os.close(write)
-    killer = threading.Timer(timeout_s, os.kill, (child, 9))
-    killer.start()
-    with os.fdopen(read, "rb") as pipe:
-        told = pipe.read().decode()
-    os.waitpid(child, 0)
-    killer.cancel()
-    return told or "hung"
 
 
 SCRIPT = """

@@ -7,7 +7,6 @@ import http.server
 import ipaddress
 import json
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,19 +17,7 @@ import pytest
 from penstock import connect
 from penstock.errors import PenstockError, StorageError
 from penstock.storage.schemas.remote import RemoteRegistry
-
-
-def certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate of its own for a name or address, and its key."""
-    found, key = folder / f"{name}.pem", folder / f"{name}.key"
-    kind = "IP" if name[0].isdigit() else "DNS"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", str(key), "-out", str(found)]
-    command += ["-days", "2", "-subj", "/CN=registry", "-addext", f"subjectAltName={kind}:{name}"]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("there is no openssl here to make a certificate with")
-    return found, key
+from tests.support.certificates import certificate
 
 
 class Answers(http.server.BaseHTTPRequestHandler):

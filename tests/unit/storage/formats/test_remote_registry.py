@@ -41,14 +41,14 @@ def test_what_a_registry_does(registry_server: Any) -> None:
     remote.set_level("FULL")
     assert embedded.level() == "FULL"
     assert remote.delete_subject("s") == [1, 2] and remote.delete_subject("s") == []
-    assert remote.deleted_versions("s") == embedded.deleted_versions("s") == [1, 2]
-    assert remote.deleted_subjects() == embedded.deleted_subjects() == ["s"]
-    assert remote.deleted_version("s", 2) == embedded.deleted_version("s", 2)
+    assert remote.versions("s", deleted=True) == embedded.versions("s", deleted=True) == [1, 2]
+    assert remote.subjects(deleted=True) == embedded.subjects(deleted=True) == ["s"]
+    assert remote.version("s", 2, deleted=True) == embedded.version("s", 2, deleted=True)
     remote.forget_version("s", 1)
-    assert embedded.deleted_versions("s") == [2]
+    assert embedded.versions("s", deleted=True) == [2]
     assert remote.register("i", avro(C), id=77) == 77
     remote.delete_version("i", 1)
-    assert remote.versions("i") == embedded.versions("i") == [] and remote.deleted_versions("i") == [1]
+    assert remote.versions("i") == embedded.versions("i") == [] and remote.versions("i", deleted=True) == [1]
     with pytest.raises(DataError, match="999"):
         remote.by_id(999)
     with pytest.raises(DataError):

@@ -79,16 +79,16 @@ def test_versions_are_removed_and_forgotten() -> None:
     registry.delete_version("s", 7)
     registry.forget_version("s", 1)  # it is not removed
     for found in (registry, EmbeddedRegistry(log)):
-        assert (found.versions("s"), found.deleted_versions("s"), found.deleted_subjects()) == ([1], [2], ["s"])
-        assert found.deleted_version("s", 2).schema == found.by_id(2) == avro(A, B)
+        assert (found.versions("s"), found.versions("s", deleted=True), found.subjects(deleted=True)) == ([1], [2], ["s"])
+        assert found.version("s", 2, deleted=True).schema == found.by_id(2) == avro(A, B)
     assert registry.register("s", avro(A, B)) == 2 and registry.versions("s") == [1, 3]
-    assert registry.delete_subject("s") == [1, 3] and registry.deleted_versions("s") == [1, 2, 3]
+    assert registry.delete_subject("s") == [1, 3] and registry.versions("s", deleted=True) == [1, 2, 3]
     for version in (1, 2, 3):
         registry.forget_version("s", version)
     for found in (registry, EmbeddedRegistry(log)):
-        assert (found.deleted_subjects(), found.subjects(), found.by_id(1)) == ([], [], avro(A))
+        assert (found.subjects(deleted=True), found.subjects(), found.by_id(1)) == ([], [], avro(A))
     with pytest.raises(DataError):
-        registry.deleted_version("s", 1)
+        registry.version("s", 1, deleted=True)
 
 
 @pytest.mark.parametrize(
