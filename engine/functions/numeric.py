@@ -413,7 +413,7 @@ def _define_extreme(name: str, meaning: str, kernel: Callable[..., Any]) -> None
         kind: Any = next((a.type for a in arguments if not pa.types.is_null(a.type)), None)
         if kind is not None and pa.types.is_decimal(kind):
             kind = t.to_arrow(_widest([t.from_arrow(a.type) for a in arguments if not pa.types.is_null(a.type)], ()))
-        type_: pa.DataType = kind
+        type_: Any = kind
         values = [canonical(a.cast(type_)) if isinstance(a, pa.Array) else a.cast(type_) for a in arguments]
         result = kernel(*values)
         if kernel is pc.max_element_wise and kind is not None and pa.types.is_floating(kind):
