@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -84,8 +84,17 @@ def names_to_wait_for(given: object) -> list[str]:
     return names
 
 
-_Pause = tuple[int, float]
-"""What to do before looking again: wait for a commit after this epoch, at most for so many seconds."""
+class _Pause(NamedTuple):
+    """What to do before looking again: wait for a commit after ``epoch``, at most for so many seconds.
+
+    Attributes:
+        counted: `Scheduler.counted` before looking; waiting ends when that has moved, too.
+    """
+
+    epoch: int
+    counted: int
+    seconds: float
+
 
 _COMMITS_MAX = 32
 """The number of queries whose commits can wait for the same sync."""
@@ -334,13 +343,16 @@ class QueryHost:
             StatementError: the time is up, or a query on the way is paused or terminated.
             DataError: a query on the way has failed.
         """
-        for epoch, seconds in self._until_taken_in(token, query_ids, timeout_s):
-            self.log.wait(epoch, seconds)
+        for pause in self._until_taken_in(token, query_ids, timeout_s):
+            self._rest(pause)
+
+    def _rest(self, pause: _Pause) -> None:
+        self.log.wait(pause.epoch, pause.seconds, lambda: self._scheduler.counted != pause.counted)
 
     async def taken_in(self, token: Token, query_ids: Sequence[str], timeout_s: float | None = 30.0) -> None:
         """`wait_for` for an event loop: it blocks no thread."""
-        for epoch, seconds in self._until_taken_in(token, query_ids, timeout_s):
-            await self.wakes.wait(epoch, seconds)
+        for pause in self._until_taken_in(token, query_ids, timeout_s):
+            await self.wakes.wait(pause.epoch, pause.seconds)
 
     def _until_taken_in(self, token: Token, query_ids: Sequence[str], timeout_s: float | None) -> Iterator[_Pause]:
         deadline = deadline_after(timeout_s)
@@ -349,7 +361,11 @@ class QueryHost:
         for query_id, run in self.runs.items():
             for topic in run.writes:
                 writers.setdefault(topic, []).append(query_id)
+        concerned = {topic for topic, _ in token.ends} | writers.keys()
         for query_id in query_ids:
+            waited = self._runs.get(query_id)
+            if waited is not None and waited.shares is None and waited.reads.isdisjoint(concerned):
+                continue  # nothing can come to it; there may be thousands such
             yield from self._wait_for(token, query_id, deadline, done, writers)
 
     def _wait_for(
@@ -379,7 +395,7 @@ class QueryHost:
     def _wait_until(self, run: QueryRun, targets: Mapping[TopicPartition, int], deadline: float | None) -> Iterator[_Pause]:
         pause_s = 0.001
         while True:
-            epoch = self.log.epoch
+            epoch, counted = self.log.epoch, self._scheduler.counted
             if self._threads == 0:
                 self._scheduler.drain_one(run)
             if run.status.has_taken_in(targets):
@@ -397,7 +413,7 @@ class QueryHost:
             if left is not None and left <= 0:
                 raise StatementError(f"query {run.query_id} has not processed what was written in the time given")
             # a commit is visible a moment before the query counts it: look again soon
-            yield epoch, pause_s if left is None else min(left, pause_s)
+            yield _Pause(epoch, counted, pause_s if left is None else min(left, pause_s))
             pause_s = min(2 * pause_s, 0.05)
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
@@ -407,10 +423,10 @@ class QueryHost:
         Returns:
             whether that happened before the time was up.
         """
-        for epoch, seconds in self._until_idle(timeout_s):
-            if seconds <= 0:
+        for pause in self._until_idle(timeout_s):
+            if pause.seconds <= 0:
                 return False
-            self.log.wait(epoch, seconds)
+            self._rest(pause)
         return True
 
     async def idle(self, timeout_s: float | None = None) -> bool:
@@ -418,10 +434,9 @@ class QueryHost:
         pauses = self._until_idle(timeout_s)
         elsewhere = self.log.capabilities.shared  # then looking asks the log's brokers
         while (pause := await asyncio.to_thread(next, pauses, None) if elsewhere else next(pauses, None)) is not None:
-            epoch, seconds = pause
-            if seconds <= 0:
+            if pause.seconds <= 0:
                 return False
-            await self.wakes.wait(epoch, seconds)
+            await self.wakes.wait(pause.epoch, pause.seconds)
         return True
 
     def _until_idle(self, timeout_s: float | None) -> Iterator[_Pause]:
@@ -429,12 +444,12 @@ class QueryHost:
             self.drain()
         deadline = deadline_after(timeout_s)
         while True:
-            epoch = self.log.epoch
+            epoch, counted = self.log.epoch, self._scheduler.counted
             behind = any(run.state == "RUNNING" and run.status.lag for run in self.runs.values()) or self.pushes.behind()
             if not behind and not self._has_missed() and self.log.epoch == epoch:
                 return
             left = None if deadline is None else deadline - time.monotonic()
-            yield epoch, 0.05 if left is None else min(left, 0.05)
+            yield _Pause(epoch, counted, 0.05 if left is None else min(left, 0.05))
 
     def _has_missed(self) -> bool:
         """Whether what running queries read holds more than this process has heard of: others write to the log, too."""

@@ -41,11 +41,16 @@ class Scheduler:
 
     Workers start with the first `add`, and use the clock that is current there.
 
+    Attributes:
+        counted: moves when the queries of a common commit have counted it, which is after the log shows it.  Who waits in
+            `Log.wait` then looks again.
+
     Args:
         housekeep: workers call it now and then, between steps.
     """
 
     def __init__(self, log: Log, threads: int, housekeep: Callable[[], None] = lambda: None) -> None:
+        self.counted = 0
         self._log = log
         self._housekeep = housekeep
         self._threads_wanted = threads
@@ -258,6 +263,10 @@ class Scheduler:
                 run.settle()
             except PenstockError as error:
                 _LOGGER.error("query %s stopped: %s", run.query_id, error, exc_info=isinstance(error, InternalError))
+        if len(runs) > 1:
+            with self._lock:
+                self.counted += 1
+            self._log.wake()
         runs.clear()
 
     def _due_runs(self) -> list[QueryRun]:

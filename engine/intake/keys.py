@@ -12,12 +12,17 @@ from .values import Unfit, plain, stored
 _AS_IT_IS: dict[SqlType, type] = {INTEGER: int, BIGINT: int, DOUBLE: float, STRING: str, BOOLEAN: bool}
 
 
+def kept_as_it_is(type_: SqlType) -> type | None:
+    """The Python type of the values that a column of this type stores as they are; None if there is none."""
+    return _AS_IT_IS.get(type_)
+
+
 def key_value(value: object, type_: SqlType) -> object:
     """What a column of a key stores for a value, as a Python value; None if no key has it.
 
     It is the table of conversions of `values`, within the kind of the type: a text is no number, and a number no text.
     """
-    if type(value) is _AS_IT_IS.get(type_):
+    if type(value) is kept_as_it_is(type_):
         return value
     try:
         value = plain(value)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from ...errors import StatementError
 from ...runtime.batch import python_values
 from ..catalog import Catalog
-from ..intake.keys import key_value
+from ..intake.keys import kept_as_it_is, key_value
 from ..state import Engine
 
 
@@ -42,7 +42,7 @@ class KeyLookup:
             )
         self._source = source
         self._keys = len(source.schema.keys)
-        self._types = [column.type for column in source.schema.keys]
+        self._types = [(kept_as_it_is(column.type), column.type) for column in source.schema.keys]
         self._reader = self._engine.host.point_reader(query_id)
         view = self._engine.planned[query_id].dataflow.view
         assert view is not None
@@ -90,7 +90,9 @@ class KeyLookup:
         return self._listed(self._reader.rows(self._stored(key)))
 
     def _stored(self, key: tuple[object, ...]) -> tuple[object, ...]:
-        return tuple([key_value(value, type_) for value, type_ in zip(key, self._types)])
+        return tuple(
+            [value if type(value) is kept else key_value(value, type_) for value, (kept, type_) in zip(key, self._types)]
+        )
 
     def _listed(self, table: pa.Table) -> list[dict[str, Any]]:
         columns = [python_values(table.column(i)) for i in range(len(self.columns))]
