@@ -38,6 +38,8 @@ from .views import TableSnapshot, snapshots
 from .wakes import LogWakes
 
 _LOGGER = logging.getLogger("penstock.queries")
+_PAUSE_S_MIN, _PAUSE_S_MAX = 0.001, 0.05
+"""How long to wait, in seconds, before looking again whether queries have taken in what they should; longer each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +395,7 @@ class QueryHost:
             yield from self._wait_until(run, ends, deadline)
 
     def _wait_until(self, run: QueryRun, targets: Mapping[TopicPartition, int], deadline: float | None) -> Iterator[_Pause]:
-        pause_s = 0.001
+        pause_s = _PAUSE_S_MIN
         while True:
             epoch, counted = self.log.epoch, self._scheduler.counted
             if self._threads == 0:
@@ -414,7 +416,7 @@ class QueryHost:
                 raise StatementError(f"query {run.query_id} has not processed what was written in the time given")
             # a commit is visible a moment before the query counts it: look again soon
             yield _Pause(epoch, counted, pause_s if left is None else min(left, pause_s))
-            pause_s = min(2 * pause_s, 0.05)
+            pause_s = min(2 * pause_s, _PAUSE_S_MAX)
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
         """Block until all running queries have processed everything, push queries included.  It does not wait for paused and
@@ -443,13 +445,17 @@ class QueryHost:
         if self._threads == 0:
             self.drain()
         deadline = deadline_after(timeout_s)
+        before, pause_s = -1, _PAUSE_S_MIN
         while True:
             epoch, counted = self.log.epoch, self._scheduler.counted
             behind = any(run.state == "RUNNING" and run.status.lag for run in self.runs.values()) or self.pushes.behind()
             if not behind and not self._has_missed() and self.log.epoch == epoch:
                 return
+            # a commit is visible a moment before its query counts it: look again soon
+            pause_s = _PAUSE_S_MIN if epoch != before else min(2 * pause_s, _PAUSE_S_MAX)
+            before = epoch
             left = None if deadline is None else deadline - time.monotonic()
-            yield _Pause(epoch, counted, 0.05 if left is None else min(left, 0.05))
+            yield _Pause(epoch, counted, pause_s if left is None else min(left, pause_s))
 
     def _has_missed(self) -> bool:
         """Whether what running queries read holds more than this process has heard of: others write to the log, too."""

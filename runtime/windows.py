@@ -122,6 +122,13 @@ class SessionWindows:
 
 
 def running_stream_times(timestamps: Int64s, before: int) -> Int64s:
-    """Stream time right after each row: the largest timestamp so far, starting from ``before``."""
-    running: Int64s = np.maximum.accumulate(timestamps) if len(timestamps) else timestamps
-    return np.maximum(running, before)
+    """Stream time right after each row: the largest timestamp so far, starting from ``before``.
+
+    The timestamps themselves, where they rise.
+    """
+    if len(timestamps) and not bool((timestamps[1:] >= timestamps[:-1]).all()):
+        timestamps = np.maximum.accumulate(timestamps)
+    if not len(timestamps) or int(timestamps[0]) >= before:
+        return timestamps
+    running: Int64s = np.maximum(timestamps, before)
+    return running

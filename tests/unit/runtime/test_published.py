@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -15,6 +16,7 @@ from penstock.runtime.kernel import Evaluated
 from penstock.runtime.operators.filter import Filter
 from penstock.runtime.operators.table_source import TableSource
 from penstock.storage.log.local.local_log import LocalLog
+from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.tests.unit.runtime.test_queries import KEY, VALUE, KeptCheckpoints, key_serde, make_log, produce, source
 
 SCHEMA = pa.schema([*KEY, *VALUE])
@@ -154,3 +156,22 @@ def test_several_tables_are_of_one_moment() -> None:
         ahead = (a[0] if a else -1) - (b[0] if b else -1)
         assert ahead in (0, 1), (a, b)
     thread.join()
+
+
+def test_whoever_waits_for_rest_looks_again_soon_after_a_commit(host: QueryHost) -> None:
+    """A commit wakes those who wait a moment before its query counts it; they do not sleep long then, nor without a pause."""
+    gate = Gate()
+    gate.closed = True
+    host.start("Q", keeping(gate), 1)
+    produce(log_of(host), [(1, 1)])
+    assert gate.reached.wait(60)
+    looks = host._until_idle(None)
+    pauses = [next(looks)[1] for _ in range(10)]
+    assert pauses[0] <= 0.001 and pauses == sorted(pauses) and pauses[-1] == 0.05
+    log_of(host).create_topic("other", TopicConfig(1))
+    transaction = log_of(host).transaction()
+    transaction.append("other", Records(None, pa.array([b"x"]), np.zeros(1, np.int64)))
+    transaction.commit()
+    assert next(looks)[1] <= 0.001
+    gate.open()
+    assert host.wait_idle(60)

@@ -77,3 +77,13 @@ def test_stream_time_never_goes_back() -> None:
     """It is the largest timestamp so far, over batches too."""
     assert running_stream_times(np.array([3, 9, 1]), 5).tolist() == [5, 9, 9]
     assert running_stream_times(np.zeros(0, np.int64), 5).tolist() == []
+
+
+@given(st.lists(st.integers(0, 9), max_size=6), st.integers(-1, 10))
+def test_stream_time_is_found_whether_timestamps_rise_or_not(timestamps: list[int], before: int) -> None:
+    """As one row after the other would say."""
+    expected, latest = [], before
+    for timestamp in timestamps:
+        latest = max(latest, timestamp)
+        expected.append(latest)
+    assert running_stream_times(np.array(timestamps, np.int64), before).tolist() == expected
