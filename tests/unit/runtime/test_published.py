@@ -159,7 +159,7 @@ def test_several_tables_are_of_one_moment() -> None:
 
 
 def test_whoever_waits_for_rest_looks_again_soon_after_a_commit(host: QueryHost) -> None:
-    """A commit wakes those who wait a moment before its query counts it; they do not sleep long then, nor without a pause."""
+    """A commit wakes those who wait a moment before its query counts it; they neither sleep long nor look all the time."""
     gate = Gate()
     gate.closed = True
     host.start("Q", keeping(gate), 1)
