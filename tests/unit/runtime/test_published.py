@@ -52,7 +52,7 @@ def keeping(gate: Gate) -> Dataflow:
         ),
         1,
         every_update=True,
-        view=TableView("Table", "table", lambda columns: columns, SCHEMA, 1),
+        view=TableView("Table", "table", lambda columns: list(columns.values()), SCHEMA, 1),
     )
 
 
@@ -137,7 +137,7 @@ def test_several_tables_are_of_one_moment() -> None:
         flow = Dataflow(
             (*nodes[:3], Sink("Sink", 2, topic, key_serde(), None, is_table=True)),
             1,
-            view=TableView("Table", "table", lambda columns: columns, SCHEMA, 1),
+            view=TableView("Table", "table", lambda columns: list(columns.values()), SCHEMA, 1),
         )
         host.start(name, flow, 1)
     stop = threading.Event()
