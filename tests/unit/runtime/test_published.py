@@ -166,12 +166,12 @@ def test_whoever_waits_for_rest_looks_again_soon_after_a_commit(host: QueryHost)
     produce(log_of(host), [(1, 1)])
     assert gate.reached.wait(60)
     looks = host._until_idle(None)
-    pauses = [next(looks)[1] for _ in range(10)]
+    pauses = [next(looks).seconds for _ in range(10)]
     assert pauses[0] <= 0.001 and pauses == sorted(pauses) and pauses[-1] == 0.05
     log_of(host).create_topic("other", TopicConfig(1))
     transaction = log_of(host).transaction()
     transaction.append("other", Records(None, pa.array([b"x"]), np.zeros(1, np.int64)))
     transaction.commit()
-    assert next(looks)[1] <= 0.001
+    assert next(looks).seconds <= 0.001
     gate.open()
     assert host.wait_idle(60)
