@@ -40,21 +40,28 @@ def tokens(text: str, position: int = 0) -> Iterator[Token]:
             return
 
 
+def is_open(token: Token, text: str) -> bool:
+    """Whether a token begins a text, a quoted name or a comment that has no end, so that the rest of the text is within."""
+    group, start, _ = token
+    return group == "bad" and (text[start] in "'\"`" or text.startswith("/*", start))
+
+
 def split(text: str) -> list[str]:
     """The statements of a script, each with its semicolon if it has one; blanks around them are cut off.
 
     The last text has no semicolon if the script ends within a statement: a shell should then ask for more.  Quotes and
-    comments are respected; an unclosed quote makes the rest of the text one incomplete statement.
+    comments are respected; a quote or comment without an end makes the rest of the text one incomplete statement.
 
     >>> split("SHOW STREAMS; SELECT 'a;b' -- no; end")
     ['SHOW STREAMS;', "SELECT 'a;b' -- no; end"]
     """
     parts: list[str] = []
     begin: int | None = None
-    for group, start, end in tokens(text):
+    for token in tokens(text):
+        group, start, end = token
         if begin is None and group != "end":
             begin = start
-        if group == "bad" and text[start] in "'\"`":
+        if is_open(token, text):
             break
         if group == "symbol" and text[start:end] == ";":
             if begin is not None:
@@ -79,10 +86,9 @@ def with_places(text: str) -> list[str]:
 def is_complete(text: str) -> bool:
     """Whether a shell can run the text: it does not end within a statement, quotes or a comment."""
     last = ";"
-    for group, start, end in tokens(text):
-        if group == "bad" and text[start] in "'\"`":
-            return False
-        if group == "symbol" and text.startswith("/*", start):
+    for token in tokens(text):
+        group, start, end = token
+        if is_open(token, text):
             return False
         if group != "end":
             last = text[start:end]

@@ -6,7 +6,7 @@ import difflib
 import re
 
 from ..errors import StatementError
-from .lexer import Lines, Token
+from .lexer import Lines, Token, is_open
 from .tables import END, ParserTables, accepts
 from .words import statement_words
 
@@ -35,6 +35,7 @@ _WORDS_FOR = {
 }
 _DOTTED = re.compile(r"\w+(?:\.\w+)*")
 _NOT_NULL = re.compile(r"NOT\s+NULL", re.IGNORECASE)
+_NESTED = re.compile(r"/\*(?:(?!\*/).)*/\*.*\*/", re.DOTALL)
 _OPERATORS = frozenset(["+", "-", "*", "/", "%", "||", "=", "<>", "!=", "<", "<=", ">", ">=", "[", "->"])
 _DOOR = "db.duckdb() takes DuckDB's own SQL, which has it (at the prompt: \\duckdb SELECT ..)"
 _ONE_SELECT = "INSERT INTO .. SELECT takes one SELECT: write one statement for each of the inputs"
@@ -73,6 +74,8 @@ def syntax_error(text: str, token: Token, previous: list[Token], states: list[in
     suggestion: str | None = None
     if group == "bad":
         message, suggestion, end = _bad_character(text, start)
+        if is_open(token, text):
+            return StatementError(message, span=Lines(text).span(start, end), text=text, suggestion=suggestion)
     elif group == "end" or lexeme == ";":
         message = "the statement is incomplete"
         if group == "end" and previous:
@@ -102,7 +105,10 @@ def _bad_character(text: str, start: int) -> tuple[str, str | None, int]:
     if character == "'":
         return "this text has no closing quote", "Close it with ', and write a quote inside of it as ''.", start + 1
     if character in '"`':
-        return f"this name has no closing {character}", None, start + 1
+        suggestion = f"Close it with {character}, and write a {character} inside of it as {character * 2}."
+        return f"this name has no closing {character}", suggestion, start + 1
+    if text.startswith("/*", start):
+        return "this comment has no end", "End it with */.", start + 2
     if character == ":":
         return "the character : has no meaning here", "A type is changed by CAST(value AS type).", start + 1
     variable = re.compile(r"\$\{([^}]*)\}").match(text, start)
@@ -116,6 +122,9 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
     group, start, end = token
     lexeme = text[start:end]
     word = lexeme.upper()
+    comment = _ended_comment(text, token, previous)
+    if comment is not None:
+        return comment
     forgotten = _next_statement(text, token, previous)
     if forgotten is not None and (END in accepted or forgotten != lexeme):
         return f"Is a ; missing before {forgotten}?"
@@ -156,6 +165,16 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
         if near:
             return f"Did you mean {near[0]} instead of {before}?"
     return _missing(lexeme, group, accepted, grammar)
+
+
+def _ended_comment(text: str, token: Token, previous: list[Token]) -> str | None:
+    """The hint if a token is what follows the end of a comment that was ended twice."""
+    _, start, end = token
+    if _NESTED.search(text[previous[-1][2] if previous else 0 : start]):
+        return "Comments do not nest: the first */ has ended it."
+    if text.startswith("*/", start) or (text[start:end] == "/" and text[:start].endswith("*")):
+        return "No comment is open that */ could end."
+    return None
 
 
 def _next_statement(text: str, token: Token, previous: list[Token]) -> str | None:

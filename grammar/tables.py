@@ -81,7 +81,7 @@ class ParserTables:
         symbols: text -> terminal.
         classes: token classes in order of precedence, name -> pattern.
         token: matches blanks and comments and then one token, in a group with the class's name, or ``symbol``, ``end`` or
-            ``bad``.
+            ``bad``: a character that begins no token, or a comment without an end.
     """
 
     actions: Sequence[Mapping[str, int]]
@@ -131,8 +131,8 @@ def _assemble(data: Any) -> ParserTables:
     blanks = r"(?:[\s\ufeff]+|--[^\r\n]*|/\*(?s:.*?)\*/)*"
     groups = [f"(?P<{name}>{pattern})" for name, pattern in classes.items()]
     by_length = sorted(symbols, key=len, reverse=True)
-    groups.append(f"(?P<symbol>{'|'.join(map(re.escape, by_length))})")
-    groups += [r"(?P<end>\Z)", r"(?P<bad>(?s:.))"]
+    groups.append(f"(?P<symbol>(?!/\\*)(?:{'|'.join(map(re.escape, by_length))}))")
+    groups += [r"(?P<end>\Z)", r"(?P<bad>/\*(?s:.*)|(?s:.))"]
     return ParserTables(
         actions=data["actions"],
         rules=[Rule(*rule) for rule in data["rules"]],

@@ -63,6 +63,8 @@ def classified(text: str) -> Iterator[tuple[int, int, TokenClass]]:
             return
         if group == "IDENTIFIER":
             yield start, end, "keyword" if text[start:end].upper() in keywords() else "name"
+        elif group == "bad" and text.startswith("/*", start):
+            yield start, end, "comment"
         else:
             yield start, end, _CLASSES[group]
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from ..grammar.lexer import tokens, with_places
+from ..grammar.lexer import is_open, tokens, with_places
 
 __all__ = ["Piece", "cut", "is_cli_command"]
 
@@ -80,8 +80,9 @@ def _next(text: str, position: int) -> int | None:
 
 
 def _statement_end(text: str, start: int) -> int:
-    for group, begin, end in tokens(text, start):
-        if group == "bad" and text[begin] in "'\"`":
+    for token in tokens(text, start):
+        group, begin, end = token
+        if is_open(token, text):
             return len(text)
         if group == "symbol" and text[begin:end] == ";":
             return end

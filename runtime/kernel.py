@@ -185,7 +185,11 @@ class Aggregator(Protocol):
         ...
 
     def result(self, state: State) -> Any:
-        """The results of states (of any length), as an Arrow array."""
+        """The results of states (of any length), as an Arrow array; null where there is none (see `evaluated`)."""
+        ...
+
+    def evaluated(self, state: State) -> Evaluated:
+        """`result`, and the states whose result failed.  A state that has no result is kept, and goes on to take rows."""
         ...
 
 

@@ -47,15 +47,16 @@ class ErrorReport:
         kind: one of the module's constants.
         logger: ``processing.<query>.<operator>``.
         target: "key" or "value"; None where an operator failed.
+        topics, partitions, offsets: of the records; None where the passing of time and no record was the cause.
         positions: of the records in the step; the processing log shows a step's reports in that order.
     """
 
     kind: int
     logger: str
     target: str | None
-    topics: Sequence[str]
-    partitions: Sequence[int]
-    offsets: Sequence[int]
+    topics: Sequence[str | None]
+    partitions: Sequence[int | None]
+    offsets: Sequence[int | None]
     reasons: Sequence[str]
     positions: Sequence[int]
 
@@ -84,7 +85,7 @@ class ProcessingLog:
             for topic, partition, offset, reason in zip(
                 report.topics, report.partitions, report.offsets, report.reasons, strict=True
             ):
-                place = {"topic": topic, "partition": int(partition), "offset": int(offset), "errorMessage": reason}
+                place = {"topic": topic, "partition": partition, "offset": offset, "errorMessage": reason}
                 message: dict[str, object] = {"type": report.kind}
                 if report.kind == DESERIALIZATION_ERROR:
                     message["deserializationError"] = {**place, "target": report.target}

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...runtime.batch import Bools
-from ...runtime.kernel import Segments, State, StateField
+from ...runtime.kernel import Evaluated, Segments, State, StateField
 
 __all__ = ["AggregatorBase"]
 
@@ -49,3 +49,7 @@ class AggregatorBase(ABC):
     @abstractmethod
     def result(self, state: State) -> Any:
         """See `runtime.kernel.Aggregator.result`."""
+
+    def evaluated(self, state: State) -> Evaluated:
+        """See `runtime.kernel.Aggregator.evaluated`; the results of built-in aggregates do not fail."""
+        return Evaluated(self.result(state))

@@ -11,7 +11,7 @@ import pyarrow as pa
 from ...errors import DataError
 from ...runtime import user_code
 from ...runtime.batch import Bools
-from ...runtime.kernel import Segments, State, StateField
+from ...runtime.kernel import Evaluated, Segments, State, StateField, failures_of
 from .. import types as t
 from .aggregate_values import object_array
 from .aggregator_base import AggregatorBase
@@ -44,6 +44,7 @@ class UserAggregator(AggregatorBase):
         self._state_type = state_type
         self._copy = copier(state_type)
         self._copy_result = copier(result_type)
+        self._map = getattr(it, "map", None)
         self._has_map = _holds_map(state_type)
         self.result_type = t.to_arrow(result_type)
         self.can_undo = callable(getattr(it, "undo", None))
@@ -104,21 +105,44 @@ class UserAggregator(AggregatorBase):
         return [object_array([self._closed(s) for s in merged])]
 
     def result(self, state: State) -> Any:
-        to_result = getattr(self._it, "map", None)
-        outward = self._result.outward
+        return self.evaluated(state).values
+
+    def evaluated(self, state: State) -> Evaluated:
         results: list[Any] = []
-        for stored in state[0].tolist():
-            value = self._opened(stored)
-            if to_result is not None:
-                value = self._call(to_result, value)
-            value = value if outward is None or value is None else self._call(outward, value)
-            results.append(value if self._copy_result is None else self._call(self._copy_result, value))
+        failed: dict[int, str] = {}
+        check = user_code.row_check()
+        for row, stored in enumerate(state[0].tolist()):
+            check()
+            try:
+                results.append(self._mapped(stored))
+            except DataError as error:
+                failed[row] = str(error)
+                results.append(None)
         try:
-            return user_code.call(pa.array, results, self.result_type)
-        except user_code.UserCodeError as error:
-            raise DataError(
-                f"the aggregate {self._name} gave a result that is not a valid {self.result_type}: {error}"
-            ) from error
+            values = user_code.call(pa.array, results, self.result_type)
+        except user_code.UserCodeError:
+            values = self._one_by_one(results, failed)
+        return Evaluated(values, failures_of(failed))
+
+    def _mapped(self, stored: Any) -> Any:
+        """The result of a stored state, as a value for Arrow.  Raises: DataError."""
+        value = self._opened(stored)
+        if self._map is not None:
+            value = self._call(self._map, value)
+        if self._result.outward is not None and value is not None:
+            value = self._call(self._result.outward, value)
+        return value if self._copy_result is None else self._call(self._copy_result, value)
+
+    def _one_by_one(self, results: list[Any], failed: dict[int, str]) -> Any:
+        """Results as an array; those that are not of the type are null and added to ``failed``."""
+        arrays: list[Any] = []
+        for row, value in enumerate(results):
+            try:
+                arrays.append(user_code.call(pa.array, [value], self.result_type))
+            except user_code.UserCodeError as error:
+                failed[row] = f"the aggregate {self._name} gave a result that is not a valid {self.result_type}: {error}"
+                arrays.append(pa.nulls(1, self.result_type))
+        return pa.concat_arrays(arrays)
 
 
 def _shaped(column: Any, inward: Shaper) -> list[Any]:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from ...errors import DataError, StatementError
 from ...runtime import state_values
 from ...runtime.batch import Bools, Int64s
-from ...runtime.kernel import Aggregator, Segments, State
+from ...runtime.kernel import Aggregator, Failures, Segments, State
 from ...storage import interrupts
 from ..expressions.nodes import AggregateCall, WindowFunction
 from ..query_options import QueryOptions
@@ -24,25 +24,39 @@ from ..query_options import QueryOptions
 
 @dataclass(slots=True)
 class Faults:
-    """The rows that a query has left out.
+    """The rows that a query has left out, and the results of aggregates that it could not give.
 
     Attributes:
+        count: of the rows.
         reason: why the first of them failed.
+        results: the number of results that are NULL because they failed.
+        results_reason: why the first of them did.
     """
 
     count: int = 0
     reason: str = ""
+    results: int = 0
+    results_reason: str = ""
 
     def add(self, count: int, reason: str) -> None:
         self.count += count
         self.reason = self.reason or reason
 
+    def add_results(self, name: str, failures: Failures | None) -> None:
+        """Add failed results of an aggregate."""
+        if failures is not None:
+            self.results += len(failures.rows)
+            self.results_reason = self.results_reason or f"{name}: {failures.reasons[0]}"
+
     @property
     def text(self) -> str | None:
         """A sentence for people; None if there are none."""
-        if not self.count:
-            return None
-        return f"{self.count:,} {'row was' if self.count == 1 else 'rows were'} left out: {self.reason}"
+        found = []
+        if self.count:
+            found.append(f"{self.count:,} {'row was' if self.count == 1 else 'rows were'} left out: {self.reason}")
+        if self.results:
+            found.append(f"{self.results:,} {'result is' if self.results == 1 else 'results are'} NULL: {self.results_reason}")
+        return "; ".join(found) or None
 
 
 class CallError(Exception):
@@ -146,7 +160,6 @@ def _folded(call: Folded, states: State, groups: Int64s, start: int, end: int) -
     arguments = [a.take(pa.array(rows)) for a in call.arguments]
     try:
         after, _ = call.aggregator.scan(before, segments, arguments, None, False)
-        call.aggregator.result(after)
     except DataError as error:
         raise CallError(call.call, error) from error
     return present, after

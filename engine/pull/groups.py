@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from ...errors import DataError
-from ...runtime.batch import Int64s
-from ...runtime.kernel import Aggregator, Segments
+from ...runtime.batch import Bools, Int64s
+from ...runtime.kernel import Aggregator, Evaluated, Segments, failures_of
 from ..expressions.nodes import AggregateCall
 from ..functions.aggregate import configured
 from ..functions.registry import FunctionRef, Registry
@@ -27,7 +27,7 @@ def aggregator_of(
     return configured(function.name, functions.aggregator(function, types, literals), options, merges=False)
 
 
-def aggregate(call: AggregateCall, rows: Rows, groups: Int64s, count: int, options: QueryOptions, how: Evaluation) -> Any:
+def aggregate(call: AggregateCall, rows: Rows, groups: Int64s, count: int, options: QueryOptions, how: Evaluation) -> Evaluated:
     """The results of one aggregate, per group; ``groups`` has the group of each row, from 0 to ``count - 1``.
 
     Raises:
@@ -56,17 +56,34 @@ def folded(call: AggregateCall, rows: Rows, groups: Int64s, options: QueryOption
     return Folded(call, aggregator, arguments, counts)
 
 
-def _results(aggregator: Aggregator, arguments: Sequence[Any], groups: Int64s, count: int, type_: Any) -> Any:
+def _results(aggregator: Aggregator, arguments: Sequence[Any], groups: Int64s, count: int, type_: Any) -> Evaluated:
     """Only groups with rows go through `Aggregator.scan`; the others have the result for no rows."""
     present, numbers = np.unique(groups, return_inverse=True)
-    parts = []
+    if not count:
+        return Evaluated(pa.nulls(0, type_))
+    found = Evaluated(pa.nulls(0, type_))
     if len(present):
         segments = Segments(numbers.reshape(-1).astype(np.int64), len(present))
         state, _ = aggregator.scan(initial(aggregator, len(present)), segments, arguments, None, False)
-        parts.append(whole(aggregator.result(state)))
-    if len(present) == count:
-        return parts[0] if parts else pa.nulls(0, type_)
-    parts.append(whole(aggregator.result(initial(aggregator, 1))))
-    places = np.full(count, len(present), np.int64)
+        found = aggregator.evaluated(state)
+    places = np.zeros(count, np.int64)
     places[present] = np.arange(len(present))
-    return pa.concat_arrays([p.cast(type_) if p.type != type_ else p for p in parts]).take(pa.array(places))
+    absent = np.ones(count, np.bool_)
+    absent[present] = False
+    return with_empty(aggregator, found, places, absent)
+
+
+def with_empty(aggregator: Aggregator, found: Evaluated, places: Int64s, empty: Bools) -> Evaluated:
+    """The results at the given places, and the result for no rows where there is none (``empty``)."""
+    results, reasons = whole(found.values), {}
+    if found.failures is not None:
+        reasons = dict(zip(found.failures.rows.tolist(), found.failures.reasons, strict=True))
+    if empty.any():
+        none = aggregator.evaluated(initial(aggregator, 1))
+        if none.failures is not None:
+            reasons[len(results)] = none.failures.reasons[0]
+        last = whole(none.values)
+        places = np.where(empty, len(results), places)
+        results = pa.concat_arrays([results, last.cast(results.type) if last.type != results.type else last])
+    failures = failures_of({row: reasons[at] for row, at in enumerate(places.tolist()) if at in reasons}) if reasons else None
+    return Evaluated(results.take(pa.array(places)), failures)

@@ -268,8 +268,8 @@ class _Select:
         values = []
         failed = np.zeros(rows.length, np.bool_)
         for key in keys:
-            found, bad = evaluated(key.expression, rows, how=self.how)
-            values.append(found)
+            value, bad = evaluated(key.expression, rows, how=self.how)
+            values.append(value)
             failed[bad] = True
         if failed.any():  # such a row is in no group, as in a query that keeps running
             values = [v.filter(pa.array(~failed)) for v in values]
@@ -282,8 +282,10 @@ class _Select:
                 groups, first = np.zeros(rows.length, np.int64), np.zeros(1, np.int64)
             columns = {k.name: v.take(pa.array(first)) for k, v in zip(keys, values, strict=True)}
             try:
+                found = {name: aggregate(call, rows, groups, len(first), options, how) for name, call in aggregates.calls}
                 for name, call in aggregates.calls:
-                    columns[name] = aggregate(call, rows, groups, len(first), options, how)
+                    how.faults.add_results(call.name, found[name].failures)
+                    columns[name] = found[name].values
                 return Rows(columns, len(first)), change
             except CallError as error:
                 calls = [folded(call, rows, groups, options, how) for _, call in aggregates.calls]

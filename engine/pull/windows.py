@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from ...errors import DataError, StatementError
 from ...runtime.batch import Bools, Int64s
-from ...runtime.kernel import Aggregator, Segments
+from ...runtime.kernel import Aggregator, Evaluated, Segments, failures_of
 from ..expressions.nodes import Literal, WindowFunction
 from ..query_options import QueryOptions
 from ..types import to_arrow
 from .faults import CallError, Folded, initial, rows_to_leave_out
-from .groups import aggregator_of
+from .groups import aggregator_of, with_empty
 from .rows import Evaluation, Rows, SortKey, evaluate, row_codes, whole
 
 _BLOCK_ROWS = 1 << 20
@@ -198,8 +198,11 @@ def _aggregated(
     while True:
         try:
             if (first == starts).all():
-                return _running(aggregator, partitions, arguments, starts, last)
-            return _sliding(aggregator, arguments, first, last)
+                found = _running(aggregator, partitions, arguments, starts, last)
+            else:
+                found = _sliding(aggregator, arguments, first, last)
+            how.faults.add_results(call.name, found.failures)
+            return found.values
         except DataError as error:
             own, count = Folded(call, aggregator, arguments), int(partitions.max(initial=-1)) + 1
             failed = rows_to_leave_out([own], partitions, count, options, how.faults, CallError(call, error))
@@ -210,32 +213,24 @@ def _aggregated(
         partitions = np.unique(partitions[~failed], return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def _running(aggregator: Aggregator, partitions: Int64s, arguments: list[Any], starts: Int64s, last: Int64s) -> Any:
+def _running(aggregator: Aggregator, partitions: Int64s, arguments: list[Any], starts: Int64s, last: Int64s) -> Evaluated:
     """Frames that begin with the partition: the running state at the end of each frame."""
     count = int(partitions.max(initial=-1)) + 1
     if not count:
-        results = whole(aggregator.result(initial(aggregator, 0)))
+        found = aggregator.evaluated(initial(aggregator, 0))
     else:
         _, running = aggregator.scan(initial(aggregator, count), Segments(partitions, count), arguments, None, True)
         assert running is not None
-        results = whole(aggregator.result(running))
-    return _with_empty(aggregator, results, last - 1, last <= starts)
+        found = aggregator.evaluated(running)
+    return with_empty(aggregator, found, last - 1, last <= starts)
 
 
-def _with_empty(aggregator: Aggregator, results: Any, places: Int64s, empty: Bools) -> Any:
-    """The results at the given places, and the result for no rows where a frame is empty."""
-    if not empty.any():
-        return results.take(pa.array(places))
-    none = whole(aggregator.result(initial(aggregator, 1)))
-    both = pa.concat_arrays([results, none.cast(results.type) if none.type != results.type else none])
-    return both.take(pa.array(np.where(empty, len(results), places)))
-
-
-def _sliding(aggregator: Aggregator, arguments: list[Any], first: Int64s, last: Int64s) -> Any:
+def _sliding(aggregator: Aggregator, arguments: list[Any], first: Int64s, last: Int64s) -> Evaluated:
     """All other frames: the rows of each frame are a group, block by block."""
     sizes = last - first
     ends = np.cumsum(sizes)
-    parts = []
+    parts: list[Any] = []
+    failed: dict[int, str] = {}
     begin = 0
     while begin < len(sizes):
         done = int(ends[begin - 1]) if begin else 0
@@ -245,15 +240,18 @@ def _sliding(aggregator: Aggregator, arguments: list[Any], first: Int64s, last: 
         within = np.arange(len(groups)) - np.repeat(np.cumsum(own) - own, own)
         index = pa.array(np.repeat(first[begin:end], own) + within)
         present, numbers = np.unique(groups, return_inverse=True)
-        results = whole(aggregator.result(initial(aggregator, 0)))
+        found = aggregator.evaluated(initial(aggregator, 0))
         if len(present):
             segments = Segments(numbers.reshape(-1).astype(np.int64), len(present))
             state, _ = aggregator.scan(
                 initial(aggregator, len(present)), segments, [a.take(index) for a in arguments], None, False
             )
-            results = whole(aggregator.result(state))
+            found = aggregator.evaluated(state)
         places = np.zeros(end - begin, np.int64)
         places[present] = np.arange(len(present))
-        parts.append(_with_empty(aggregator, results, places, own == 0))
+        part = with_empty(aggregator, found, places, own == 0)
+        parts.append(part.values)
+        if part.failures is not None:
+            failed |= zip((part.failures.rows + begin).tolist(), part.failures.reasons, strict=True)
         begin = end
-    return pa.concat_arrays(parts)
+    return Evaluated(pa.concat_arrays(parts), failures_of(failed))

@@ -67,6 +67,7 @@ class Aggregate(Operator):
             positions=batch.positions,
         )
         assert updates is not None
+        self.report_results(batch, updates.rows, updates.failures)
         self.context.counters.rows_out += len(updates.rows)
         return output_batch(
             batch,

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+import numpy as np
+
 from ..batch import Batch, Bools, Int64s
 from ..kernel import Failures
 from ..metrics import Lateness, Waiting
@@ -106,6 +108,20 @@ class Operator(ABC):
         """Report bad rows, which are dropped."""
         self.context.counters.bad += len(failures.rows)
         self.context.report(self.context.name, batch, failures, dropped=True)
+
+    def report_results(self, batch: Batch, rows: Int64s, failures: Failures | None) -> None:
+        """Report results of aggregates that failed and are null in the output.
+
+        Args:
+            rows: the row of ``batch`` of each entry of the output, ascending.
+            failures: of entries.
+        """
+        if failures is None:
+            return
+        failed, first = np.unique(rows[failures.rows], return_index=True)
+        self.context.report(
+            self.context.name, batch, Failures(failed, tuple(failures.reasons[i] for i in first)), dropped=False
+        )
 
     def note_lateness(self, timestamps: Int64s, stream_times: Int64s) -> None:
         """Count how far rows are behind stream time, see `Lateness`."""

@@ -15,9 +15,10 @@ from ...kernels.gathering import Later
 from ...storage.state.keyed_store import KeyedStore, from_arrow
 from ...storage.state.store import StateField
 from ..batch import Batch, Bools, Int64s
-from ..kernel import Aggregator, Segments, State
+from ..kernel import Aggregator, Failures, Segments, State
 from ..segmented import running_values
 from ..state_values import initial
+from .columns import merged, without_rows
 
 ROWTIME: Final = "ROWTIME"
 """The field for the largest timestamp of a group's rows."""
@@ -47,6 +48,7 @@ class Updates:
         results: one Arrow array per call.
         timestamps: the largest timestamp of the group's rows so far.
         before, before_absent: the results before, and where the group had no row before; None if not asked for.
+        failures: the entries (not the rows) of which a result failed; it is null.
     """
 
     rows: Int64s
@@ -54,6 +56,7 @@ class Updates:
     timestamps: Int64s
     before: list[Any] | None
     before_absent: Bools | None
+    failures: Failures | None = None
 
 
 class GroupStates:
@@ -104,6 +107,11 @@ class GroupStates:
 
     def results(self, states: Sequence[State]) -> list[Any]:
         return [call.aggregator.result(state) for call, state in zip(self.calls, states)]
+
+    def evaluated(self, states: Sequence[State]) -> tuple[list[Any], Failures | None]:
+        """`Aggregator.evaluated` for every call: the results, and the states of which one failed."""
+        found = [call.aggregator.evaluated(state) for call, state in zip(self.calls, states)]
+        return [f.values for f in found], merged([f.failures for f in found if f.failures is not None])
 
     def scan(
         self,
@@ -172,12 +180,12 @@ class GroupStates:
         group_is_new = np.zeros(len(distinct), np.bool_)
         group_is_new[groups[is_new]] = True
         if running is None:
-            results = self.results(final)
+            results, failures = self.evaluated(final)
             previous = self.results(states) if before else None
-            return Updates(segments.last, results, latest, previous, group_is_new if before else None)
+            return Updates(segments.last, results, latest, previous, group_is_new if before else None, failures)
         emitted = _not_followed_up(undo, groups, positions)
         rows = np.arange(length, dtype=np.int64) if emitted is None else np.flatnonzero(emitted)
-        results = self.results(running)
+        results, failures = self.evaluated(running)
         previous = absent = None
         if before:
             prior = _previous(segments, emitted)
@@ -186,7 +194,8 @@ class GroupStates:
             absent = ((prior < 0) & group_is_new[groups])[rows]
         if emitted is not None:
             results = [r.take(pa.array(rows)) for r in results]
-        return Updates(rows, results, running_maxima(segments, times, timestamps)[rows], previous, absent)
+            failures = _of_entries(without_rows(failures, ~emitted), rows)
+        return Updates(rows, results, running_maxima(segments, times, timestamps)[rows], previous, absent, failures)
 
 
 class _Held(Sequence[Any]):
@@ -253,6 +262,11 @@ def _not_followed_up(undo: Bools | None, groups: Int64s, positions: Int64s | Non
     return emitted
 
 
+def _of_entries(failures: Failures | None, rows: Int64s) -> Failures | None:
+    """Failures of rows as failures of entries; ``rows`` has the row of each entry."""
+    return None if failures is None else Failures(np.searchsorted(rows, failures.rows), failures.reasons)
+
+
 def _previous(segments: Segments, emitted: Bools | None) -> Int64s:
     """int64[n]: for each emitted row the emitted row of its group before it, -1 if there is none."""
     order = segments.order if emitted is None else segments.order[emitted[segments.order]]
@@ -309,26 +323,26 @@ def closed_batch(
     schema: pa.Schema,
     key_count: int,
     rows: Int64s,
-    states: GroupStates,
-    slots: Int64s,
+    keys: Sequence[Any],
+    results: Sequence[Any],
     timestamps: Int64s,
     bounds: tuple[Int64s, Int64s],
     extras: Sequence[str],
     *,
     before: bool,
 ) -> Batch:
-    """Final results: the windows in ``slots``, each at the row of ``batch`` that closed it, with that row's headers."""
+    """Final results: a window each, at the row of ``batch`` that closed it, with that row's headers."""
     times = {ROWTIME: timestamps, WINDOWSTART: bounds[0], WINDOWEND: bounds[1]}
-    values = [*states.results(states.read(slots)), *(pa.array(times[name]) for name in extras)]
-    nothing = tuple(pa.nulls(len(slots), v.type) for v in values)
+    values = [*results, *(pa.array(times[name]) for name in extras)]
+    nothing = tuple(pa.nulls(len(rows), v.type) for v in values)
     return Batch(
         schema,
         key_count,
-        (*states.store.keys_of(slots)[:key_count], *values),
+        (*keys[:key_count], *values),
         timestamps,
         batch.positions[rows],
         before=nothing if before else None,
-        before_absent=np.ones(len(slots), np.bool_) if before else None,
+        before_absent=np.ones(len(rows), np.bool_) if before else None,
         window_starts=bounds[0],
         window_ends=bounds[1],
         headers=None if batch.headers is None else batch.headers.take(pa.array(rows)),

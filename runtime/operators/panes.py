@@ -106,14 +106,16 @@ class Panes:
         changed = folds.largest(windows, np.full(len(distinct), -1, np.int64), last[which], every=False)[0]
         order = _by_row(changed, begin)
         index = pa.array(order)
+        results, failures = states.evaluated([[picked(values, order) for values in state] for state in new])
         return PaneUpdates(
             begin[order],
             Updates(
                 changed[order],
-                [r.take(index) for r in states.results(new)],
+                results,
                 times[order],
                 [r.take(index) for r in states.results(old)] if before else None,
                 fresh[order] if before else None,
+                failures,
             ),
         )
 

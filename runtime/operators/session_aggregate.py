@@ -330,6 +330,7 @@ class SessionAggregate(Operator):
 
     def _output(self, batch: Batch, emissions: Emissions) -> Batch:
         e = emissions.collected()
+        self.report_results(batch, e.rows, e.failures)
         results = [r.take(e.result_index) for r in e.results]
         before = [r.take(e.before_index) for r in e.results] if self._before else None
         return output_batch(
@@ -357,13 +358,15 @@ class SessionAggregate(Operator):
         order = emission_order(rows, [ends, starts], keys[: self._key_count])
         slots, starts, ends, rows = slots[order], starts[order], ends[order], rows[order]
         store.write(PUT_OUT, slots, np.ones(len(slots), np.bool_))
+        results, failures = self._states.evaluated(self._states.read(slots))
+        self.report_results(batch, rows, failures)
         return closed_batch(
             batch,
             self._schema,
             self._key_count,
             rows,
-            self._states,
-            slots,
+            self._states.store.keys_of(slots),
+            results,
             ends,
             (starts, ends),
             self._extras,

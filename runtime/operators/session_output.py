@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ...kernels.sessions import InOrder
 from ..batch import Bools, Int64s
-from ..kernel import State
+from ..kernel import Failures, State, failures_of
 from ..state_values import joined
 from .group_states import GroupStates
 from .sessions import SessionWindow
@@ -28,6 +28,7 @@ class Collected:
         results: one array per call; ``result_index`` and ``before_index`` are the indices of each entry's result now and
             before (null for none).
         before_absent: there was no session under these bounds.
+        failures: the entries (not the rows) of which a result failed; it is null.
     """
 
     rows: Int64s
@@ -38,6 +39,7 @@ class Collected:
     result_index: Any
     before_index: Any
     before_absent: Bools
+    failures: Failures | None
 
 
 class Emissions:
@@ -128,22 +130,32 @@ class Emissions:
         rows, second, starts, ends, results, before = (np.concatenate(p) for p in zip(*parts))
         order = np.lexsort((second, rows))
         results, before = results[order], before[order]
+        values, failures = self._results()
         return Collected(
             rows[order],
             starts[order],
             ends[order],
             second[order] == 0,
-            self._results(),
+            values,
             pa.array(results, mask=results < 0),
             pa.array(before, mask=before < 0),
             before < 0,
+            _of_entries(failures, results),
         )
 
-    def _results(self) -> list[Any]:
+    def _results(self) -> tuple[list[Any], Failures | None]:
         if not self._pool:
-            return self._states.results(self._states.initial(0))
+            return self._states.evaluated(self._states.initial(0))
         states = [[joined(fields) for fields in zip(*call)] for call in zip(*self._pool)]
-        return self._states.results(states)
+        return self._states.evaluated(states)
+
+
+def _of_entries(failures: Failures | None, results: Int64s) -> Failures | None:
+    """Failures of states as failures of the entries that show them; ``results`` has the state of each entry, or -1."""
+    if failures is None:
+        return None
+    reasons = dict(zip(failures.rows.tolist(), failures.reasons, strict=True))
+    return failures_of({entry: reasons[state] for entry, state in enumerate(results.tolist()) if state in reasons})
 
 
 def _previous_rows(sessions: Int64s) -> Int64s:

@@ -196,6 +196,7 @@ class WindowAggregate(Operator):
 
     def _output(self, batch: Batch, updates: Updates, starts: Int64s) -> Batch:
         """Put out updates, each at a row of the batch, of the windows with these starts."""
+        self.report_results(batch, updates.rows, updates.failures)
         return output_batch(
             batch,
             self._schema,
@@ -221,13 +222,15 @@ class WindowAggregate(Operator):
         order = emission_order(rows, [starts], self._states.store.keys_of(slots)[: self._key_count])
         slots, starts, rows = slots[order], starts[order], rows[order]
         self._states.store.write(PUT_OUT, slots, np.ones(len(slots), np.bool_))
+        results, failures = self._states.evaluated(self._states.read(slots))
+        self.report_results(batch, rows, failures)
         return closed_batch(
             batch,
             self._schema,
             self._key_count,
             rows,
-            self._states,
-            slots,
+            self._states.store.keys_of(slots),
+            results,
             self._states.store.read(ROWTIME, slots),
             (starts, self._windows.ends(starts)),
             self._extras,

@@ -81,11 +81,12 @@ def report_rows(
         node: the operator or sink that could not use them.
         side: "key" or "value" of a sink's record; None for an operator.
     """
-    topics: list[str] = []
-    partitions: list[int] = []
-    offsets: list[int] = []
+    topics: list[str | None] = []
+    partitions: list[int | None] = []
+    offsets: list[int | None] = []
     for position in positions.tolist():
-        topic, partition, offset = place_of(slices, position)
+        # Without records, the step lets time pass (`Operator.advance`).
+        topic, partition, offset = place_of(slices, position) if slices else (None, None, None)
         topics.append(topic)
         partitions.append(partition)
         offsets.append(offset)

@@ -18,6 +18,7 @@ import pytest
 import penstock
 from penstock.engine.functions.registry import BUILT_INS, Registry
 from penstock.engine.functions.user import USER_FUNCTIONS
+from penstock.runtime.clock import ManualClock
 from tests.support.waiting import until
 
 
@@ -295,7 +296,7 @@ def unlucky() -> None:
 
 
 GROUPS = {"a": [1, 13, 4], "b": [13], "c": [1, 2], "d": [5, None, 13, 13]}
-LEFT = {"a": (2, 5, 5), "c": (1, 1, 1), "d": (2, 5, 5)}
+LEFT = {"a": (2, 5, 5), "c": (2, None, 3), "d": (2, 5, 5)}
 
 
 def groups_of(rows: Any) -> dict[str, Any]:
@@ -314,13 +315,16 @@ def test_a_row_that_an_aggregate_cannot_take_is_left_out_however_the_query_is_as
             db.insert("s", rows[start : start + cut])
             db.drain()
         assert groups_of(db.sql("SELECT g, n, a, s FROM t").fetchall()) == LEFT
-        bad = db.sql("SELECT COUNT(*) FROM KSQL_PROCESSING_LOG").fetchall()[0][0]
+        (query,) = db.queries.values()
+        assert query.progress().account.bad == 4
+        assert db.sql("SELECT COUNT(*) FROM KSQL_PROCESSING_LOG").fetchall() == [(5,)], "four rows, and a result"
         for asked in (select, f"SELECT * FROM ({select}) ORDER BY g", f"WITH c AS ({select}) SELECT * FROM c LIMIT 9"):
             found = db.sql(asked)
             assert groups_of(found.fetchall()) == LEFT
-            assert found.rows_left_out == bad == 5
-            assert (
-                found.final_message == "5 rows were left out: ADD_BUT: the aggregate AddBut failed: ValueError: no thirteen"
+            assert found.rows_left_out == 4
+            assert found.final_message == (
+                "4 rows were left out: ADD_BUT: the aggregate AddBut failed: ValueError: no thirteen; "
+                "1 result is NULL: ADD_BUT: the aggregate AddBut failed: SystemExit: no three"
             )
         assert db.sql(f"{select} HAVING g = 'a'").fetchall() == [("a", *LEFT["a"])]
         assert db.sql("SELECT ADD_BUT(DISTINCT v), COUNT(DISTINCT v) FROM s WHERE g <> 'c'").fetchall() == [(10, 3)]
@@ -340,8 +344,8 @@ def test_a_row_that_an_aggregate_cannot_take_is_left_out_however_the_query_is_as
             assert "ADD_BUT" in str(refused.value).splitlines()[1]
 
 
-def test_a_failing_group_without_rows_is_refused() -> None:
-    """It is no row's fault if the result for no rows cannot be had."""
+def test_a_group_without_rows_may_have_no_result() -> None:
+    """It is NULL, and the answer tells."""
 
     @penstock.udaf(name="never", signature="(v INT) -> INT")
     class Never:
@@ -356,8 +360,97 @@ def test_a_failing_group_without_rows_is_refused() -> None:
 
     with penstock.connect(threads=0) as db:
         db.execute(UNLUCKY)
-        with pytest.raises(penstock.StatementError, match="never"):
-            db.sql("SELECT NEVER(v) FROM s")
+        found = db.sql("SELECT NEVER(v) FROM s")
+        assert found.fetchall() == [(None,)]
+        assert found.final_message == "1 result is NULL: NEVER: the aggregate Never failed: ValueError: never"
+
+
+WITHOUT_A_RESULT = {
+    "grouped": "SELECT k, COUNT(*) AS n, SUM_BUT(v) AS a FROM s GROUP BY k",
+    "filtered": "SELECT k, COUNT(*) AS n, SUM_BUT(v) AS a FROM s GROUP BY k HAVING SUM_BUT(v) > 0",
+    "over_table": "SELECT 1 AS k, COUNT(*) AS n, SUM_BUT(v) AS a FROM tt GROUP BY 1",
+    "tumbling": "SELECT k, COUNT(*) AS n, SUM_BUT(v) AS a FROM s WINDOW TUMBLING (SIZE 2 SECONDS) GROUP BY k",
+    "hopping": "SELECT k, COUNT(*) AS n, SUM_BUT(v) AS a FROM s WINDOW HOPPING (SIZE 2 SECONDS, ADVANCE BY 1 SECOND) GROUP BY k",
+    "session": "SELECT k, COUNT(*) AS n, SUM_BUT(v) AS a FROM s WINDOW SESSION (700 MILLISECONDS) GROUP BY k",
+    "final": "SELECT k, COUNT(*) AS n, SUM_BUT(v) AS a FROM s WINDOW TUMBLING (SIZE 1 SECOND, GRACE PERIOD 0 SECONDS) "
+    "GROUP BY k EMIT FINAL",
+}  # fmt: skip
+
+
+def sum_but() -> None:
+    """SUM_BUT has no result for a total of 3, and none that fits for 700."""
+
+    @penstock.udaf(name="sum_but", signature="(v INT) -> INT")
+    class SumBut:
+        def initialize(self) -> int:
+            return 0
+
+        def aggregate(self, total: int, v: int) -> int:
+            return total + v
+
+        def undo(self, total: int, v: int) -> int:
+            return total - v
+
+        def merge(self, left: int, right: int) -> int:
+            return left + right
+
+        def map(self, total: int) -> int:
+            if total == 3:
+                raise SystemExit("no three")
+            return total if total != 700 else 1 << 40
+
+
+def without_a_result(cut: int, cache: str) -> tuple[Any, list[Any], Any]:
+    """The tables, their queries' accounts, and the processing log."""
+    values = [1, 2, 4, -4, 697, 3, -697, 5]
+    with penstock.connect(
+        threads=0, auto_offset_reset="earliest", settings={"cache.max.bytes.buffering": cache, "penstock.rows.per.step": cut}
+    ) as db:
+        db.execute(STREAM + "CREATE TABLE tt (k INT PRIMARY KEY, v INT) WITH (KAFKA_TOPIC = 'tt', PARTITIONS = 1);")
+        for name, select in WITHOUT_A_RESULT.items():
+            db.execute(f"CREATE TABLE t_{name} AS {select};")
+        db.insert("s", [{"k": 1, "v": v, "rowtime": 1000 + n * 500} for n, v in enumerate(values)])
+        db.insert("tt", [{"k": n % 5, "v": v} for n, v in enumerate(values)])
+        db.drain()
+        tables = {name: sorted(db.sql(f"SELECT * FROM t_{name}").fetchall(), key=repr) for name in WITHOUT_A_RESULT}
+        accounts = [(q.id, q.progress().account.used, q.progress().account.bad) for q in db.queries.values()]
+        logged = [(r["LOGGER"], r["MESSAGE"]["recordProcessingError"]) for r in db.sql("SELECT * FROM KSQL_PROCESSING_LOG").to_dicts()]
+        assert db.sql(WITHOUT_A_RESULT["grouped"]).fetchall() == tables["grouped"]
+        return tables, accounts, sorted(logged, key=repr)
+
+
+@pytest.mark.parametrize("cache", ["0", "10000000"])
+def test_a_result_that_fails_is_null_and_its_rows_stay(cache: str) -> None:
+    """However the input is cut into steps, the tables and accounts are the same; a later row finds the state as it is.  With
+    every update shown, each update that has no result is reported, and the same ones for every cut.
+    """
+    sum_but()
+    tables, accounts, logged = without_a_result(1, cache)
+    assert tables["grouped"] == [(1, 8, 11)]
+    assert tables["over_table"] == [(1, 5, 4)]
+    assert tables["final"][0] == (1, 1000, 2000, 2, None)
+    assert not any(bad for _, _, bad in accounts)
+    assert logged[0][0] == "processing.CTAS_T_FINAL_9.aggregate" and "no three" in logged[0][1]["errorMessage"]
+    assert any("is not a valid int32" in error["errorMessage"] for _, error in logged)
+    for cut in (2, 3, 100):
+        found = without_a_result(cut, cache)
+        assert found[:2] == (tables, accounts)
+        if cache == "0":
+            assert found[2] == logged
+
+
+def test_a_window_that_time_closes_may_have_no_result() -> None:
+    """No record has closed it: its report names none."""
+    sum_but()
+    with penstock.connect(threads=0, auto_offset_reset="earliest", clock=ManualClock(2_000)) as db:
+        db.execute(STREAM + f"CREATE TABLE f AS {WITHOUT_A_RESULT['final']};")
+        db.insert("s", [{"k": 1, "v": 3, "rowtime": 1000}])
+        db.drain()
+        db.advance(seconds=10)
+        db.drain()
+        assert db.sql("SELECT n, a FROM f").fetchall() == [(1, None)]
+        (logged,) = db.sql("SELECT * FROM KSQL_PROCESSING_LOG").to_dicts()
+        assert logged["MESSAGE"]["recordProcessingError"]["topic"] is None
 
 
 def test_an_endless_table_function_fails_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
