@@ -29,7 +29,8 @@
 
 Types come from the annotations (see `user_types`) or from a signature's text.  A NULL argument gives NULL without a call,
 unless a parameter's annotation admits None (or ``nulls`` says so).  An exception, of whatever kind, makes the row NULL and
-goes to the processing log with its text; in an aggregate the row is bad and left out (``penstock.row.failure``).
+goes to the processing log with its text; in an aggregate the row is bad and left out (``penstock.row.failure``), and a
+result (``map``) that fails is NULL.
 
 Functions are registered for the whole process, and seen by every database in it; defining one again with the same
 parameters replaces it, for queries started after that.  A query that uses one needs it to be registered when the database

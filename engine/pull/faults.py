@@ -55,7 +55,9 @@ class Faults:
         if self.count:
             found.append(f"{self.count:,} {'row was' if self.count == 1 else 'rows were'} left out: {self.reason}")
         if self.results:
-            found.append(f"{self.results:,} {'result is' if self.results == 1 else 'results are'} NULL: {self.results_reason}")
+            found.append(
+                f"{self.results:,} {'result is' if self.results == 1 else 'results are'} NULL: {self.results_reason}"
+            )
         return "; ".join(found) or None
 
 

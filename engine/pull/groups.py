@@ -27,7 +27,9 @@ def aggregator_of(
     return configured(function.name, functions.aggregator(function, types, literals), options, merges=False)
 
 
-def aggregate(call: AggregateCall, rows: Rows, groups: Int64s, count: int, options: QueryOptions, how: Evaluation) -> Evaluated:
+def aggregate(
+    call: AggregateCall, rows: Rows, groups: Int64s, count: int, options: QueryOptions, how: Evaluation
+) -> Evaluated:
     """The results of one aggregate, per group; ``groups`` has the group of each row, from 0 to ``count - 1``.
 
     Raises:
@@ -85,5 +87,7 @@ def with_empty(aggregator: Aggregator, found: Evaluated, places: Int64s, empty: 
         last = whole(none.values)
         places = np.where(empty, len(results), places)
         results = pa.concat_arrays([results, last.cast(results.type) if last.type != results.type else last])
-    failures = failures_of({row: reasons[at] for row, at in enumerate(places.tolist()) if at in reasons}) if reasons else None
+    failures = (
+        failures_of({row: reasons[at] for row, at in enumerate(places.tolist()) if at in reasons}) if reasons else None
+    )
     return Evaluated(results.take(pa.array(places)), failures)

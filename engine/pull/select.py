@@ -43,6 +43,7 @@ from ..expressions.nodes import (
 from ..schema import RESERVED_NAMES
 from ..types import BOOLEAN, Array, Map, SqlType, Struct
 from .faults import CallError, rows_to_leave_out
+from .key_values import check_key_values
 from .from_tables import FromTable, TableFinder
 from .groups import aggregate, folded
 from .joins import all_of, conjuncts, join
@@ -96,6 +97,7 @@ class _Select:
         body = self.body
         tables = self._tables()
         scope = self._scope(tables)
+        check_key_values(body.where, [t.source for t in tables])
         conditions = [None if j.on is None else self._condition(j.on, scope, "ON") for j in body.joins]
         where = None if body.where is None else self._condition(body.where, scope, "WHERE")
         items = name_items(scope.items(body.select, self.bind), scope)

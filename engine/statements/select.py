@@ -27,9 +27,10 @@ from ..columns.sizes import ColumnTooLargeError
 from ..expressions.compile import compile_expression, compile_predicate
 from ..expressions.nodes import Between, ColumnRef, Compare, TypedExpression, columns_of
 from ..functions.registry import BUILT_INS
+from ..pull.key_values import check_key_values
 from ..results import PushResult, Table
 from ..schema import WINDOW_BOUNDS, Column, Schema
-from ..types import is_numeric, to_arrow
+from ..types import to_arrow
 from .answers import answered, described
 from .context import Context
 from .planning import plan_query, to_dataflow
@@ -217,7 +218,7 @@ def _wanted(
         StatementError: nobody keeps them, or the condition is none that they can be asked by.
     """
     view = kept_view(context, source, query.source.span)
-    _check_key_values(query.where, source)
+    check_key_values(query.where, resolved.sources)
     _check_bounds(resolved.where, source)
     keys = bound_keys(resolved.where, source)
     check_scan(context, resolved.where, source, query.span)
@@ -264,25 +265,6 @@ def _check_columns(resolved: ResolvedQuery) -> None:
                 raise StatementError(
                     f"a pull query has no {column.name}", span=column.span, suggestion="Add EMIT CHANGES for a push query."
                 )
-
-
-def _check_key_values(where: ast.Expression | None, source: DataSource) -> None:
-    """Section 9: a key is looked up by values of its own type, and never by NULL alone.  Raises: StatementError."""
-    keys = {c.name: c.type for c in source.schema.keys}
-    stack: list[Any] = [] if where is None else [where]
-    while stack:
-        node = stack.pop()
-        match node:
-            case ast.InList(operand=ast.NameRef(name=name), items=items) if name in keys:
-                if all(isinstance(item, ast.NullLiteral) for item in items):
-                    raise StatementError(f"the key {name} is never NULL", span=items[0].span)
-                for item in items:
-                    if isinstance(item, ast.StringLiteral) and is_numeric(keys[name]):
-                        raise StatementError(f"the key {name} is {keys[name]}, and '{item.value}' is text", span=item.span)
-            case ast.Logical(left=left, right=right):
-                stack += [left, right]
-            case ast.Not(operand=operand):
-                stack.append(operand)
 
 
 def _check_bounds(where: TypedExpression | None, source: DataSource) -> None:

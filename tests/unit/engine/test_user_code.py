@@ -414,7 +414,10 @@ def without_a_result(cut: int, cache: str) -> tuple[Any, list[Any], Any]:
         db.drain()
         tables = {name: sorted(db.sql(f"SELECT * FROM t_{name}").fetchall(), key=repr) for name in WITHOUT_A_RESULT}
         accounts = [(q.id, q.progress().account.used, q.progress().account.bad) for q in db.queries.values()]
-        logged = [(r["LOGGER"], r["MESSAGE"]["recordProcessingError"]) for r in db.sql("SELECT * FROM KSQL_PROCESSING_LOG").to_dicts()]
+        logged = [
+            (r["LOGGER"], r["MESSAGE"]["recordProcessingError"])
+            for r in db.sql("SELECT * FROM KSQL_PROCESSING_LOG").to_dicts()
+        ]
         assert db.sql(WITHOUT_A_RESULT["grouped"]).fetchall() == tables["grouped"]
         return tables, accounts, sorted(logged, key=repr)
 

@@ -210,6 +210,7 @@ def test_split_respects_quotes_and_comments() -> None:
         ";",
         "SELECT 'x",
     ]
+    assert split("SHOW STREAMS; SELECT 1 /* ; SHOW TABLES;") == ["SHOW STREAMS;", "SELECT 1 /* ; SHOW TABLES;"]
 
 
 @pytest.mark.parametrize(
@@ -226,6 +227,30 @@ def test_split_respects_quotes_and_comments() -> None:
 def test_is_complete(text: str, complete: bool) -> None:
     """A shell asks for more lines until this is true."""
     assert is_complete(text) is complete
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message", "suggestion"),
+    [
+        ("SELECT 1 /* never; closed", (1, 10), "this comment has no end", "End it with */."),
+        ("SHOW STREAMS;\n/* x\nSHOW TABLES;", (2, 1), "this comment has no end", "End it with */."),
+        ("/*/ SHOW STREAMS;", (1, 1), "this comment has no end", "End it with */."),
+        ("SELECT 'it''s;\n", (1, 8), "this text has no closing quote", "and write a quote inside of it as ''"),
+        ("SET 'a' = 'b; SHOW STREAMS;", (1, 11), "this text has no closing quote", "Close it with '"),
+        ("SELECT `a``b FROM s;", (1, 8), "this name has no closing `", "Close it with `, and write a ` inside of it as ``."),
+        ('SELECT "a""b FROM s;', (1, 8), 'this name has no closing "', 'Close it with ", and write a " inside of it as "".'),
+        ("SELECT 1 */ 2;", (1, 11), "/ was not expected here", "No comment is open that */ could end."),
+        ("/* a /* b */ c */ SHOW STREAMS;", (1, 14), "c was not expected here", "Comments do not nest: the first */ has ended it."),
+    ],
+)  # fmt: skip
+def test_what_has_no_end_is_named_at_its_beginning(text: str, place: tuple[int, int], message: str, suggestion: str) -> None:
+    """Texts, names and comments, however often their quotes are doubled within."""
+    found = error(text)
+    assert found.span is not None and (found.span.line, found.span.column) == place
+    assert found.message == message
+    assert found.suggestion is not None and suggestion in found.suggestion
+    if "has no" in message:
+        assert not found.expected and not is_complete(text + ";")
 
 
 def test_one_statement_means_one() -> None:

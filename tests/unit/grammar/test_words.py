@@ -26,5 +26,6 @@ def test_classes_of_tokens() -> None:
     assert ("SELECT", "keyword") in found and ("x", "name") in found and ("`Y`", "quoted_name") in found
     assert ("1.5", "number") in found and ("/* c */", "comment") in found and ("'b'", "text") in found
     assert ("-- end", "comment") in found and ("'", "error") in found
+    assert list(classified("x /* open ; y")) == [(0, 1, "name"), (2, 13, "comment")]
     assert list(classified("$who")) == [(0, 4, "name")]
     assert set(tables().token.groupindex) - {"IDENTIFIER", "end"} == set(_CLASSES)

@@ -31,6 +31,32 @@ def test_a_null_among_the_keys_is_left_out(condition: str, expected: list[int]) 
             db.sql("SELECT k FROM t WHERE k IN (NULL)")
 
 
+@pytest.mark.parametrize(
+    "condition", ["k IN ('7')", "t.k IN (6, '7')", "k NOT IN ('7')", "NOT (k IN ('7') OR n = 1)", "k IN (NULL)"]
+)
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM t WHERE {c}",
+        "SELECT * FROM t WHERE {c} ORDER BY k",
+        "SELECT COUNT(*) FROM t WHERE {c}",
+        "SELECT DISTINCT n FROM t WHERE {c} LIMIT 1",
+        "SELECT * FROM (SELECT k FROM t WHERE {c}) AS x",
+        "SELECT * FROM t JOIN u ON t.k = u.k2 WHERE {c}",
+        "SELECT k FROM t WHERE {c} UNION SELECT k2 FROM u",
+    ],
+)
+def test_a_numeric_key_takes_no_texts_whatever_clauses_there_are(condition: str, query: str) -> None:
+    """ksqlDB's rule for lookups; a value column of that type takes them."""
+    with penstock.connect(settings={"auto.offset.reset": "earliest"}, threads=0) as db:
+        db.execute("CREATE STREAM s (k INT KEY, v INT); CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;")
+        db.execute("CREATE TABLE u AS SELECT k AS k2, COUNT(*) AS m FROM s GROUP BY k;")
+        with pytest.raises(penstock.StatementError, match=r"the key K is (INTEGER, and '7' is text|never NULL)"):
+            db.sql(query.format(c=condition))
+        db.sql(query.format(c="n IN ('7')"))
+        db.sql("SELECT * FROM s WHERE k IN ('7') ORDER BY k")
+
+
 @pytest.mark.parametrize(("kind", "condition", "by_key"), CASES)
 def test_a_key_is_looked_up_where_its_type_has_the_constant(kind: str, condition: str, by_key: bool) -> None:
     """A whole number is a key of any numeric type that has it; the answer is that of a scan."""
