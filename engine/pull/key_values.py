@@ -14,8 +14,8 @@ from ..types import is_numeric
 def check_key_values(where: ast.Expression | None, sources: Sequence[FromSource]) -> None:
     """Check the lists of IN: a key of a table is looked up by values of its own type, and never by NULL alone.
 
-    ksqlDB's rule for its pull queries, for all queries that are answered once, whatever clauses they have.  Elsewhere a text in
-    such a list is read as a number.
+    ksqlDB's rule for its pull queries, for all queries that are answered once, whatever clauses they have.  Elsewhere a text
+    in such a list is read as a number.
 
     Raises:
         StatementError: a text for a key that is a number, or only NULL.

@@ -43,10 +43,10 @@ from ..expressions.nodes import (
 from ..schema import RESERVED_NAMES
 from ..types import BOOLEAN, Array, Map, SqlType, Struct
 from .faults import CallError, rows_to_leave_out
-from .key_values import check_key_values
 from .from_tables import FromTable, TableFinder
 from .groups import aggregate, folded
 from .joins import all_of, conjuncts, join
+from .key_values import check_key_values
 from .rows import Rows, SortKey, check_size, evaluate, evaluated, row_codes
 from .scope import TableScope
 from .windows import window_values

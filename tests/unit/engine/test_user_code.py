@@ -366,15 +366,17 @@ def test_a_group_without_rows_may_have_no_result() -> None:
 
 
 WITHOUT_A_RESULT = {
-    "grouped": "SELECT k, COUNT(*) AS n, SUM_BUT(v) AS a FROM s GROUP BY k",
-    "filtered": "SELECT k, COUNT(*) AS n, SUM_BUT(v) AS a FROM s GROUP BY k HAVING SUM_BUT(v) > 0",
-    "over_table": "SELECT 1 AS k, COUNT(*) AS n, SUM_BUT(v) AS a FROM tt GROUP BY 1",
-    "tumbling": "SELECT k, COUNT(*) AS n, SUM_BUT(v) AS a FROM s WINDOW TUMBLING (SIZE 2 SECONDS) GROUP BY k",
-    "hopping": "SELECT k, COUNT(*) AS n, SUM_BUT(v) AS a FROM s WINDOW HOPPING (SIZE 2 SECONDS, ADVANCE BY 1 SECOND) GROUP BY k",
-    "session": "SELECT k, COUNT(*) AS n, SUM_BUT(v) AS a FROM s WINDOW SESSION (700 MILLISECONDS) GROUP BY k",
-    "final": "SELECT k, COUNT(*) AS n, SUM_BUT(v) AS a FROM s WINDOW TUMBLING (SIZE 1 SECOND, GRACE PERIOD 0 SECONDS) "
-    "GROUP BY k EMIT FINAL",
-}  # fmt: skip
+    name: f"SELECT {key} AS k, COUNT(*) AS n, SUM_BUT(v) AS a FROM {rest}"
+    for name, key, rest in (
+        ("grouped", "k", "s GROUP BY k"),
+        ("filtered", "k", "s GROUP BY k HAVING SUM_BUT(v) > 0"),
+        ("over_table", "1", "tt GROUP BY 1"),
+        ("tumbling", "k", "s WINDOW TUMBLING (SIZE 2 SECONDS) GROUP BY k"),
+        ("hopping", "k", "s WINDOW HOPPING (SIZE 2 SECONDS, ADVANCE BY 1 SECOND) GROUP BY k"),
+        ("session", "k", "s WINDOW SESSION (700 MILLISECONDS) GROUP BY k"),
+        ("final", "k", "s WINDOW TUMBLING (SIZE 1 SECOND, GRACE PERIOD 0 SECONDS) GROUP BY k EMIT FINAL"),
+    )
+}
 
 
 def sum_but() -> None:
