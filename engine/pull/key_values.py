@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ...errors import StatementError
 from ...grammar import ast
@@ -20,7 +19,7 @@ def check_key_values(where: ast.Expression | None, sources: Sequence[FromSource]
     Raises:
         StatementError: a text for a key that is a number, or only NULL.
     """
-    stack: list[Any] = [] if where is None else [where]
+    stack: list[ast.Expression] = [] if where is None else [where]
     while stack:
         node = stack.pop()
         match node:
