@@ -17,6 +17,7 @@ from .batch import Bools, Int64s
 
 __all__ = [
     "Aggregator",
+    "Columns",
     "Evaluated",
     "Failures",
     "Kernel",
@@ -114,6 +115,9 @@ class Segments:
             self._starts = np.cumsum(counts) - counts
         return self._starts
 
+
+Columns = Sequence[Any]
+"""Arrow arrays, parallel."""
 
 State = Sequence[Any]
 """The states of groups: one NumPy array per `StateField`, or Arrow array (`StateField.columnar`), parallel."""

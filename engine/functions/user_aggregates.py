@@ -124,9 +124,9 @@ class UserAggregator(AggregatorBase):
             values = self._one_by_one(results, failed)
         return Evaluated(values, failures_of(failed))
 
-    def _mapped(self, stored: Any) -> Any:
+    def _mapped(self, stored: object) -> object:
         """The result of a stored state, as a value for Arrow.  Raises: DataError."""
-        value = self._opened(stored)
+        value: object = self._opened(stored)
         if self._map is not None:
             value = self._call(self._map, value)
         if self._result.outward is not None and value is not None:
@@ -135,7 +135,7 @@ class UserAggregator(AggregatorBase):
 
     def _one_by_one(self, results: list[Any], failed: dict[int, str]) -> Any:
         """Results as an array; those that are not of the type are null and added to ``failed``."""
-        arrays: list[Any] = []
+        arrays = []
         for row, value in enumerate(results):
             try:
                 arrays.append(user_code.call(pa.array, [value], self.result_type))

@@ -229,7 +229,7 @@ def _sliding(aggregator: Aggregator, arguments: list[Any], first: Int64s, last: 
     """All other frames: the rows of each frame are a group, block by block."""
     sizes = last - first
     ends = np.cumsum(sizes)
-    parts: list[Any] = []
+    parts = []
     failed: dict[int, str] = {}
     begin = 0
     while begin < len(sizes):

@@ -15,7 +15,7 @@ from ...kernels.gathering import Later
 from ...storage.state.keyed_store import KeyedStore, from_arrow
 from ...storage.state.store import StateField
 from ..batch import Batch, Bools, Int64s
-from ..kernel import Aggregator, Failures, Segments, State
+from ..kernel import Aggregator, Columns, Failures, Segments, State
 from ..segmented import running_values
 from ..state_values import initial
 from .columns import merged, without_rows
@@ -88,7 +88,7 @@ class GroupStates:
         keys = pa.schema([_ONE_GROUP]) if self._one_group else key_schema
         self.store = KeyedStore(name, keys, [*fields, *extra], expiry=expiry)
 
-    def keys(self, keys: Sequence[Any], length: int) -> list[Any]:
+    def keys(self, keys: Columns, length: int) -> list[Any]:
         """Convert key columns of a batch to those of the store."""
         return [pa.array(np.zeros(length, np.int32))] if self._one_group else list(keys)
 
@@ -137,8 +137,8 @@ class GroupStates:
 
     def update(
         self,
-        keys: Sequence[Any],
-        columns: Sequence[Any],
+        keys: Columns,
+        columns: Columns,
         timestamps: Int64s,
         *,
         every: bool,
@@ -281,13 +281,13 @@ def output_batch(
     schema: pa.Schema,
     key_count: int,
     rows: Int64s,
-    results: Sequence[Any],
+    results: Columns,
     timestamps: Int64s,
     extras: Sequence[str],
     *,
     bounds: tuple[Int64s, Int64s] | None = None,
     tombstones: Bools | None = None,
-    before: Sequence[Any] | None = None,
+    before: Columns | None = None,
     before_absent: Bools | None = None,
     before_timestamps: Int64s | None = None,
 ) -> Batch:
@@ -323,8 +323,8 @@ def closed_batch(
     schema: pa.Schema,
     key_count: int,
     rows: Int64s,
-    keys: Sequence[Any],
-    results: Sequence[Any],
+    keys: Columns,
+    results: Columns,
     timestamps: Int64s,
     bounds: tuple[Int64s, Int64s],
     extras: Sequence[str],
