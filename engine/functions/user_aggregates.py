@@ -141,7 +141,7 @@ class UserAggregator(AggregatorBase):
                 arrays.append(user_code.call(pa.array, [value], self.result_type))
             except user_code.UserCodeError as error:
                 failed[row] = f"the aggregate {self._name} gave a result that is not a valid {self.result_type}: {error}"
-                arrays.append(pa.array([None], self.result_type))
+                arrays.append(user_code.call(pa.array, [None], self.result_type))
         return pa.concat_arrays(arrays)
 
 
