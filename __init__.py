@@ -215,6 +215,8 @@ _EXTRAS = {"listener.kafka_listener": "broker", "server.serving": "server"}
 
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
+    if name in ("dbapi", "testing"):
+        return importlib.import_module(f"penstock.{name}")
     if home is None:
         raise AttributeError(f"module 'penstock' has no attribute {name!r}")
     try:

@@ -89,9 +89,14 @@ class LiveRows:
 
     def readable(self, values: Sequence[Any]) -> list[Any]:
         """A row whose window bounds are written as times."""
+        return self.with_times(self.columns, values)
+
+    @staticmethod
+    def with_times(columns: Sequence[str], values: Sequence[Any]) -> list[Any]:
+        """Values of columns, with window bounds (milliseconds since 1970) written as times."""
         return [
             instant(value) if name in WINDOW_BOUNDS and isinstance(value, int) else value
-            for name, value in zip(self.columns, values, strict=True)
+            for name, value in zip(columns, values, strict=True)
         ]
 
 

@@ -99,8 +99,10 @@ def _columns(schema: Any, keys: list[str], kind: str) -> list[str]:
     names = [column_name(field.name) for field in schema]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
+        places = " and ".join(str(place) for place, name in enumerate(names, 1) if name == twice)
         raise StatementError(
-            f"the data has the column {twice} twice", suggestion="Names must differ by more than upper and lower case."
+            f"the data has several columns of the name {twice}: the columns {places}",
+            suggestion="Rename them in the data: names must differ by more than upper and lower case.",
         )
     wanted = [column_name(key) for key in keys]
     for key in wanted:
@@ -126,7 +128,10 @@ def _type(field: Any) -> SqlType:
     try:
         return _folded(from_arrow(field.type))
     except StatementError as error:
-        raise StatementError(f"the column {field.name} cannot be taken: {error.message}") from None
+        raise StatementError(
+            f"the column {field.name} cannot be taken: {error.message}",
+            suggestion="Leave it out, or convert it first: a duration to int64 of milliseconds, for example.",
+        ) from None
 
 
 def _folded(type_: SqlType) -> SqlType:
@@ -201,16 +206,7 @@ def read_file(path: Path) -> Iterator[Any]:
                 file = pyarrow.parquet.ParquetFile(path)
                 return _Parts(_batches(file.iter_batches(ROWS_PER_COMMIT), file.schema_arrow), file.metadata.num_rows)
             case ".csv" | ".tsv":
-                import pyarrow.csv
-
-                options = pyarrow.csv.ParseOptions(delimiter="\t" if ending == ".tsv" else ",", newlines_in_values=True)
-                whole = pyarrow.csv.read_csv(
-                    path,
-                    parse_options=options,
-                    read_options=pyarrow.csv.ReadOptions(block_size=64 * 1024 * 1024),
-                    convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False),
-                )
-                return _pieces(whole)
+                return _pieces(_delimited(path, "\t" if ending == ".tsv" else ","))
             case ".json" | ".jsonl" | ".ndjson":
                 import pyarrow.json
 
@@ -219,6 +215,12 @@ def read_file(path: Path) -> Iterator[Any]:
                 import pyarrow.feather
 
                 return _pieces(pyarrow.feather.read_table(path))
+    except FileNotFoundError as error:
+        several = any(mark in path.name for mark in "*?[")
+        hint = f"It was sought as {path.absolute()}."
+        if several:
+            hint = "A statement takes one file: load the others by penstock import."
+        raise StatementError(f"there is no file {path}", suggestion=hint) from error
     except (OSError, pa.ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise StatementError(f"{path} cannot be read: {reason}") from error
@@ -226,6 +228,64 @@ def read_file(path: Path) -> Iterator[Any]:
         f"the name of {path} does not say what format it has",
         suggestion="Its name ends in .parquet, .csv, .tsv, .jsonl, .ndjson or .arrow.",
     )
+
+
+def _delimited(path: Path, delimiter: str) -> pa.Table:
+    """A CSV or TSV file with inferred types.
+
+    Blanks around names do not count.  In columns of numbers, times and booleans the cells that spreadsheets and pandas
+    write for a missing value (``NA``, ``NULL``, ``nan`` and the like) are NULL.  In columns of text only an empty cell is:
+    ``NA`` may be a country.
+
+    Raises:
+        StatementError: the text is not UTF-8, or the lines seem to have another separator.
+        pyarrow.ArrowException: it is no CSV.
+        OSError: it cannot be opened.
+    """
+    import pyarrow.csv as csv
+
+    reading = csv.ReadOptions(block_size=64 * 1024 * 1024)
+    parsing = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    try:
+        guessing = csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False)
+        table = csv.read_csv(path, reading, parsing, guessing)
+    except pa.ArrowInvalid as error:
+        other = next((c for c in ";\t|," if "Expected 1 columns" in str(error) and c in str(error) and c != delimiter), None)
+        if other is None:
+            raise
+        raise _separated_otherwise(path, other) from error
+    (only,) = table.column_names if table.num_columns == 1 else ("",)
+    if (found := next((c for c in ";\t|" if c in only), None)) is not None:
+        raise _separated_otherwise(path, found)
+    for field in table.schema:
+        if pa.types.is_binary(field.type):
+            raise StatementError(
+                f"{path} is not UTF-8 text: see the column {field.name}",
+                suggestion=f"Convert it first, from Latin-1 for example: iconv -f latin1 -t utf8 {path.name} > new.csv",
+            )
+    names = table.column_names
+    texts = [f.name for f in table.schema if pa.types.is_string(f.type) and names.count(f.name) == 1]
+    if any(table[name].null_count for name in texts):
+        as_they_are = csv.ConvertOptions(
+            column_types=dict.fromkeys(texts, pa.string()),
+            include_columns=texts,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        )
+        for name, column in zip(texts, csv.read_csv(path, reading, parsing, as_they_are).columns, strict=True):
+            table = table.set_column(names.index(name), name, column)
+    return table.rename_columns([name.strip() for name in names])
+
+
+def _separated_otherwise(path: Path, separator: str) -> StatementError:
+    shown = {"\t": "a tabulator"}.get(separator, f"'{separator}'")
+    hint = "Give it the ending .tsv."
+    if separator != "\t":
+        hint = (
+            f"Write it with commas, or read it as a frame: db.create_stream(name, pandas.read_csv(.., sep='{separator}'))."
+        )
+    return StatementError(f"the cells of {path} seem to be separated by {shown}", suggestion=hint)
 
 
 class _Parts(Iterator[Any]):

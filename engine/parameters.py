@@ -111,7 +111,10 @@ def _by_name(parameters: Parameters | None) -> dict[str, Any]:
     if parameters is None:
         return {}
     if isinstance(parameters, str | bytes) or not isinstance(parameters, Sequence | Mapping):
-        raise StatementError(f"parameters must be a list or a dict, not {type(parameters).__name__}")
+        raise StatementError(
+            f"parameters must be a list or a dict, not {type(parameters).__name__}",
+            suggestion="One value is a list, too: [value].",
+        )
     if not isinstance(parameters, Mapping):
         return {str(number): value for number, value in enumerate(parameters, 1)}
     named: dict[str, Any] = {}

@@ -43,7 +43,24 @@ _PARAMETER = (
     "A parameter stands for a value: names, types and units are written out, and so are the texts of DEFINE and RUN SCRIPT,"
     " which become part of the statements' text."
 )
+_PLACES = "Places for parameters are written ? or $name."
+_STRUCT = "The fields of a struct have names: STRUCT(name := value, ..)"
+_ONE_COMMIT = "Each statement is one commit; an INSERT takes several rows: VALUES (..), (..)"
+_KEPT = "A result that is kept up to date is a table or stream: CREATE TABLE name AS SELECT .."
+_INTERVAL = "There is no INTERVAL: TIMESTAMPADD(HOURS, 1, t) and TIMESTAMPSUB(HOURS, 1, t) move a time"
+_DIRECTORY = "A database is a directory: penstock -d shop.db, or penstock.connect('shop.db')"
+_CLAUSES = frozenset({"FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "EMIT", "WITH", "AS"})
 _FOREIGN = {
+    "INTERVAL": _INTERVAL,
+    "VIEW": _KEPT,
+    "MATERIALIZED": _KEPT,
+    "INDEX": "There are no indexes: a table is looked up by its key, and by other columns it is searched",
+    "USE": _DIRECTORY,
+    "DATABASE": _DIRECTORY,
+    "DATABASES": _DIRECTORY,
+    "BEGIN": _ONE_COMMIT,
+    "COMMIT": _ONE_COMMIT,
+    "ROLLBACK": _ONE_COMMIT,
     "UNION": f"UNION stands between two queries. {_ONE_SELECT}",
     "INTERSECT": "INTERSECT stands between two queries",
     "EXCEPT": "EXCEPT stands between two queries",
@@ -110,7 +127,11 @@ def _bad_character(text: str, start: int) -> tuple[str, str | None, int]:
     if text.startswith("/*", start):
         return "this comment has no end", "End it with */.", start + 2
     if character == ":":
-        return "the character : has no meaning here", "A type is changed by CAST(value AS type).", start + 1
+        named = re.compile(r"(?<!:):\w").match(text, start)
+        hint = _PLACES if named is not None else "A type is changed by CAST(value AS type)."
+        return "the character : has no meaning here", hint, start + 1
+    if character == "{":
+        return "the character { has no meaning here", f"{_STRUCT}; a map MAP(key := value, ..).", start + 1
     variable = re.compile(r"\$\{([^}]*)\}").match(text, start)
     if variable is not None:
         suggestion = f"DEFINE {variable[1]} = '..'; gives it a value."
@@ -149,7 +170,7 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
         if foreign in _FOREIGN:
             return f"{_FOREIGN[foreign]}."
     if group == "IDENTIFIER" and "IDENTIFIER" in accepted and grammar.is_reserved(word):
-        return f"{word} is a reserved word: to use it as a name, write `{lexeme}`."
+        return f"{word} is a reserved word: to use it as a name, write `{word}`."
     words = _keywords_at(text, end, grammar, accepted)
     begun = [other for other in words if other.startswith(word)] if len(word) > 2 else []  # DESC for DESCRIBE
     if group == "IDENTIFIER" and len(begun) == 1:
@@ -200,6 +221,26 @@ def _habit(lexeme: str, previous: list[Token], text: str, accepted: list[str]) -
         return f"The property is called {_OTHER_PROPERTIES[word]}."
     if word == "EXTENDED" and last == ["DESCRIBE"]:
         return "Write DESCRIBE name EXTENDED."
+    if last == [","] and word in (_CLAUSES | {")"}) and not inside:
+        return f"Leave out the comma before {word}."
+    if last == ["."] and word in (_CLAUSES | {"", ";", ",", ")"}):
+        return "A column stands after the dot."
+    if last_two == ["SELECT", "TOP"] and word.isdecimal():
+        return f"The number of rows stands last: SELECT .. LIMIT {word}."
+    if last and last[0] in ("TERMINATE", "PAUSE", "RESUME") and word == "QUERY":
+        return f"Leave out QUERY: {last[0]} and the query's id."
+    if last == ["DROP"] and lexeme.isidentifier() and word not in _FOREIGN:
+        return f"Write what it is: DROP STREAM {lexeme}, or DROP TABLE {lexeme}."
+    if words[-3:-1] == ["EXTRACT", "("] and word == "FROM":
+        return "There is no EXTRACT: FORMAT_TIMESTAMP(t, 'HH') gives the hour of a TIMESTAMP, as text."
+    if word == "[" and "ARRAY_OPEN" in accepted:
+        return "An array is written ARRAY[.., ..]."
+    if last_two == ["STRUCT", "("] and "IDENTIFIER" in accepted:
+        return f"{_STRUCT}."
+    if lexeme == "%" and "QMARK" in accepted:
+        return _PLACES
+    if last and last[0] in _LENGTHS and "INTEGER" in accepted and lexeme:
+        return f"A length of time is a number and a unit, without quotes: {last[0]} {_length(lexeme)}."
     if word == "=" and last == ["="]:
         return "Equality is written with one =."
     if word == "ALL" and last_two == ["GROUP", "BY"]:
@@ -223,6 +264,19 @@ def _habit(lexeme: str, previous: list[Token], text: str, accepted: list[str]) -
     if word in ("", ";") and last == ["COLUMN"]:
         return "A column has a name and a type: ADD COLUMN name STRING."
     return None
+
+
+_LENGTHS = frozenset({"WITHIN", "SIZE", "PERIOD", "RETENTION", "BY"})
+"""Words behind which a length of time stands."""
+_LENGTH = re.compile(r"'?(\d+) *([a-z]*)'?", re.IGNORECASE)
+_UNITS = {"": "MINUTES", "ms": "MILLISECONDS", "s": "SECONDS", "m": "MINUTES", "h": "HOURS", "d": "DAYS"}
+
+
+def _length(lexeme: str) -> str:
+    """A length of time as it is written here: ``'5 minutes'``, ``5m`` and ``5min`` are 5 MINUTES."""
+    found = _LENGTH.fullmatch(lexeme)
+    unit = None if found is None else _UNITS.get(found[2].lower(), _UNITS.get(found[2][:1].lower()))
+    return "1 HOUR" if found is None or unit is None else f"{found[1]} {unit}"
 
 
 _OTHER_PROPERTIES = {

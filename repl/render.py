@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -21,7 +22,7 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return repr(value)
+        return repr(value) if math.isfinite(value) else "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, (bytes, bytearray)):
         return "0x" + bytes(value).hex()
     if isinstance(value, datetime.datetime):
@@ -187,7 +188,9 @@ def result(outcome: Any, width: int = 120, *, upright: bool = False, cell_width:
         return listing(outcome, width)
     if name == "Description":
         return description(outcome, width)
-    rows = list(outcome)
+    from .. import LiveRows
+
+    rows = [LiveRows.with_times(outcome.columns, row) for row in outcome]
     if upright:
         text = vertical(outcome.columns, [[shown(value) for value in row] for row in rows])
     else:

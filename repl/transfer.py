@@ -134,9 +134,11 @@ def _delimited(path: Path, delimiter: str) -> Iterator[Batch]:
             parse_options=parsing,
             convert_options=converting,
         )
+        plain = [name.strip() for name in names]
         for batch in reader:
             for start in range(0, batch.num_rows, _BATCH_ROWS):
-                yield pyarrow.table(batch.slice(start, _BATCH_ROWS)), file.tell()
+                table = pyarrow.Table.from_batches([batch.slice(start, _BATCH_ROWS)])
+                yield table.rename_columns(plain), file.tell()
 
 
 def _json_lines(path: Path) -> Iterator[Batch]:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from ..engine import database
 from ..engine.database import Database
+from ..errors import StatementError
 
 __all__ = ["connect"]
 
@@ -23,4 +24,9 @@ def connect(path: str | Path | None = None, **how: Any) -> Database:
         from .remote import RemoteDatabase
 
         return cast(Database, RemoteDatabase(path, **how))
+    if path is not None and Path(path).expanduser().is_file():
+        raise StatementError(
+            f"{path} is a file, and a database is a directory",
+            suggestion=f"CREATE STREAM name FROM '{path}' makes a stream of it; so does db.create_stream(name, '{path}').",
+        )
     return database.connect(path, **how)

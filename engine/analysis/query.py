@@ -8,6 +8,7 @@ WHERE, table functions, PARTITION BY or GROUP BY, HAVING, SELECT.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal as OneOf
 
 from ...errors import StatementError
 from ...grammar import ast
@@ -40,7 +41,7 @@ from .joins import resolve_joins
 from .keys import KeyRule, ResultKey, check_key_type, join_key, place_keys, source_key
 from .projection import Item, expand, name_items
 from .resolved import Grouping, Named, OutputColumn, ResolvedJoin, ResolvedQuery, SourceKind, WindowSpec
-from .scope import Scope, SourceColumn, from_sources
+from .scope import Scope, SourceColumn, aliases_of, from_sources
 from .sink import SinkRequest, resolve_sink
 from .switches import check_query
 from .table_calls import TableCallColumns
@@ -215,7 +216,8 @@ class _Analysis:
         if self.joins and not self.joins[-1].equivalents and self.joins[-1].kind != "FOREIGN_KEY":
             (key,) = self.joins[-1].key
             synthetic = SourceColumn("", key.name, key.name, key.type, "KEY")
-        return Scope(self.sources, synthetic_key=synthetic, window="none" if not self._own_windows() else "refused")
+        window: OneOf["none", "refused"] = "none" if not self._own_windows() else "refused"
+        return Scope(self.sources, synthetic_key=synthetic, window=window, aliases=aliases_of(self.query.select))
 
     def _own_windows(self) -> bool:
         """Whether the bounds of the query's own windows have names: not in a join, as in ksqlDB.

@@ -13,10 +13,12 @@ from typing import Any, Literal
 
 from ...errors import Span, StatementError
 from ...grammar import ast
+from ...grammar.unparse import unparse_expression
 from ..catalog import Catalog, DataSource
 from ..expressions.nodes import ColumnRef, name_text
+from ..functions.near_misses import of_column
 from ..schema import PSEUDO_COLUMNS, RESERVED_NAMES, WINDOW_BOUNDS
-from ..types import BIGINT, INTEGER, SqlType
+from ..types import BIGINT, INTEGER, SqlType, Struct
 
 SYNTHETIC_KEY = "ROWKEY"
 _SHOWN_MAX = 10
@@ -147,6 +149,11 @@ def check_internal_names(sources: Sequence[FromSource]) -> None:
                 )
 
 
+def aliases_of(select: Sequence[ast.SelectItem]) -> tuple[tuple[str, ast.Expression], ...]:
+    """The names that a SELECT list gives, with what they stand for."""
+    return tuple((i.alias, i.expression) for i in select if isinstance(i, ast.SelectExpression) and i.alias)
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The names that a clause of a query can use.
@@ -156,12 +163,14 @@ class Scope:
         clause: for messages: ``SELECT``, ``WHERE``, ``GROUP BY``, ..
         synthetic_key: the key that a join makes, if it makes one.
         window: for a windowed query: ``allowed`` where the bounds of its windows can be named, ``refused`` elsewhere.
+        aliases: the names that the SELECT list gives, and the expressions behind them, for messages.
     """
 
     sources: tuple[FromSource, ...]
     clause: str = "SELECT"
     synthetic_key: SourceColumn | None = None
     window: Literal["none", "allowed", "refused"] = "none"
+    aliases: tuple[tuple[str, ast.Expression], ...] = ()
 
     def at(self, clause: str) -> Scope:
         return replace(self, clause=clause)
@@ -219,6 +228,13 @@ class Scope:
         source = next((s for s in self.sources if s.alias == qualifier), None)
         if source is None:
             near = difflib.get_close_matches(qualifier, [s.alias for s in self.sources], 1)
+            struct = any(c.name == qualifier and isinstance(c.type, Struct) for s in self.sources for c in s.columns)
+            if struct:
+                raise StatementError(
+                    f"{qualifier} is a column, whose fields are reached by ->",
+                    span=reference.span,
+                    suggestion=f"Write {name_text(qualifier)}->{name_text(reference.name)}.",
+                )
             raise StatementError(
                 f"{qualifier} is not the name or alias of a stream or table of this query",
                 span=reference.span,
@@ -250,8 +266,18 @@ class Scope:
         near = difflib.get_close_matches(reference.name, sorted(names), 1) or [
             n for n in sorted(names) if n.upper() == reference.name.upper()
         ]
-        if near:
-            hint: str | None = f"Did you mean {near[0] if near[0] == near[0].upper() else f'`{near[0]}`'}?"
+        behind = dict(self.aliases).get(reference.name) if reference.qualifier is None else None
+        elsewhere = of_column(reference.name)
+        hint: str | None
+        if behind is not None and self.clause in ("GROUP BY", "PARTITION BY", "WHERE", "HAVING"):
+            meant = unparse_expression(behind)
+            hint = f"{reference.name} is an alias of the SELECT list: write what it stands for, {self.clause} {meant} .."
+            if self.clause == "WHERE" and isinstance(behind, ast.FunctionCall):
+                hint += " (HAVING, if it is an aggregate)"
+        elif near:
+            hint = f"Did you mean {name_text(near[0])}?"
+        elif elsewhere is not None:
+            hint = elsewhere
         elif self.clause in ("GROUP BY", "PARTITION BY", "WHERE", "HAVING"):
             hint = f"{self.clause} sees the columns of the sources, not the aliases of the SELECT list."
             if self.clause in ("WHERE", "HAVING") and reference.qualifier is None:
@@ -261,7 +287,7 @@ class Scope:
         else:
             shown = sorted(names - set(RESERVED_NAMES))
             more = ", .." if len(shown) > _SHOWN_MAX else ""
-            hint = f"There are {', '.join(shown[:_SHOWN_MAX])}{more}." if shown else None
+            hint = f"There are {', '.join(map(name_text, shown[:_SHOWN_MAX]))}{more}." if shown else None
         return StatementError(f"{self.clause} column {written} does not exist", span=reference.span, suggestion=hint)
 
     def _aliases(self) -> str:

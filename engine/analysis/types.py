@@ -37,6 +37,11 @@ _ELSEWHERE = {
     "BINARY": "BYTES",
     "DATETIME": "TIMESTAMP",
 }
+_NOT_HERE = {
+    "INTERVAL": "Use BIGINT, for milliseconds.",
+    "JSON": "Use STRING, and read it with EXTRACTJSONFIELD; or STRUCT, ARRAY and MAP with VALUE_FORMAT = 'JSON'.",
+    "UUID": "Use STRING, or BYTES.",
+}
 
 
 def resolve_type(type_: ast.Type, custom: Mapping[str, t.SqlType]) -> t.SqlType:
@@ -97,8 +102,8 @@ def _named(type_: ast.TypeName, custom: Mapping[str, t.SqlType]) -> t.SqlType:
             span=type_.span,
             suggestion="For example: ARRAY<STRING>, MAP<STRING, INTEGER>, STRUCT<a INTEGER>.",
         )
-    if name in ("INTERVAL", "JSON", "UUID"):
-        raise UnsupportedError(f"the dialect has no type {name}", span=type_.span, suggestion="Use STRING or BIGINT.")
+    if name in _NOT_HERE:
+        raise UnsupportedError(f"the dialect has no type {name}", span=type_.span, suggestion=_NOT_HERE[name])
     near = difflib.get_close_matches(name, [*_PRIMITIVES, "DECIMAL", *custom], 1)
     hint = _ELSEWHERE.get(name) or (near[0] if near else None)
     raise StatementError(

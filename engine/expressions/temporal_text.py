@@ -81,14 +81,20 @@ def parse_timestamp(text: str) -> int:
     try:
         days = parse_date(date_text)
     except ValueError:
-        raise ValueError(f"'{text}' is not a timestamp of the form yyyy-MM-ddTHH:mm:ss.SSS") from None
+        raise ValueError(_not_a_timestamp(text)) from None
     of_day = 0
     if mark and time_text:
         match = _TIME.fullmatch(time_text)
         if match is None:
-            raise ValueError(f"'{text}' is not a timestamp of the form yyyy-MM-ddTHH:mm:ss.SSS")
+            raise ValueError(_not_a_timestamp(text))
         of_day = DAY_MS if time_text.rstrip(":0.") == "24" else _milliseconds(match, text)
     return days * DAY_MS + of_day - zone_ms
+
+
+def _not_a_timestamp(text: str) -> str:
+    reason = f"'{text}' is not a timestamp of the form yyyy-MM-ddTHH:mm:ss.SSS"
+    blank = re.fullmatch(r"(\d+-\d+-\d+) +(\d.*)", text.strip(BLANKS))
+    return reason if blank is None else f"{reason}: a T stands before the time, '{blank[1]}T{blank[2]}'"
 
 
 def format_date(days: int) -> str:

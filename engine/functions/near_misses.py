@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 
+_NOW = "UNIX_TIMESTAMP(), in milliseconds, or as a TIMESTAMP FROM_UNIXTIME(UNIX_TIMESTAMP())"
+_OWN = "an aggregate of your own (@penstock.udaf), or DuckDB's, asked once: db.duckdb(..), at the prompt \\duckdb SELECT .."
 _ELSEWHERE = {
     "ARRAY_AGG": "COLLECT_LIST",
     "ARRAY_APPEND": "ARRAY_CONCAT",
@@ -12,14 +14,18 @@ _ELSEWHERE = {
     "CEILING": "CEIL",
     "CHARINDEX": "INSTR",
     "CHAR_LENGTH": "LEN",
-    "CURRENT_DATE": "UNIX_DATE",
-    "CURRENT_TIMESTAMP": "UNIX_TIMESTAMP",
+    "CURRENT_DATE": "FROM_DAYS(UNIX_DATE())",
+    "CURRENT_TIMESTAMP": _NOW,
+    "DATE": "CAST(t AS DATE)",
     "DATE_ADD": "DATEADD",
     "DATE_FORMAT": "FORMAT_DATE",
     "DATE_SUB": "DATESUB",
+    "DAY": "FORMAT_TIMESTAMP(t, 'dd')",
     "DATE_TRUNC": "WINDOW TUMBLING (SIZE 1 HOUR), or FORMAT_TIMESTAMP with a pattern that ends at the hour",
+    "EXTRACT": "FORMAT_TIMESTAMP with a pattern: 'HH' gives the hour",
     "FIRST": "EARLIEST_BY_OFFSET",
     "FIRST_VALUE": "EARLIEST_BY_OFFSET",
+    "HOUR": "FORMAT_TIMESTAMP(t, 'HH')",
     "IF": "CASE WHEN .. THEN .. END",
     "JSON_EXTRACT": "EXTRACTJSONFIELD",
     "JSON_VALUE": "EXTRACTJSONFIELD",
@@ -29,11 +35,18 @@ _ELSEWHERE = {
     "LOWER": "LCASE",
     "MEAN": "AVG",
     "MOD": "the operator %",
-    "NOW": "UNIX_TIMESTAMP",
+    "MEDIAN": _OWN,
+    "NOW": _NOW,
+    "MONTH": "FORMAT_TIMESTAMP(t, 'MM')",
     "NVL": "IFNULL",
+    "PERCENTILE": _OWN,
+    "PERCENTILE_CONT": _OWN,
     "POSITION": "INSTR",
     "POW": "POWER",
+    "QUANTILE": _OWN,
     "RAND": "RANDOM",
+    "STDDEV": "STDDEV_SAMPLE",
+    "STRFTIME": "FORMAT_TIMESTAMP",
     "STRING_AGG": "ARRAY_JOIN(COLLECT_LIST(..), ',')",
     "STRPOS": "INSTR",
     "SUBSTR": "SUBSTRING",
@@ -42,9 +55,15 @@ _ELSEWHERE = {
     "TO_TIMESTAMP": "PARSE_TIMESTAMP",
     "UNNEST": "EXPLODE",
     "UPPER": "UCASE",
+    "YEAR": "FORMAT_TIMESTAMP(t, 'yyyy')",
 }
 """Functions of other dialects, and the equivalents here."""
 _NONE = "SHOW FUNCTIONS; lists them all; one of your own needs @penstock.udf, before the statement."
+
+
+def of_column(name: str) -> str | None:
+    """What stands here for a name without parentheses that other dialects give a meaning: CURRENT_TIMESTAMP."""
+    return f"Use {_ELSEWHERE[name]}." if name in ("CURRENT_TIMESTAMP", "CURRENT_DATE") else None
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from ..analysis.bind import bind
 from ..analysis.binding import Scope as NameScope
 from ..analysis.projection import Item, name_items
 from ..analysis.resolved import Named
-from ..analysis.scope import FromSource, SourceColumn, check_internal_names
+from ..analysis.scope import FromSource, SourceColumn, aliases_of, check_internal_names
 from ..analysis.table_calls import TableCallColumns
 from ..expressions.nodes import (
     AggregateCall,
@@ -152,7 +152,12 @@ class _Select:
         return tables
 
     def _scope(self, tables: Sequence[FromTable]) -> TableScope:
-        scope = TableScope(tuple(t.source for t in tables), answer=self.environment.rows_of, outer=self.outer)
+        scope = TableScope(
+            tuple(t.source for t in tables),
+            aliases=aliases_of(self.body.select),
+            answer=self.environment.rows_of,
+            outer=self.outer,
+        )
         merged: dict[str, SourceColumn] = {}
         for place, item in enumerate(self.body.joins):
             for name in item.using:

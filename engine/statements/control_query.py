@@ -52,7 +52,8 @@ def find_query(catalog: Catalog, query_id: str, span: Span) -> QueryEntry:
     queries = catalog.queries
     found = queries.get(query_id) or next((q for q in queries.values() if q.id.upper() == query_id.upper()), None)
     if found is None:
-        near = difflib.get_close_matches(query_id, queries, 1)
+        near = [q.id for q in queries.values() if q.sink is not None and q.sink.upper() == query_id.upper()][:1]
+        near = near or difflib.get_close_matches(query_id, queries, 1)
         raise StatementError(
             f"there is no persistent query {query_id}",
             span=span,

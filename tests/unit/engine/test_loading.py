@@ -105,3 +105,45 @@ def test_it_is_there_after_a_restart(tmp_path: Path) -> None:
     (tmp_path / "o.csv").unlink()
     with penstock.connect(tmp_path / "db", threads=0) as db:
         assert db.sql("SELECT * FROM c").fetchall() == [(1,)]
+
+
+def test_a_messy_csv(tmp_path: Path) -> None:
+    """Blanks around names do not count; NA and the like are NULL among numbers, and themselves among texts."""
+    (tmp_path / "m.csv").write_text('id, Name ,Amount (EUR),at\n1,NA,1.5,2024-01-05\n2,NULL,N/A,\n3,,,\n4,"",2,NA\n')
+    with penstock.connect(threads=0) as db:
+        db.create_stream("m", tmp_path / "m.csv", key="id")
+        assert db.catalog.sources["M"].schema.names == ("ID", "NAME", "Amount (EUR)", "AT")
+        day = datetime.date(2024, 1, 5)
+        rows = [(1, "NA", 1.5, day), (2, "NULL", None, None), (3, None, None, None), (4, "", 2.0, None)]
+        assert db.sql("SELECT * FROM m ORDER BY id").fetchall() == rows
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "cause", "remedy"),
+    [
+        ("a.csv", b"id;amount\n1;12,5\n", "separated by ';'", "sep=';'"),
+        ("a.csv", b"id;amount\n1;12\n", "separated by ';'", "sep=';'"),
+        ("a.csv", b"id\tamount\n1\t12\n", "separated by a tabulator", ".tsv"),
+        ("a.csv", b"id,name\n1,caf\xe9\n", "not UTF-8 text: see the column name", "iconv"),
+        ("a.csv", b"id,name,Name\n1,a,b\n", "several columns of the name NAME: the columns 2 and 3", "Rename them"),
+        ("*.csv", None, "there is no file", "one file"),
+        ("a.csv", None, "there is no file", "sought as"),
+    ],
+)
+def test_a_file_that_is_not_taken(tmp_path: Path, name: str, content: bytes | None, cause: str, remedy: str) -> None:
+    """The error says what is wrong with the file and what to do about it."""
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with penstock.connect(threads=0) as db:
+        with pytest.raises(penstock.StatementError) as raised:
+            db.create_stream("s", tmp_path / name)
+        assert cause in raised.value.message and remedy in (raised.value.hint or "")
+        assert "S" not in db.catalog.sources
+
+
+def test_a_file_is_no_database(tmp_path: Path) -> None:
+    """Somebody who means to read a file is told how."""
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    with pytest.raises(penstock.StatementError, match="is a file, and a database is a directory") as raised:
+        penstock.connect(tmp_path / "a.csv")
+    assert "CREATE STREAM name FROM" in (raised.value.hint or "")
