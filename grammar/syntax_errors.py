@@ -46,7 +46,7 @@ _PARAMETER = (
 _PLACES = "Places for parameters are written ? or $name."
 _STRUCT = "The fields of a struct have names: STRUCT(name := value, ..)"
 _ONE_COMMIT = "Each statement is one commit; an INSERT takes several rows: VALUES (..), (..)"
-_KEPT = "A result that is kept up to date is a table or stream: CREATE TABLE name AS SELECT .."
+_KEPT = "CREATE TABLE name AS SELECT keeps a result up to date"
 _INTERVAL = "There is no INTERVAL: TIMESTAMPADD(HOURS, 1, t) and TIMESTAMPSUB(HOURS, 1, t) move a time"
 _DIRECTORY = "A database is a directory: penstock -d shop.db, or penstock.connect('shop.db')"
 _CLAUSES = frozenset({"FROM", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "EMIT", "WITH", "AS"})
@@ -239,7 +239,7 @@ def _habit(lexeme: str, previous: list[Token], text: str, accepted: list[str]) -
         return f"{_STRUCT}."
     if lexeme == "%" and "QMARK" in accepted:
         return _PLACES
-    if last and last[0] in _LENGTHS and "INTEGER" in accepted and lexeme:
+    if last and (last[0] in _LENGTHS or last_two == ["ADVANCE", "BY"]) and "INTEGER" in accepted and lexeme:
         return f"A length of time is a number and a unit, without quotes: {last[0]} {_length(lexeme)}."
     if word == "=" and last == ["="]:
         return "Equality is written with one =."
@@ -266,7 +266,7 @@ def _habit(lexeme: str, previous: list[Token], text: str, accepted: list[str]) -
     return None
 
 
-_LENGTHS = frozenset({"WITHIN", "SIZE", "PERIOD", "RETENTION", "BY"})
+_LENGTHS = frozenset({"WITHIN", "SIZE", "PERIOD", "RETENTION"})
 """Words behind which a length of time stands."""
 _LENGTH = re.compile(r"'?(\d+) *([a-z]*)'?", re.IGNORECASE)
 _UNITS = {"": "MINUTES", "ms": "MILLISECONDS", "s": "SECONDS", "m": "MINUTES", "h": "HOURS", "d": "DAYS"}

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ...errors import Span, StatementError
 from ...grammar import ast
-from ...grammar.unparse import unparse_expression
+from ...grammar.unparse import quote, unparse_expression
 from ..catalog import Catalog, DataSource
 from ..expressions.nodes import ColumnRef, name_text
 from ..functions.near_misses import of_column
@@ -233,7 +233,7 @@ class Scope:
                 raise StatementError(
                     f"{qualifier} is a column, whose fields are reached by ->",
                     span=reference.span,
-                    suggestion=f"Write {name_text(qualifier)}->{name_text(reference.name)}.",
+                    suggestion=f"Write {quote(qualifier)}->{quote(reference.name)}.",
                 )
             raise StatementError(
                 f"{qualifier} is not the name or alias of a stream or table of this query",
@@ -275,7 +275,7 @@ class Scope:
             if self.clause == "WHERE" and isinstance(behind, ast.FunctionCall):
                 hint += " (HAVING, if it is an aggregate)"
         elif near:
-            hint = f"Did you mean {name_text(near[0])}?"
+            hint = f"Did you mean {quote(near[0])}?"
         elif elsewhere is not None:
             hint = elsewhere
         elif self.clause in ("GROUP BY", "PARTITION BY", "WHERE", "HAVING"):
@@ -287,7 +287,7 @@ class Scope:
         else:
             shown = sorted(names - set(RESERVED_NAMES))
             more = ", .." if len(shown) > _SHOWN_MAX else ""
-            hint = f"There are {', '.join(map(name_text, shown[:_SHOWN_MAX]))}{more}." if shown else None
+            hint = f"There are {', '.join(map(quote, shown[:_SHOWN_MAX]))}{more}." if shown else None
         return StatementError(f"{self.clause} column {written} does not exist", span=reference.span, suggestion=hint)
 
     def _aliases(self) -> str:

@@ -554,9 +554,9 @@ MISTAKES = [
     ),
     (
         "SELECT * FROM orders WHERE placed > «'2024-01-05 10:00'»;",
-        "'2024-01-05 10:00' is not a timestamp of the form yyyy-MM-ddTHH:mm:ss.SSS:"
-        " a T stands before the time, '2024-01-05T10:00'",
-        None,
+        "'2024-01-05 10:00' is not a valid TIMESTAMP: '2024-01-05 10:00' is not a timestamp of the form"
+        " yyyy-MM-ddTHH:mm:ss.SSS: a T stands before the time, '2024-01-05T10:00'",
+        "TIMESTAMP is written as '2025-12-31T23:59:59'.",
     ),
     (
         "SELECT EXTRACT(hour «FROM» placed) FROM orders;",
@@ -581,7 +581,7 @@ MISTAKES = [
     (
         "CREATE «VIEW» v AS SELECT * FROM orders;",
         "VIEW was not expected here",
-        "A result that is kept up to date is a table or stream: CREATE TABLE name AS SELECT ..",
+        "CREATE TABLE name AS SELECT keeps a result up to date.",
     ),
     (
         "«BEGIN»;",
@@ -658,7 +658,7 @@ def database() -> Iterator[penstock.Database]:
 
 
 @pytest.mark.parametrize(("marked", "cause", "remedy"), MISTAKES, ids=[marked for marked, _, _ in MISTAKES])
-def test_a_statement_that_is_wrong(database: penstock.Database, marked: str, cause: str, remedy: str | None) -> None:
+def test_a_statement_that_is_wrong(database: penstock.Database, marked: str, cause: str, remedy: str) -> None:
     """The error points at the place, and says what is wrong and what to do; all of it is in its text, too."""
     text = marked.replace("«", "").replace("»", "")
     with pytest.raises(penstock.StatementError) as raised:
@@ -669,7 +669,7 @@ def test_a_statement_that_is_wrong(database: penstock.Database, marked: str, cau
     assert (error.message, error.hint) == (cause, remedy)
     assert error.code in ("statement", "unsupported")
     shown = str(error)
-    assert cause in shown and (remedy or cause) in shown and "^" in shown and f"line {error.span.line}, column" in shown
+    assert cause in shown and remedy in shown and "^" in shown and f"line {error.span.line}, column" in shown
 
 
 @pytest.mark.parametrize(("call", "cause", "remedy"), [c[1:] for c in CALLS], ids=[c[0] for c in CALLS])
