@@ -92,7 +92,7 @@ class LiveRows:
         return self.with_times(self.columns, values)
 
     @staticmethod
-    def with_times(columns: Sequence[str], values: Sequence[Any]) -> list[Any]:
+    def with_times(columns: Sequence[str], values: Sequence[object]) -> list[object]:
         """Values of columns, with window bounds (milliseconds since 1970) written as times."""
         return [
             instant(value) if name in WINDOW_BOUNDS and isinstance(value, int) else value
