@@ -47,12 +47,14 @@ class FetchSession:
 
     Attributes:
         owner: the client that began it; no other may use it.
+        by_id: whether its requests name topics by their ids, see `FetchSessions.asked`.
         places: the partitions to read, in the order in which they get space in answers.
         told: what the client knows of each partition: its end offsets and its start.
     """
 
     id: int
     owner: str | None
+    by_id: bool = False
     epoch: int = 1
     places: OrderedDict[PartitionKey, Any] = field(default_factory=OrderedDict)
     told: dict[PartitionKey, tuple[int, int, int]] = field(default_factory=dict)
@@ -93,25 +95,31 @@ class FetchSessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
-    def asked(self, body: Any, wanted: list[Place], owner: str | None) -> tuple[FetchSession | None, bool]:
+    def asked(
+        self, body: Any, wanted: list[Place], owner: str | None, *, by_id: bool = False
+    ) -> tuple[FetchSession | None, bool]:
         """Find the session of a request, and whether all its partitions are answered.
 
         Args:
             wanted: the partitions that the request names.
+            by_id: whether its version names topics by their ids (from 13 on).  All requests of a session do, or none does
+                (KIP-516): a client that learns the ids later is told to begin anew.
 
         Raises:
-            Refused: the session is not known, or the epoch is not the next one.
+            Refused: the session is not known, the epoch is not the next one, or the session names topics the other way.
         """
         id_, epoch = int(getattr(body, "session_id", 0)), int(getattr(body, "session_epoch", _FINAL))
         if epoch in (_FINAL, _INITIAL):
             if id_:
                 self._end(id_, owner)
-            return (None if epoch == _FINAL else self._begun(wanted, owner)), True
+            return (None if epoch == _FINAL else self._begun(wanted, owner, by_id)), True
         session = self._sessions.get(id_)
         if session is None or session.owner != owner:
             raise Refused(ErrorCode.fetch_session_id_not_found)
         if session.epoch != epoch:
             raise Refused(ErrorCode.invalid_fetch_session_epoch)
+        if session.by_id != by_id:
+            raise Refused(ErrorCode.fetch_session_topic_id_error)
         session.epoch = epoch + 1 if epoch < 2**31 - 1 else 1
         self._sessions.move_to_end(id_)
         forgotten = [(topic_key(t), int(p)) for t in getattr(body, "forgotten_topics_data", ()) for p in t.partitions]
@@ -119,7 +127,7 @@ class FetchSessions:
         self._add(session, wanted)
         return session, False
 
-    def _begun(self, wanted: list[Place], owner: str | None) -> FetchSession | None:
+    def _begun(self, wanted: list[Place], owner: str | None, by_id: bool) -> FetchSession | None:
         """Begin a session.  Returns None if there is no room; then the client reads without a session."""
         while len(self._sessions) >= _SESSIONS_MAX:
             self._remove(next(iter(self._sessions)))
@@ -128,7 +136,7 @@ class FetchSessions:
         number = 0
         while not number or number in self._sessions:
             number = self._random.randrange(1, 2**31 - 1)
-        session = self._sessions[number] = FetchSession(number, owner)
+        session = self._sessions[number] = FetchSession(number, owner, by_id)
         self._add(session, wanted)
         return session
 

@@ -219,6 +219,10 @@ async def _admitted(broker: Broker, topics: set[str]) -> None:
         await broker.changed(0.1)
 
 
+_BY_ID_SINCE = 13
+"""The first version of Fetch that names topics by their ids (KIP-516)."""
+
+
 @handles("fetch")
 async def fetch(broker: Broker, client: Client, request: Request) -> Body:
     """Fetch: records from the requested offsets on.  Waits for ``min_bytes`` of them, at most for ``max_wait``."""
@@ -226,7 +230,7 @@ async def fetch(broker: Broker, client: Client, request: Request) -> Body:
     version = request.version
     named = [(topic_key(topic), item) for topic in body.topics for item in topic.partitions]
     try:
-        session, all_of_it = broker.fetch_sessions.asked(body, named, client.owner)
+        session, all_of_it = broker.fetch_sessions.asked(body, named, client.owner, by_id=version >= _BY_ID_SINCE)
     except Refused as refused:
         return {"throttle_time": 0, "error_code": refused.code, "session_id": 0, "responses": ()}
     wanted = named if session is None else session.wanted()

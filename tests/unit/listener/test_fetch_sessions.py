@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,6 +70,21 @@ def test_partitions_are_added_changed_and_forgotten() -> None:
     assert numbers(session.news([("t", answer(0)), ("u", answer(3))], all_of_it=False)) == [0, 3]
     sessions.asked(body(session.id, 2, (("t", 0), ("nothing", 9))), [], None)
     assert [topic for topic, _ in session.wanted()] == ["u"]
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+def test_a_session_names_topics_in_one_way(by_id: bool) -> None:
+    """Names cannot be written where ids are expected: a client that learns the ids (or loses them) begins anew."""
+    sessions = FetchSessions()
+    keys: list[Any] = ["t", uuid.UUID(int=7)]
+    session, _ = sessions.asked(body(0, 0), [(keys[by_id], item(0))], None, by_id=by_id)
+    assert session is not None
+    with pytest.raises(Refused) as refused:
+        sessions.asked(body(session.id, 1), [], None, by_id=not by_id)
+    assert refused.value.code == ErrorCode.fetch_session_topic_id_error
+    again, everything = sessions.asked(body(session.id, 0), [(keys[not by_id], item(0))], None, by_id=not by_id)
+    assert again is not None and everything and len(sessions) == 1
+    assert [topic for topic, _ in again.wanted()] == [keys[not by_id]]
 
 
 def test_who_may_go_on_with_a_session() -> None:
