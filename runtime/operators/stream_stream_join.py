@@ -19,6 +19,7 @@ from ...storage.state.store import StateStore
 from ..batch import Batch, Bools, Int64s, whole
 from ..kernel import Kernel, as_mask
 from ..metrics import Waiting
+from ..windows import running_stream_times
 from .base import Operator, OperatorContext
 from .joining import ROWTIME, WINDOW_BOUNDS, JoinKind, headers_of, keys_of, orders, store_keys, take, takes_part
 from .suppress import held_back
@@ -189,7 +190,7 @@ class StreamStreamJoin(Operator):
                 batch, place = batch.filter(keep), place[keep]
             batches.append(batch)
             places.append(place)
-        stream_times = np.maximum.accumulate(np.maximum(timestamps, self._times["stream_time"]))
+        stream_times = running_stream_times(timestamps, self._times["stream_time"])
         self.note_lateness(timestamps, stream_times)
         observed = [self._observe(side, batches[side], places[side], total) for side in (0, 1)]
         for side, where in enumerate(self._wheres):
