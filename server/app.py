@@ -93,6 +93,11 @@ class Application:
         self._prefixes |= {"mode": registry, "contexts": registry}
         self._console = ConsoleFiles(CONSOLE) if CONSOLE.is_dir() else None
 
+    @property
+    def routes(self) -> frozenset[tuple[str, str]]:
+        """Method and path of every route, but for the registry's and the console's files."""
+        return frozenset(self._handlers)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
         match scope["type"]:

@@ -10,6 +10,9 @@ import httpx
 import pytest
 
 import penstock
+from penstock.server.app import Application
+from penstock.server.config import ServerConfig
+from penstock.server.service import Service
 
 SHOP = """
 SET 'auto.offset.reset' = 'earliest';
@@ -46,6 +49,16 @@ class Api:
     def settle(self) -> None:
         """Wait until the queries have taken in all there is."""
         assert self.database.wait_idle(20)
+
+
+@pytest.fixture
+def routes(database: penstock.Database) -> frozenset[tuple[str, str]]:
+    """Method and path of every route of the application."""
+    service = Service(database, ServerConfig(), "127.0.0.1:0")
+    try:
+        return frozenset((method, path.replace(":path", "")) for method, path in Application(service, ()).routes)
+    finally:
+        service.close()
 
 
 @pytest.fixture

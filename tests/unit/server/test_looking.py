@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 import penstock
+from penstock.server.openapi import operations
 from penstock.server.telemetry import trace_of
 
 from .conftest import SHOP, Api
@@ -177,6 +178,11 @@ def test_traces() -> None:
     for bad in (None, "", good.upper(), good[:-1], "ff" + good[2:], f"00-{zero}-00f067aa0ba902b7-01", good + "-x"):
         assert trace_of(bad) is None, bad
     assert trace_of("01" + good[2:] + "-more") is not None
+
+
+def test_every_route_is_described(routes: frozenset[tuple[str, str]]) -> None:
+    """A route that the OpenAPI document does not name is found by nobody, and no fuzzer tries it."""
+    assert sorted(routes - {(method.upper(), path) for method, path, _ in operations()}) == []
 
 
 def test_the_openapi_document_is_the_one_in_the_docs(shop: Api) -> None:

@@ -148,6 +148,17 @@ def test_the_matrix_of_roles_and_statements(guarded: Api, kind: str) -> None:
 
 PATHS: list[tuple[str, str, Any, set[str]]] = [
     ("GET", "/info", None, {"read", "write", "admin", "prefix"}),
+    ("GET", "/healthcheck", None, {"read", "write", "admin", "prefix"}),
+    ("GET", "/v1/metadata", None, {"read", "write", "admin", "prefix"}),
+    ("GET", "/v1/metadata/id", None, {"read", "write", "admin", "prefix"}),
+    ("GET", "/is_valid_property/auto.offset.reset", None, {"read", "write", "admin", "prefix"}),
+    ("GET", "/status", None, {"read", "write", "admin", "prefix"}),
+    ("GET", "/status/stream/x/create", None, {"read", "write", "admin", "prefix"}),
+    ("GET", "/v1/catalog", None, {"read", "write", "admin", "prefix"}),
+    ("POST", "/v1/wait", {"timeout_s": 0}, {"read", "write", "admin", "prefix"}),
+    ("GET", "/chc/live", None, set(ROLES)),
+    ("GET", "/chc/ready", None, set(ROLES)),
+    ("GET", "/openapi.json", None, set(ROLES)),
     ("GET", "/metrics", None, {"read", "write", "admin", "prefix"}),
     ("GET", "/v1/graph", None, {"read", "write", "admin", "prefix"}),
     ("POST", "/v1/complete", {"text": "SELECT "}, {"read", "write", "admin", "prefix"}),
@@ -180,6 +191,33 @@ PATHS: list[tuple[str, str, Any, set[str]]] = [
     ("POST", "/v1/submit", {"ksql": "DEFINE s = 'secret'; DROP STREAM ${s};", "name": "u"}, {"write", "admin"}),
     ("POST", "/v1/submit", {"ksql": "RUN SCRIPT '/etc/passwd';", "name": "v"}, set()),
 ]
+
+
+ELSEWHERE = {
+    ("GET", "/"): "leads to /info",
+    ("POST", "/ksql"): "the matrix of statements",
+    ("POST", "/query"): "the matrix of statements",
+    ("POST", "/query-stream"): "the matrix of statements",
+    ("POST", "/v1/execute"): "checks as /ksql does",
+    ("POST", "/inserts-stream"): "test_who_may_insert",
+    ("POST", "/v1/arrow"): "test_who_may_insert",
+    ("POST", "/v1/arrow/{stream}"): "test_who_may_insert",
+    ("POST", "/close-query"): "only the account that has opened a query, or an admin, closes it",
+    ("GET", "/v1/queries/{id}"): "needs what DESCRIBE of the query's sources needs",
+    ("POST", "/v1/partitions/{id}"): "for other processes of the service, which show its key",
+}
+"""Routes that are no line of `PATHS`, and why not."""
+
+
+def test_every_route_has_a_place_in_a_matrix(routes: frozenset[tuple[str, str]]) -> None:
+    """Whoever adds a route says who may use it."""
+    tried = [(method, path) for method, path, _, _ in PATHS]
+    missing = [
+        (method, route)
+        for method, route in sorted(routes - set(ELSEWHERE))
+        if not any(m == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", route), path) for m, path in tried)
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize(("method", "path", "body", "allowed"), PATHS, ids=lambda v: v if isinstance(v, str) else "")
