@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.repl.cli import parser
 from tests.support.checkout import ROOMS, ROOT
 
 LIBRARIES = {"libkernels.so", "libkernels.dylib", "kernels.dll"}
@@ -61,3 +65,17 @@ def test_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     expected |= {f"penstock/{p.relative_to(ROOT).as_posix()}" for p in console.rglob("*") if p.is_file()}
     (library,) = (n for n in names if n.removeprefix("penstock/kernels/") in LIBRARIES)
     assert names == {*expected, "penstock/grammar/tables.json", "penstock/py.typed", library}
+
+
+def test_what_is_deployed_is_understood() -> None:
+    """The systemd unit and the image start the server with options that it has, and install extras that there are."""
+    unit = (ROOT / "deploy" / "penstock.service").read_text(encoding="utf-8").replace("\\\n", "")
+    image = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    (started,) = re.findall(r"^ExecStart=(.+)$", unit, re.MULTILINE)
+    (entered,) = re.findall(r"^ENTRYPOINT (.+)$", image, re.MULTILINE)
+    for command in (shlex.split(started), json.loads(entered)):
+        assert command[:2] == ["/opt/penstock/bin/penstock", "serve"]
+        assert str(parser().parse_args(command[1:]).users) == "/etc/penstock/users.toml"
+    (extras,) = re.findall(r"/source\[([a-z,]+)\]", image)
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert set(extras.split(",")) <= set(known)
