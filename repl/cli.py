@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .. import __version__
 from ..errors import PenstockError, StatementError
@@ -21,9 +22,36 @@ from .topics import add_topic_commands, run_topic_command
 from .user_functions import add_functions, load_functions
 
 
+class _Arguments(argparse.ArgumentParser):
+    """Says what was probably meant by something that stands where a sub-command belongs."""
+
+    def error(self, message: str) -> NoReturn:
+        found = re.match(r"argument COMMAND: invalid choice: '(.+?)' \(choose from (.*)\)", message)
+        if found is not None:
+            known = re.findall(r"[a-z]+", found[2])
+            message = f"there is no sub-command {found[1]}. {_meant(found[1], known)}"
+        super().error(message)
+
+
+def _meant(word: str, known: list[str]) -> str:
+    import difflib  # (on the way to a usage error only)
+
+    path = Path(word)
+    near = difflib.get_close_matches(word, known, 1)
+    if path.suffix == ".sql":
+        return f"A script is run by: penstock -f {word}; penstock run {word} keeps its queries up."
+    if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow"):
+        return f"At the prompt: CREATE STREAM name FROM '{word}';"
+    if near and not path.exists():
+        return f"Did you mean {near[0]}?"
+    if path.is_dir() or path.suffix or len(path.parts) > 1:
+        return f"A database is opened by: penstock -d {word}"
+    return f"There are {', '.join(known)}."
+
+
 def parser() -> argparse.ArgumentParser:
     """The arguments of every sub-command."""
-    top = argparse.ArgumentParser(
+    top = _Arguments(
         prog="penstock",
         description="Streaming SQL in one process: ksqlDB's dialect over a local log.",
         epilog="Without a sub-command: the REPL, or the statements given by -e or -f.",

@@ -115,7 +115,10 @@ def _look_at_disk(place: Path, is_data: bool, say: Callable[[str, str], None]) -
         say("fault", f"{folder}: nothing can be made durable: {problem.strerror}")
         return
     say("ok" if took_s <= _SYNC_S_MAX else "note", f"{folder}: {took_s * 1000:.1f} ms to make a page durable")
-    if not is_data or not place.exists():
+    if not is_data:
+        return
+    if not place.exists():
+        say("note", f"{place}: there is no database here; the first statement that writes makes it")
         return
     from .. import connect
 

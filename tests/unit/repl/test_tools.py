@@ -233,3 +233,28 @@ def test_export_shows_a_bar(
             assert [row[0] for row in database.sql("SELECT id FROM again ORDER BY id")] == [1, 2, 3]
     else:
         assert target.read_text(encoding="utf-8").count("pen") == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("tset", "Did you mean test?"),
+        ("shop.db", "penstock -d shop.db"),
+        ("shop.sql", "penstock run shop.sql keeps its queries up"),
+        ("rows.csv", "CREATE STREAM name FROM 'rows.csv';"),
+        ("xyzzy", "There are run, test,"),
+    ],
+)
+def test_what_is_no_sub_command(word: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file or a directory, as other databases' shells take it, is answered with what was meant."""
+    with pytest.raises(SystemExit) as left:
+        main([word])
+    assert left.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"there is no sub-command {word}." in said and hint in said
+
+
+def test_doctor_of_a_directory_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It says so: the path may be wrong."""
+    main(["doctor", "-d", str(tmp_path / "none.db")])
+    assert "there is no database here" in capsys.readouterr().out
