@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
+from contextlib import suppress
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -28,6 +29,8 @@ from .show import Chart, MonospacedText, shown
 
 SECONDS_DEFAULT = 60.0
 """How long a cell shows a push query by default, in seconds."""
+_CATCH_UP_S = 2.0
+"""How long a statement waits for the tables to take in what it wrote, in seconds."""
 
 
 class _Arguments(argparse.ArgumentParser):
@@ -160,7 +163,20 @@ class KsqlMagics(Magics):  # type: ignore[misc]
                 finally:
                     result.close()
         assert isinstance(result, Message | Listing | Description | Table)
+        if isinstance(result, Message):
+            self._let_tables_catch_up(result)
         return result
+
+    def _let_tables_catch_up(self, done: Message) -> None:
+        """Who runs INSERT, or makes a query, and then SELECT expects to see the rows, in this cell or the next one: wait for
+        the tables to take them in, but not for long.
+        """
+        token = done.details.get("token")
+        with suppress(PenstockError):  # a query that is behind, paused or failed is no reason not to answer
+            if token is not None:
+                self._opened().wait(token, (), _CATCH_UP_S)
+            elif done.kind.endswith("as select"):
+                self._opened().wait_idle(_CATCH_UP_S)
 
     def close(self) -> None:
         """Close the database if this extension opened it."""

@@ -31,8 +31,7 @@ def test_statements_show_what_they_give() -> None:
     """Messages, tables as HTML with the same as text beside it, listings, descriptions; --into keeps the result."""
     outputs = run(
         "%load_ext penstock",
-        SETUP,
-        "import time; time.sleep(0.5)",
+        SETUP + "\nSELECT * FROM t WHERE k = 'a';",  # the cell waits for what it has inserted
         "%%ksql --into found\nSELECT * FROM t ORDER BY k;",
         "found.df()['V'].tolist()",
         "%ksql SHOW STREAMS",
@@ -40,11 +39,12 @@ def test_statements_show_what_they_give() -> None:
         "%ksql --close",
     )
     assert "2 rows inserted" in html_of(outputs[1])
-    table = outputs[3][-1].data
+    assert ">a</td>" in html_of(outputs[1])
+    table = outputs[2][-1].data
     assert ">&lt;b&gt;</td>" in table["text/html"] and "<b>" in table["text/plain"]
-    assert outputs[4][-1].data["text/plain"] == "[1, 2]"
-    assert ">Topic</th>" in html_of(outputs[5])
-    assert "<pre" in html_of(outputs[6]) or "<table" in html_of(outputs[6])
+    assert outputs[3][-1].data["text/plain"] == "[1, 2]"
+    assert ">Topic</th>" in html_of(outputs[4])
+    assert "<pre" in html_of(outputs[5]) or "<table" in html_of(outputs[5])
 
 
 def test_an_error_names_the_place() -> None:
