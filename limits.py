@@ -169,6 +169,12 @@ KAFKA_WAITING_BYTES_MAX = 512 * 1024 * 1024
 KAFKA_REQUEST_BYTES_MAX = 100 * 1024 * 1024
 """Bytes of one request of a Kafka client (Kafka's ``socket.request.max.bytes``)."""
 
+KAFKA_RECEIVED_BYTES_MAX = 512 * 1024 * 1024
+"""Bytes of the requests of all Kafka clients that are being received or answered; beyond it no other large one is read."""
+
+KAFKA_FETCH_BYTES_MAX = 55 * 1024 * 1024
+"""Bytes of records in one answer to a Kafka client (Kafka's ``fetch.max.bytes``); it may ask for 2 GiB."""
+
 KAFKA_REQUEST_ITEMS_MAX = 250_000
 """Items in all arrays of one request of a Kafka client.  While they are read, no other client's request is, and an item of
 one byte on the wire takes a hundred in memory.
@@ -195,6 +201,9 @@ SCHEMA_PARTS_MAX: Final = 20_000
 """Parts of a registered schema, each counted as often as it is used.  If each record uses the next one twice, the count
 doubles with every level.
 """
+
+SCHEMA_REFERENCES_MAX: Final = 500
+"""Schemas to which one refers, directly or through others.  Each is a request to the registry, which may name ever more."""
 
 REGISTRY_ANSWER_SECONDS_MAX: Final = 30.0
 """How long one request to a registry server may take in all, in seconds, even if bytes keep coming."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import StorageError, printable
 
-__all__ = ["named_path"]
+__all__ = ["named_path", "open_regular"]
 
 
 def named_path(path: str | os.PathLike[str]) -> Path:
@@ -28,6 +30,22 @@ def named_path(path: str | os.PathLike[str]) -> Path:
     except RuntimeError:
         raise StorageError("there is no such home directory", path=_shown(path)) from None
     return found
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading; a pipe, whose other end may never come, or a device is refused.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(f"{os.fspath(path)} is no regular file")
+        return open(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _shown(path: str | os.PathLike[str]) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from ..errors import PenstockError, StatementError
+from ..paths import open_regular
 from .catalog import Catalog, DataSource, FileToFollow
 from .loading import column_name
 from .long_work import tell
@@ -122,7 +123,7 @@ class FileFollower:
             StatementError: a row does not fit the stream, the stream is gone, or the file has become shorter.
             OSError: the file cannot be read.
         """
-        with open(self.path, "rb") as file:
+        with open_regular(self.path) as file:
             size = file.seek(0, io.SEEK_END)
             if size < self._offset:
                 raise StatementError(
@@ -153,7 +154,10 @@ class FileFollower:
         if self.path.suffix.lower() not in (".csv", ".tsv"):
             return 0
         file.seek(0)
-        return len(file.readline())
+        line = file.readline(READ_BYTES)
+        if len(line) == READ_BYTES:
+            raise StatementError(f"its first line has more than {READ_BYTES} bytes, which is the limit")
+        return len(line)
 
     def _rows(self, lines: bytes) -> pa.Table:
         if self._schema is None:
@@ -241,7 +245,7 @@ def _begin(path: Path) -> pa.Table:
             f"{path} cannot be followed: only files with a row per line can", suggestion=f"They end in {', '.join(ENDINGS)}."
         )
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             data = file.read(READ_BYTES)
         lines = data[: data.rfind(b"\n") + 1]
         if not lines.strip():

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..limits import KAFKA_WAITING_BYTES_MAX
+from ..limits import KAFKA_RECEIVED_BYTES_MAX, KAFKA_WAITING_BYTES_MAX
 from ..storage.log.protocol import Commit
 from .appender import Append, Appender
 from .fetch_sessions import FetchSessions
@@ -109,16 +109,21 @@ class Client:
         return wait_ms
 
 
-class Unpacked:
-    """The bytes of Produce requests that wait to be written.  Use it on the event loop's thread."""
+class Held:
+    """The bytes that requests hold together.  Use it on the event loop's thread.
 
-    def __init__(self) -> None:
+    Args:
+        most: beyond so many bytes no other request begins.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._bytes = 0
         self._less: asyncio.Event | None = None
 
     async def room(self) -> None:
-        """Wait until another request may be unpacked: until those that wait take less than `KAFKA_WAITING_BYTES_MAX`."""
-        while self._bytes >= KAFKA_WAITING_BYTES_MAX:
+        """Wait until another request may begin."""
+        while self._bytes >= self._most:
             less = self._less = self._less or asyncio.Event()
             await less.wait()
 
@@ -127,7 +132,7 @@ class Unpacked:
 
     def give_back(self, size: int) -> None:
         self._bytes -= size
-        if self._bytes < KAFKA_WAITING_BYTES_MAX and self._less is not None:
+        if self._bytes < self._most and self._less is not None:
             self._less.set()
             self._less = None
 
@@ -152,7 +157,8 @@ class Broker:
             access, self.producers, self.state, entries, self.run, time.monotonic, self.offsets.keep_texts
         )
         self._changed = asyncio.Event()
-        self.unpacked = Unpacked()
+        self.unpacked = Held(KAFKA_WAITING_BYTES_MAX)
+        self.received = Held(KAFKA_RECEIVED_BYTES_MAX)
         self.fetch_sessions = FetchSessions()
         self.produced = Quota(options.producer_byte_rate)
         self.consumed = Quota(options.consumer_byte_rate)

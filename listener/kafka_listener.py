@@ -38,6 +38,8 @@ carried through, even if their client is gone meanwhile: it will ask again, and 
 """
 _LONG_S: Final = 1.0
 """After so many seconds of such a request the listener begins to check whether its client is still connected."""
+_SMALL_BYTES = 64 * 1024
+"""Requests and answers up to this size are not waited for: they hold little, and others may depend on them."""
 _IN_FLIGHT_MAX = 32
 """The largest number of unanswered requests of a connection.  Beyond it the listener reads no more of them."""
 _BEFORE_LOGIN = {"api_versions", "sasl_handshake", "sasl_authenticate"}
@@ -265,35 +267,41 @@ class KafkaListener:
 
         Only a Produce request need not wait for the answer to the one before.
         """
-        ahead: asyncio.Task[bytes | None] | None = None
+        ahead: asyncio.Task[int | None] | None = None
         try:
             while not self._stopping and not sender.done():
-                data = await (self._frame(reader, client) if ahead is None else ahead)
+                length = await (self._length(reader, client) if ahead is None else ahead)
                 ahead = None
-                if data is None:
+                if length is None:
                     return
-                if (wait_s := client.muted_until_s - time.monotonic()) > 0:  # over its quota
-                    await asyncio.sleep(wait_s)
-                request = read_request(data)
-                if self._security.is_needed and client.principal is None and request.api not in _BEFORE_LOGIN:
-                    raise MalformedRequest(f"{request.api} before logging in")
-                answer = asyncio.ensure_future(self._answer(client, request))
+                answer, api = await self._begun(reader, client, length)
                 await answers.put(answer)
-                if request.api == "produce":
+                if api == "produce":
                     continue
                 waiting: set[asyncio.Future[Any]] = {answer, sender}
-                long = request.api in _LONG
+                long = api in _LONG
                 done, _ = await asyncio.wait(waiting, timeout=_LONG_S if long else None, return_when=asyncio.FIRST_COMPLETED)
                 if not done:
-                    ahead = asyncio.create_task(self._frame(reader, client))
+                    ahead = asyncio.create_task(self._length(reader, client))
                     await self._answered_or_gone(answer, waiting, ahead)
+                if _size(answer) > _SMALL_BYTES:
+                    await self._sent(answers, sender)
         finally:
             if ahead is not None:
                 ahead.cancel()
 
     @staticmethod
+    async def _sent(answers: Answers, sender: asyncio.Future[None]) -> None:
+        """Wait until all answers are sent: a client that asks and does not read gets no memory for the next ones."""
+        sent = asyncio.ensure_future(answers.join())
+        try:
+            await asyncio.wait({sent, sender}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sent.cancel()
+
+    @staticmethod
     async def _answered_or_gone(
-        answer: asyncio.Future[Any], waiting: set[asyncio.Future[Any]], ahead: asyncio.Task[bytes | None]
+        answer: asyncio.Future[Any], waiting: set[asyncio.Future[Any]], ahead: asyncio.Task[int | None]
     ) -> None:
         """Wait for the answer to a request that may take long; cancel it when the client is gone."""
         await asyncio.wait({*waiting, ahead}, return_when=asyncio.FIRST_COMPLETED)
@@ -302,8 +310,8 @@ class KafkaListener:
         else:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _frame(self, reader: asyncio.StreamReader, client: Client) -> bytes | None:
-        """Read the bytes of the next request; None at the end."""
+    async def _length(self, reader: asyncio.StreamReader, client: Client) -> int | None:
+        """Read the length of the next request; None at the end."""
         unknown = self._security.is_needed and client.principal is None
         try:
             async with asyncio.timeout(_HELLO_S if unknown else None):
@@ -315,8 +323,31 @@ class KafkaListener:
         (length,) = _LENGTH.unpack(head)
         if not 0 <= length <= (_LOGIN_BYTES_MAX if unknown else KAFKA_REQUEST_BYTES_MAX):
             raise MalformedRequest(f"a request of {length} bytes")
-        async with asyncio.timeout(_HELLO_S):
-            return await reader.readexactly(length)
+        return int(length)
+
+    async def _begun(
+        self, reader: asyncio.StreamReader, client: Client, length: int
+    ) -> tuple[asyncio.Future[bytes | None], str]:
+        """Read a request, when there is room for it, and begin to answer it.  Returns the answer, and the API's name."""
+        received = self._broker.received
+        if length > _SMALL_BYTES:
+            await received.room()
+        received.take(length)
+        answer: asyncio.Future[bytes | None] | None = None
+        try:
+            async with asyncio.timeout(_HELLO_S):
+                data = await reader.readexactly(length)
+            if (wait_s := client.muted_until_s - time.monotonic()) > 0:  # over its quota
+                await asyncio.sleep(wait_s)
+            request = read_request(data)
+            if self._security.is_needed and client.principal is None and request.api not in _BEFORE_LOGIN:
+                raise MalformedRequest(f"{request.api} before logging in")
+            answer = asyncio.ensure_future(self._answer(client, request))
+            answer.add_done_callback(lambda _: received.give_back(length))
+            return answer, request.api
+        finally:
+            if answer is None:
+                received.give_back(length)
 
     async def _answer(self, client: Client, request: Request) -> bytes | None:
         try:
@@ -355,6 +386,14 @@ class KafkaListener:
             if data is not None:
                 writer.write(data)
                 await writer.drain()
+            answers.task_done()
+
+
+def _size(answer: asyncio.Future[bytes | None]) -> int:
+    """The bytes of an answer; 0 if there is none."""
+    if not answer.done() or answer.cancelled() or answer.exception() is not None:
+        return 0
+    return len(answer.result() or b"")
 
 
 def broker(

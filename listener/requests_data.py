@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import OffsetOutOfRangeError, PenstockError, StorageError
-from ..limits import KAFKA_UNPACKED_BYTES_MAX, TIMESTAMP_MS_MAX
+from ..limits import KAFKA_FETCH_BYTES_MAX, KAFKA_UNPACKED_BYTES_MAX, TIMESTAMP_MS_MAX
 from ..storage.log.protocol import Commit, TopicConfig, TopicPartition
 from .appender import Append, Gathering
 from .batches import InvalidBatch, ReceivedBatch, decode_batch, encode_batch
@@ -234,7 +234,7 @@ async def fetch(broker: Broker, client: Client, request: Request) -> Body:
     except Refused as refused:
         return {"throttle_time": 0, "error_code": refused.code, "session_id": 0, "responses": ()}
     wanted = named if session is None else session.wanted()
-    bytes_max = int(getattr(body, "max_bytes", 50 * 1024 * 1024))
+    bytes_max = min(int(getattr(body, "max_bytes", KAFKA_FETCH_BYTES_MAX)), KAFKA_FETCH_BYTES_MAX)
     wait_s = body.max_wait.total_seconds() if hasattr(body, "max_wait") else body.max_wait_ms / 1000
     deadline = time.monotonic() + min(wait_s, 300)
     found: list[tuple[TopicKey, Body]] = []

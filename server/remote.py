@@ -96,7 +96,9 @@ class RemoteDatabase(RemoteLog):
             self._set(name, value)
         self._owned = True
         """Whether closing this object closes the connections."""
-        self._server.get("/info")
+        facts = self._server.get("/info")
+        if not isinstance(facts, Mapping) or "KsqlServerInfo" not in facts:
+            raise self._server.stranger("it does not answer as one")
 
     def session(
         self,
@@ -278,11 +280,15 @@ class RemoteDatabase(RemoteLog):
 
     def _push(self, text: str, query: ast.Query, overflow: Literal["block", "drop"]) -> PushResult:
         answer = self._server.opened("/query", self._request(text), ARROW)
-        with self._server.reached():
-            reader = arrow_reader(answer.iter_raw())
-        metadata = reader.schema.metadata
-        schema = Schema(tuple(column_of(field) for field in json.loads(metadata[SCHEMA_KEY])))
-        query_id = metadata[b"penstock.query"].decode()
+        try:
+            with self._server.reached():
+                reader = arrow_reader(answer.iter_raw())
+            metadata = reader.schema.metadata
+            schema = Schema(tuple(column_of(field) for field in json.loads(metadata[SCHEMA_KEY])))
+            query_id = metadata[b"penstock.query"].decode()
+        except (pa.ArrowException, LookupError, TypeError, ValueError, OSError) as error:
+            answer.close()
+            raise self._server.stranger(f"its rows cannot be read: {error}") from error
         names = tuple(c.name for c in schema)
         limit = query.limit if isinstance(query.limit, int) else None
         return PushResult(subscription_of(answer, query_id, names, limit, overflow, reader), schema, query_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .. import __version__
-from ..errors import ClientError, StatementError
+from ..errors import ClientError, PenstockError, StatementError
 from .wire import CLIENT_HEADER, error_of
 
 if TYPE_CHECKING:
@@ -57,11 +57,28 @@ class RemoteConnection:
 
     def get(self, path: str) -> Any:
         """The JSON of an answer.  Raises: see `send`."""
-        return self.send("GET", path).json()
+        return self._read(self.send("GET", path))
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The JSON of the answer to a JSON body.  Raises: see `send`."""
-        return self.send("POST", path, json=body).json()
+        return self._read(self.send("POST", path, json=body))
+
+    def _read(self, answer: httpx.Response) -> Any:
+        try:
+            return answer.json()
+        except (ValueError, RecursionError) as error:
+            raise self.stranger(f"its answer to {answer.url.path} is not JSON") from error
+
+    def stranger(self, why: str) -> ClientError:
+        """The error for a server that is none of Penstock."""
+        return ClientError(f"{self.url} is no server of Penstock: {why}")
+
+    def _refusal(self, answer: httpx.Response) -> PenstockError:
+        """The error of an answer that has none of the good status codes."""
+        try:
+            return error_of(answer.json())
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
+            return ClientError(f"{self.url} answered {answer.status_code}")
 
     def send(self, method: str, path: str, **how: Any) -> httpx.Response:
         """Send a request.
@@ -78,11 +95,7 @@ class RemoteConnection:
         except (self._failures, RuntimeError) as error:
             raise self._unreachable(error) from error
         if answer.status_code >= 400:
-            try:
-                entity = answer.json()
-            except ValueError as error:
-                raise ClientError(f"{self.url} answered {answer.status_code}") from error
-            raise error_of(entity)
+            raise self._refusal(answer)
         return answer
 
     def opened(self, path: str, body: Mapping[str, Any], accept: str | None = None) -> httpx.Response:
@@ -94,7 +107,7 @@ class RemoteConnection:
             answer = self._http.send(request, stream=True)
             if answer.status_code != 200:
                 answer.read()
-                raise error_of(answer.json())
+                raise self._refusal(answer)
         return answer
 
     @contextmanager

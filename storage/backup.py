@@ -59,7 +59,16 @@ class Backup:
 
 
 class _Vanished(Exception):
-    """A file was removed before it was copied."""
+    """A file was removed before it was copied.
+
+    Attributes:
+        path: of the file, if the journal names it.
+        epoch: of the journal that names it.
+    """
+
+    def __init__(self, path: str = "", epoch: int = -1) -> None:
+        self.path = path
+        self.epoch = epoch
 
 
 def backup_directory(source: str | Path, target: str | Path, progress: Callable[[int, int], None] | None = None) -> Backup:
@@ -103,12 +112,19 @@ def backup_files(source: Files, target: Files, progress: Callable[[int, int], No
     target.lock(LOCK)
     target.replace(UNFINISHED, b"")
     copied: dict[str, int] = {}
+    before = _Vanished()
     for _ in range(_ATTEMPTS):
         try:
             log = _attempt(source, target, copied, progress)
             break
-        except _Vanished:
-            continue
+        except _Vanished as vanished:
+            if vanished.path and (vanished.path, vanished.epoch) == (before.path, before.epoch):  # nothing has removed it
+                raise StorageError(
+                    "a file of the database is missing",
+                    path=f"{source.root}/{vanished.path}",
+                    action="run `penstock log verify`; a damaged database is not copied",
+                ) from None
+            before = vanished
     else:
         raise StorageError("files go away faster than they can be copied", path=source.root, action="try again later")
     _finish(target, log, copied)
@@ -140,7 +156,10 @@ def _attempt(
     done = 0
     for path, length in lengths.items():
         if copied.get(path) != length or log.carried.get(path):
-            _copy(source, target, path, length, copied, log.carried.get(path, []))
+            try:
+                _copy(source, target, path, length, copied, log.carried.get(path, []))
+            except _Vanished:
+                raise _Vanished(path, log.manifest.epoch) from None
         done += length
         if progress is not None:
             progress(done, total)
@@ -170,6 +189,8 @@ def _copy(
     try:
         origin = source.open(path)
     except StorageError:
+        if source.exists(path):
+            raise
         if not pieces or pieces[0][0]:
             raise _Vanished from None
     target.make_directory(path.rpartition("/")[0])

@@ -18,6 +18,7 @@ import errno
 import mmap
 import os
 import shutil
+import stat
 import sys
 import threading
 from collections import OrderedDict
@@ -280,10 +281,19 @@ class _RealFile:
             (os.O_RDONLY if self._files.read_only else os.O_RDWR)
             | getattr(os, "O_CLOEXEC", 0)
             | getattr(os, "O_BINARY", 0)
+            | getattr(os, "O_NONBLOCK", 0)  # to open a pipe would wait for its other end
             | (os.O_CREAT if create else 0)
         )
         try:
-            self._descriptor = self._files.with_descriptors(lambda: os.open(self.path, flags, 0o644), self)
+            descriptor = self._files.with_descriptors(lambda: os.open(self.path, flags, 0o644), self)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise StorageError(
+                    "a file of the database is no regular file but a directory, a pipe or a device",
+                    path=self.path,
+                    action="remove it, and restore the file from a backup",
+                )
+            self._descriptor = descriptor
         except FileNotFoundError as error:
             raise StorageError(
                 "a file of the database is missing", path=self.path, action="restore it from a backup"

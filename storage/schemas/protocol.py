@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ...errors import StatementError
+from ...errors import DataError, StatementError
+from ...limits import REGISTRY_ANSWER_BYTES_MAX, SCHEMA_REFERENCES_MAX
 
 __all__ = [
     "DEFAULT_LEVEL",
@@ -155,11 +156,17 @@ def resolve(registry: SchemaRegistry, schema: SchemaText) -> dict[str, SchemaTex
     """All schemas that a schema refers to, directly or through others, by the names in their references.
 
     Raises:
-        DataError: one of them is not in the registry.
+        DataError: one of them is not in the registry, or they are too many: a registry can name another one in each.
     """
     found: dict[str, SchemaText] = {}
     waiting = list(schema.references)
     while waiting:
+        size = sum(len(one.text) for one in found.values())
+        if len(found) >= SCHEMA_REFERENCES_MAX or size > REGISTRY_ANSWER_BYTES_MAX:
+            raise DataError(
+                f"a schema refers to more than {SCHEMA_REFERENCES_MAX} others, directly or through others "
+                "(SCHEMA_REFERENCES_MAX), or they are too large"
+            )
         reference = waiting.pop()
         if reference.name not in found:
             found[reference.name] = registry.version(reference.subject, reference.version).schema
@@ -180,5 +187,5 @@ def _normal(type_: str, text: str) -> str:
         return " ".join(text.split())
     try:
         return json.dumps(json.loads(text), sort_keys=True)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text.strip()

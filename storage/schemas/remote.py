@@ -79,7 +79,7 @@ class RemoteRegistry:
             problems = self.problems(subject, schema)
             raise incompatible(subject, problems or [error.message], self.level(subject)) from None
         with _understood():
-            registered = int(answer["id"])
+            registered = _whole(answer["id"])
         with self._lock:
             self._registered[subject, schema] = registered
         return registered
@@ -319,7 +319,7 @@ def _understood() -> Iterator[None]:
     """A context for reading an answer.  Raises: StorageError, if it is not what a registry sends."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise StorageError(
             f"the answer of the schema registry cannot be understood: {error}",
             action="check that its URL is right",
@@ -331,6 +331,13 @@ def _sorted(type_: type, answer: Any) -> list[Any]:
         if not isinstance(answer, list):
             raise TypeError("it is not a list")
         return sorted(map(type_, answer))
+
+
+def _whole(number: Any) -> int:
+    """An id or a version.  Raises: ValueError."""
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 1 << 31:
+        raise ValueError(f"{number!r:.40} is no id and no version")
+    return number
 
 
 def _level(answer: Any) -> str:
@@ -403,14 +410,15 @@ def _body(schema: SchemaText) -> dict[str, Any]:
 def _schema(answer: dict[str, Any]) -> SchemaText:
     with _understood():
         references = tuple(
-            SchemaReference(str(r["name"]), str(r["subject"]), int(r["version"])) for r in answer.get("references") or ()
+            SchemaReference(str(r["name"]), str(r["subject"]), _whole(r["version"])) for r in answer.get("references") or ()
         )
         text = answer["schema"]
         if not isinstance(text, str):
             raise TypeError("the schema is not a text")
+        text.encode()  # not with half of a surrogate pair
         return SchemaText(str(answer.get("schemaType") or "AVRO"), text, references)
 
 
 def _registered(answer: dict[str, Any]) -> RegisteredSchema:
     with _understood():
-        return RegisteredSchema(str(answer["subject"]), int(answer["version"]), int(answer["id"]), _schema(answer))
+        return RegisteredSchema(str(answer["subject"]), _whole(answer["version"]), _whole(answer["id"]), _schema(answer))

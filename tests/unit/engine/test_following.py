@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -152,3 +153,29 @@ def test_a_file_that_is_gone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -
     add(file, "1")
     with penstock.connect(tmp_path / "db") as db:
         until(lambda: len(rows(db)) == 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_is_not_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither from the beginning nor in the place of the file later: nobody may ever write to it, and close() would wait."""
+    file = tmp_path / "e.csv"
+    os.mkfifo(file)
+    create = f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = TRUE);"
+    with penstock.connect() as db:
+        with pytest.raises(penstock.StatementError, match="no regular file"):
+            db.execute(create)
+        file.unlink()
+        file.write_text("id\n1\n")
+        db.execute(create)
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "pipe").replace(file)
+        until(lambda: "no regular file" in caplog.text)
+
+
+def test_a_first_line_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not read as a whole to find out."""
+    monkeypatch.setattr("penstock.engine.file_following.READ_BYTES", 100)
+    file = tmp_path / "e.csv"
+    file.write_text("a" * 1000)
+    with penstock.connect() as db, pytest.raises(penstock.StatementError):
+        db.execute(f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = TRUE);")

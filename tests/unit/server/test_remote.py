@@ -6,8 +6,10 @@ import asyncio
 import datetime
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +226,70 @@ def test_the_command_line_takes_a_server(shop: Api) -> None:
     assert "12.75" in done.stdout and "key: 1" in done.stdout and done.returncode == 0
     failed = run("SELECT nothing FROM spend;")
     assert failed.returncode == 1 and "^" in failed.stderr
+
+
+ODD_ANSWERS = (
+    b"<html>Welcome</html>",
+    b"",
+    b"[]",
+    b"null",
+    b"3",
+    b'"x"',
+    b"[" * 100_000,
+    b"\xff\xfe",
+    b'{"error_code": "x"}',
+    b'{"error_code": 1e999}',
+    b'{"parts": {"kind": "OffsetOutOfRangeError"}}',
+    b'{"parts": 5}',
+    b'{"message": 5, "error_code": 40001}',
+)
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+@pytest.mark.parametrize("body", ODD_ANSWERS)
+def test_what_is_no_server_of_penstock_is_told(status: int, body: bytes) -> None:
+    """Another program behind the address, from the beginning or later: an error of ours with the address."""
+    known = b'{"KsqlServerInfo": {}}'
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            self.rfile.read(int(self.headers.get("content-length") or 0))
+            good = self.path == "/info" and pretends
+            self.send_response(200 if good else status)
+            sent = known if good else body
+            self.send_header("content-length", str(len(sent)))
+            self.end_headers()
+            self.wfile.write(sent)
+
+        do_GET = do_POST = do_DELETE = do_PATCH = _answer
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    pretends = False
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        with pytest.raises(penstock.PenstockError):
+            penstock.connect(url)
+        pretends = True
+        with penstock.connect(url) as far:
+            for call in (
+                lambda: far.subscribe("SELECT * FROM s EMIT CHANGES;"),
+                lambda: far.sql("SELECT * FROM s;"),
+                lambda: far.execute("SHOW STREAMS;"),
+                lambda: far.execute("PRINT 't';"),
+                lambda: far.catalog,
+                lambda: far.describe_topic("t"),
+                lambda: far.last_sequence("p"),
+                lambda: far.insert("s", [{"k": 1}]),
+                lambda: far.wait_idle(1),
+            )[: 2 if status == 200 else None]:
+                with pytest.raises(penstock.PenstockError):
+                    call()  # type: ignore[no-untyped-call]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -260,3 +260,52 @@ def test_a_backup_needs_an_empty_directory(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="empty"):
         backup_directory(tmp_path / "d", tmp_path / "b")
     assert main(["backup", str(tmp_path / "c"), "-d", str(tmp_path / "d")]) == 0
+
+
+def tools(path: Path, copy: Path) -> list[Any]:
+    """What verify, repair, inspect, backup and open say about a directory: findings, or the text of an error of ours."""
+
+    def repair() -> list[Any]:
+        with plan_repair(path) as plan:
+            return [*plan.refused, *plan.steps]
+
+    def opened() -> None:
+        connect(path).close()
+
+    said: list[Any] = []
+    for tool in (lambda: verify_directory(path), repair, lambda: backup_directory(path, copy), opened):
+        try:
+            said.append(tool())  # type: ignore[no-untyped-call]
+        except StorageError as error:
+            said.append(str(error))
+    return said
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
+@pytest.mark.parametrize("name", ["format", "*.journal", "*.segment"])
+def test_something_else_in_a_files_place(tmp_path: Path, name: str, kind: str) -> None:
+    """A pipe, whose other end never comes, a directory or a device is told by every tool, with what to do."""
+    filled(tmp_path / "db")
+    connect(tmp_path / "db").close()
+    place = next(iter((tmp_path / "db").rglob(name)))
+    place.unlink()
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "directory":
+        place.mkdir()
+    else:
+        place.symlink_to("/dev/zero")
+    for said in tools(tmp_path / "db", tmp_path / "copy"):
+        rewritten = name == "format" and "write 'penstock" in str(said)
+        assert rewritten or "no regular file" in str(said) or "Is a directory" in str(said), said
+
+
+def test_a_backup_says_which_file_is_missing(tmp_path: Path) -> None:
+    """A file that is missing, and was not just removed, is damage, not bad luck."""
+    filled(tmp_path / "db")
+    gone = only(tmp_path / "db", "*.segment")
+    gone.unlink()
+    with pytest.raises(StorageError, match="a file of the database is missing") as told:
+        backup_directory(tmp_path / "db", tmp_path / "copy")
+    assert gone.name in str(told.value) and "log verify" in str(told.value)

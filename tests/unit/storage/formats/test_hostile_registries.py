@@ -246,7 +246,10 @@ def test_only_http(url: str) -> None:
 @pytest.mark.parametrize(
     "body", ["{}", "[]", "null", "3", '"x"', '{"schema":5}', '{"id":"x"}', '{"id":[]}',
              '{"schema":"\\"int\\"","references":[{}]}',
-             '{"schema":"\\"int\\"","references":5}', '[{"a":1}, 2]', "[" * 100_000, "<html>"]
+             '{"schema":"\\"int\\"","references":5}', '[{"a":1}, 2]', "[" * 100_000, "<html>", '{"id":1e999}', "[1e999]",
+             '{"id":99999999999999999999}', '{"id":true}', '{"id":-1}', '{"schema":"\\ud800"}', '{"schema":"[[[["}',
+             '{"subject":"s","version":1e999,"id":1,"schema":"\\"int\\""}',
+             '{"schema":"\\"int\\"","references":[{"name":"a","subject":"a","version":1e999}]}']
 )  # fmt: skip
 def test_odd_answers(server: Any, body: str) -> None:
     """What is no registry's answer is an error of the storage that names the server, or of a record."""
@@ -267,6 +270,40 @@ def test_odd_answers(server: Any, body: str) -> None:
             call(RemoteRegistry(server.url))
         except (StorageError, StatementError, DataError):
             continue
+
+
+@pytest.mark.parametrize("body", ['{"id":true}', '{"id":-1}', '{"id":1e999}', '{"id":4294967296}', '{"id":"7"}'])
+def test_an_id_that_can_be_none(server: Any, body: str) -> None:
+    """It is refused where it comes from; records have 32 bits for it."""
+    server.answer = says(body)
+    with pytest.raises(StorageError, match="cannot be understood"):
+        RemoteRegistry(server.url).register("s", SchemaText("AVRO", '"int"'))
+
+
+def test_references_without_an_end(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each schema refers to a next one: they are not followed for ever.  A circle ends by itself."""
+    monkeypatch.setattr("penstock.storage.schemas.protocol.SCHEMA_REFERENCES_MAX", 20)
+    endless = True
+
+    def answer(handler: Any) -> None:
+        number = len(server.requests) if endless else len(server.requests) % 2
+        reference = {"name": f"n{number}", "subject": f"n{number}", "version": 1}
+        schema = {"schema": '"int"', "references": [reference], "subject": "s", "version": 1, "id": 1}
+        says(json.dumps(schema))(handler)
+
+    server.answer = answer
+    registry = RemoteRegistry(server.url)
+    with pytest.raises(DataError, match="SCHEMA_REFERENCES_MAX"):
+        infer_columns(registry, registry.by_id(1))
+    assert len(server.requests) < 30
+    endless = False
+    assert infer_columns(RemoteRegistry(server.url), registry.by_id(1), wrapped=False).names == ["ROWVAL"]
+
+
+def test_deep_texts_are_compared() -> None:
+    """What is nested too deeply to be read is the same only as itself."""
+    deep = SchemaText("JSON", "[" * 100_000)
+    assert deep.same_as(deep) and not deep.same_as(SchemaText("JSON", "{}"))
 
 
 @pytest.mark.parametrize("where", ["headers", "body"])
