@@ -63,7 +63,7 @@ class RemoteConnection:
         """The JSON of the answer to a JSON body.  Raises: see `send`."""
         return self._read(self.send("POST", path, json=body))
 
-    def _read(self, answer: httpx.Response) -> Any:
+    def _read(self, answer: httpx.Response) -> object:
         try:
             return answer.json()
         except (ValueError, RecursionError) as error:
