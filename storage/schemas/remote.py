@@ -333,7 +333,7 @@ def _sorted(type_: type, answer: Any) -> list[Any]:
         return sorted(map(type_, answer))
 
 
-def _whole(number: Any) -> int:
+def _whole(number: object) -> int:
     """An id or a version.  Raises: ValueError."""
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 1 << 31:
         raise ValueError(f"{number!r:.40} is no id and no version")
