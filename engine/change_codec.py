@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
+from functools import cache
 from typing import Any
 
 from .catalog import DataSource, FileToFollow, FormatInfo, QueryEntry, WindowInfo
@@ -61,12 +62,15 @@ def _plain(value: Any) -> Any:
 
 def _plain_fields(value: Any) -> dict[str, Any]:
     """The fields of a dataclass whose values are not their defaults."""
-    given = {f.name: getattr(value, f.name) for f in fields(value)}
-    return {f.name: _plain(given[f.name]) for f in fields(value) if given[f.name] != _default(f)}
+    return {
+        name: _plain(given) for name, default in _defaults(value.__class__) if (given := getattr(value, name)) != default
+    }
 
 
-def _default(field: Any) -> Any:
-    return field.default_factory() if field.default_factory is not MISSING else field.default
+@cache
+def _defaults(kind: Any) -> tuple[tuple[str, Any], ...]:
+    """The fields of a dataclass with their defaults, which nobody changes; `MISSING` for one without."""
+    return tuple((f.name, f.default if f.default_factory is MISSING else f.default_factory()) for f in fields(kind))
 
 
 def _plain_type(type_: SqlType) -> Any:

@@ -48,7 +48,7 @@ def check(checking: Checking, statement: ast.CreateAsSelect) -> Checked | Messag
         written=True,
     )
     checking.outside.check_writes(checking.catalog, sink.topic, name, sources_of(query.resolved), statement.span)
-    entry = _entry(checking, statement, query.resolved, existing)
+    entry = _entry(checking, statement, text, query.resolved, existing)
     source = _source(checking, sink, entry)
     if existing is not None:
         _check_replacement(checking, existing, source, query.resolved, statement.span)
@@ -102,15 +102,17 @@ def _check_free(checking: Checking, statement: ast.CreateAsSelect, existing: Dat
 
 
 def _entry(
-    checking: Checking, statement: ast.CreateAsSelect, resolved: ResolvedQuery, existing: DataSource | None
+    checking: Checking, statement: ast.CreateAsSelect, text: str, resolved: ResolvedQuery, existing: DataSource | None
 ) -> QueryEntry:
-    """The query; one that replaces another keeps its id, its place and whether it stands still."""
+    """The query of a statement with this canonical text; one that replaces another keeps its id, its place and whether it
+    stands still.
+    """
     queries, number = checking.catalog.queries, checking.outside.number
     short: Literal["CSAS", "CTAS"] = "CSAS" if statement.kind == "STREAM" else "CTAS"
     entry = QueryEntry(
         next_query_id(checking, statement),
         short,
-        unparse(statement),
+        text,
         sources_of(resolved),
         statement.name,
         number,
