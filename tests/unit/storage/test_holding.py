@@ -117,7 +117,6 @@ def test_a_backup_into_the_database_itself_is_refused(tmp_path: Path, inside: st
 RELAXED = """
 import gc, sys, penstock
 from penstock.storage.log.settings import LogSettings
-from tests.support.children import in_child
 LogSettings.__init__.__defaults__ = tuple(3600.0 if d == 0.2 else d for d in LogSettings.__init__.__defaults__)
 db = penstock.connect(sys.argv[1], threads={threads}, settings={{"penstock.durability.relaxed.ms": 3600000}})
 db.execute("CREATE STREAM s (v INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=2);")
