@@ -243,6 +243,8 @@ def _habit(lexeme: str, previous: list[Token], text: str, accepted: list[str]) -
         return f"A length of time is a number and a unit, without quotes: {last[0]} {_length(lexeme)}."
     if word == "=" and last == ["="]:
         return "Equality is written with one =."
+    if word == "ALL" and last and last[0] in ("=", "<>", "!=", "<", "<=", ">", ">="):
+        return f"A comparison with ALL rows of a subquery is not in this dialect: {_DOOR}."
     if word == "ALL" and last_two == ["GROUP", "BY"]:
         return "Name what to group by: GROUP BY column, .."
     if word == "WINDOW" and "GROUP" in words:

@@ -253,6 +253,11 @@ def test_what_has_no_end_is_named_at_its_beginning(text: str, place: tuple[int, 
         assert not found.expected and not is_complete(text + ";")
 
 
+def test_all_of_a_subquery_names_the_door_that_has_it() -> None:
+    """ALL is a reserved word, but nobody means a name here."""
+    assert "db.duckdb()" in str(error("SELECT * FROM s WHERE v > ALL (SELECT v FROM t);"))
+
+
 def test_one_statement_means_one() -> None:
     """None and two are refused."""
     for text in ("", ";", "SHOW STREAMS; SHOW TABLES;"):
