@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -146,8 +147,22 @@ class Emissions:
     def _results(self) -> tuple[list[Any], Failures | None]:
         if not self._pool:
             return self._states.evaluated(self._states.initial(0))
-        states = [[joined(fields) for fields in zip(*call)] for call in zip(*self._pool)]
-        return self._states.evaluated(states)
+        results: list[list[Any]] = []
+        failed: dict[int, str] = {}
+        first = 0
+        for _, alike in groupby(self._pool, _form):  # states after each row may have another form than stored ones
+            states = [[joined(fields) for fields in zip(*call)] for call in zip(*alike)]
+            values, failures = self._states.evaluated(states)
+            results.append(values)
+            if failures is not None:
+                failed.update({first + row: why for row, why in zip(failures.rows.tolist(), failures.reasons, strict=True)})
+            first += len(values[0]) if values else 0
+        return [pa.concat_arrays(parts) for parts in zip(*results)], failures_of(failed) if failed else None
+
+
+def _form(states: Sequence[State]) -> list[list[str]]:
+    """The types of the fields of some states: those of one form can be joined."""
+    return [[str(field.dtype if isinstance(field, np.ndarray) else field.type) for field in state] for state in states]
 
 
 def _of_entries(failures: Failures | None, results: Int64s) -> Failures | None:

@@ -131,3 +131,12 @@ def test_steps_cannot_be_seen(statements: str, records: Any, order: str, partiti
         at_once = logs(statements, records, rows_max, order, partitions)
         for topic, expected in singly.items():
             assert at_once[topic] == expected, topic
+
+
+@pytest.mark.parametrize("rows_max", [1, 10_000])
+def test_a_session_of_no_numbers_has_a_row(rows_max: int) -> None:
+    """What STDDEV and CORRELATION keep, and what they show after each row, may have different forms in one step."""
+    records = [("a", None, b'{"V": null, "N": "ab"}', 100_000), ("a", None, b'{"V": 1, "N": "ab"}', 100_500)]
+    found = logs(WINDOWED, records, rows_max, "arrival", 1)
+    assert len(found["SESSIONS"]) == 3  # the first row's, and for the second one a tombstone and the longer session
+    assert not [report for report in found["reports"] if "NULL" not in report]
