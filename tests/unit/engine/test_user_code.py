@@ -435,7 +435,8 @@ def test_a_result_that_fails_is_null_and_its_rows_stay(cache: str) -> None:
     assert tables["over_table"] == [(1, 5, 4)]
     assert tables["final"][0] == (1, 1000, 2000, 2, None)
     assert not any(bad for _, _, bad in accounts)
-    assert logged[0][0] == "processing.CTAS_T_FINAL_9.aggregate" and "no three" in logged[0][1]["errorMessage"]
+    assert {logger.split("_")[2] for logger, _ in logged} >= {"GROUPED", "FINAL"}
+    assert any("no three" in error["errorMessage"] for _, error in logged)
     assert any("is not a valid int32" in error["errorMessage"] for _, error in logged)
     for cut in (2, 3, 100):
         found = without_a_result(cut, cache)
