@@ -376,8 +376,8 @@ class Database(Session):
         """Stop the queries after their present steps and close the log.  Nothing committed is lost.
 
         Where this process has opened the directory more than once, this ends what was made from this object (sessions and
-        push queries), and the last `close` closes the directory; `connect` says which objects count.  In a process that was
-        forked from the one that opened the directory, nothing happens.
+        push queries), and the last ``close()`` closes the directory; `connect` says which objects count.  In a process that
+        was forked from the one that opened the directory, nothing happens.
         """
         if self._closed or self._engine.log.foreign:
             return
