@@ -90,7 +90,6 @@ class Session(ClientMethods):
 
     @property
     def user(self) -> str | None:
-        """Whose session it is, as given to `Database.session`; None if nobody was named."""
         return self._state.user
 
     # --- statements ------------------------------------------------------------------------
