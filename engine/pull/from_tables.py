@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ...grammar import ast
-from ..analysis.scope import FromSource
+from ..analysis.scope import FromSource, SourceColumn
 from ..expressions.nodes import TypedExpression
 from ..functions.registry import Registry
 from ..query_options import QueryOptions
@@ -25,10 +25,19 @@ class FromTable:
     Attributes:
         read: returns the rows.  If the table stands alone, it gets the condition of WHERE, and may return only the rows with
             the keys in it.
+        passed_on: the columns of a subquery that are keys of tables, unchanged.
     """
 
     source: FromSource
     read: Callable[[TypedExpression | None], Rows]
+    passed_on: frozenset[str] = frozenset()
+
+    @property
+    def table_keys(self) -> tuple[SourceColumn, ...]:
+        """The columns that are keys of tables."""
+        if self.passed_on:
+            return tuple(c for c in self.source.columns if c.name in self.passed_on)
+        return self.source.keys if self.source.source.kind == "TABLE" else ()
 
 
 class TableFinder(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ...errors import StatementError
 from ...grammar import ast
@@ -10,11 +10,16 @@ from ..analysis.scope import FromSource, SourceColumn
 from ..types import is_numeric
 
 
-def check_key_values(where: ast.Expression | None, sources: Sequence[FromSource]) -> None:
+def check_key_values(where: ast.Expression | None, sources: Sequence[FromSource], keys: Collection[SourceColumn]) -> None:
     """Check the lists of IN: a key of a table is looked up by values of its own type, and never by NULL alone.
 
-    ksqlDB's rule for its pull queries, for all queries that are answered once, whatever clauses they have.  Elsewhere a text
-    in such a list is read as a number.
+    ksqlDB's rule for its pull queries, for all queries that are answered once, whatever clauses they have, and for keys that
+    a subquery has passed on.  Elsewhere a text in such a list is read as a number.
+
+    Args:
+        where: the condition.
+        sources: of the names in it.
+        keys: those of their columns that are keys of tables.
 
     Raises:
         StatementError: a text for a key that is a number, or only NULL.
@@ -24,7 +29,7 @@ def check_key_values(where: ast.Expression | None, sources: Sequence[FromSource]
         node = stack.pop()
         match node:
             case ast.InList(operand=ast.NameRef() as name, items=items):
-                key = _key(name, sources)
+                key = _key(name, sources, keys)
                 if key is None:
                     continue
                 if all(isinstance(item, ast.NullLiteral) for item in items):
@@ -38,8 +43,7 @@ def check_key_values(where: ast.Expression | None, sources: Sequence[FromSource]
                 stack.append(operand)
 
 
-def _key(name: ast.NameRef, sources: Sequence[FromSource]) -> SourceColumn | None:
-    """The column that a name stands for, if it is the key of a table and of no subquery."""
+def _key(name: ast.NameRef, sources: Sequence[FromSource], keys: Collection[SourceColumn]) -> SourceColumn | None:
+    """The column that a name stands for, if it is one of the keys."""
     found = [c for s in sources if name.qualifier in (None, s.alias) for c in s.columns if c.name == name.name]
-    tables = {s.alias for s in sources if s.source.kind == "TABLE"}
-    return found[0] if len(found) == 1 and found[0].role == "KEY" and found[0].alias in tables else None
+    return found[0] if len(found) == 1 and found[0] in keys else None

@@ -100,7 +100,7 @@ def answer(query: ast.AnyQuery, environment: Environment, outer: TableScope | No
     stop = length if limit is None else min(start + limit, length)
     if (start, stop) != (0, length):
         columns = tuple((n, t, v.slice(start, stop - start)) for n, t, v in columns)
-    return Selected(columns, stop - start, (), found.roots)
+    return Selected(columns, stop - start, (), found.roots, found.table_keys)
 
 
 def _named_in(query: ast.TableQuery) -> list[str]:
@@ -153,7 +153,8 @@ def _made(alias: str, found: Selected, names: Sequence[str], joined: bool, span:
     found = _renamed(found, names, span)
     source = made_source(alias, [(n, t) for n, t, _ in found.columns], joined, span)
     rows = Rows({c.internal: v for c, (_, _, v) in zip(source.columns, found.columns, strict=True)}, found.length)
-    return FromTable(source, lambda where: rows)
+    passed_on = frozenset(name for at, (name, _, _) in enumerate(found.columns) if at in found.table_keys)
+    return FromTable(source, lambda where: rows, passed_on)
 
 
 def _body(body: ast.QueryBody, environment: Environment, outer: TableScope | None) -> Selected:
@@ -243,7 +244,7 @@ def _combined(operation: ast.SetOperation, left: Selected, right: Selected, envi
     codes, firsts = row_codes(both, length)
     rows = _chosen(operation, codes, firsts, left.length)
     columns = tuple((n, t, v.take(pa.array(rows))) for n, t, v in zip(names, types, both, strict=True))
-    return Selected(columns, len(rows))
+    return Selected(columns, len(rows), table_keys=left.table_keys & right.table_keys)
 
 
 def _chosen(operation: ast.SetOperation, codes: Any, firsts: Any, left: int) -> Any:

@@ -49,6 +49,7 @@ from .joins import all_of, conjuncts, join
 from .key_values import check_key_values
 from .rows import Rows, SortKey, check_size, evaluate, evaluated, row_codes
 from .scope import TableScope
+from .window_bounds import check_window_bounds
 from .windows import window_values
 
 
@@ -60,12 +61,14 @@ class Selected:
         columns: name, type and values of each column of the SELECT list.
         keys: the keys of ORDER BY, parallel to the rows.
         roots: for each column the table's column that it is unchanged, if any; it keeps that column's role.
+        table_keys: the places of the columns that are keys of tables, unchanged.
     """
 
     columns: tuple[tuple[str, SqlType, Any], ...]
     length: int
     keys: tuple[SortKey, ...] = ()
     roots: tuple[SourceColumn | None, ...] = ()
+    table_keys: frozenset[int] = frozenset()
 
 
 def select(
@@ -97,10 +100,16 @@ class _Select:
         body = self.body
         tables = self._tables()
         scope = self._scope(tables)
-        check_key_values(body.where, [t.source for t in tables])
+        keys = [c for t in tables for c in t.table_keys]
+        check_key_values(body.where, [t.source for t in tables], keys)
         conditions = [None if j.on is None else self._condition(j.on, scope, "ON") for j in body.joins]
         where = None if body.where is None else self._condition(body.where, scope, "WHERE")
+        check_window_bounds(where, [t.source for t in tables])
         items = name_items(scope.items(body.select, self.bind), scope)
+        named = {c.internal for c in keys}
+        passed_on = frozenset(
+            at for at, i in enumerate(items) if isinstance(i.expression, ColumnRef) and i.expression.name in named
+        )
         group_by = [self.bind(e, scope.at("GROUP BY")) for e in body.group_by]
         having = None if body.having is None else self._predicate(self.bind(body.having, scope.at("HAVING")), "HAVING")
         orders = [self._order(o, items, scope) for o in order_by]
@@ -121,18 +130,18 @@ class _Select:
         for item in items:
             values.append(self.evaluate(item.expression, rows))
             check_size(sum(value.nbytes for value in values))
-        keys = [values[o] if isinstance(o, int) else self.evaluate(o, rows) for o in orders]
+        ranks = [values[o] if isinstance(o, int) else self.evaluate(o, rows) for o in orders]
         if body.distinct:
             _check_distinct_order(orders, items, order_by)
             _, first = row_codes(values, rows.length)
             index = pa.array(first)
-            values, keys = [v.take(index) for v in values], [k.take(index) for k in keys]
+            values, ranks = [v.take(index) for v in values], [k.take(index) for k in ranks]
             rows = Rows({}, len(first))
-        sort = tuple(SortKey(k, o.descending, o.nulls == "FIRST") for k, o in zip(keys, order_by, strict=True))
+        sort = tuple(SortKey(k, o.descending, o.nulls == "FIRST") for k, o in zip(ranks, order_by, strict=True))
         known = {c.internal: c for s in scope.sources for c in s.columns} if not body.group_by and not body.joins else {}
         roots = tuple(known.get(i.expression.name) if isinstance(i.expression, ColumnRef) else None for i in items)
         columns = tuple((str(i.name), i.expression.type, v) for i, v in zip(items, values, strict=True))
-        return Selected(columns, rows.length, sort, roots)
+        return Selected(columns, rows.length, sort, roots, passed_on)
 
     # --- FROM --------------------------------------------------------------------------------
 

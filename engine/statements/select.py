@@ -6,14 +6,14 @@ to `answers`.  Both give the same answers to what both can do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
-from ...errors import Span, StatementError
+from ...errors import StatementError
 from ...grammar import ast
 from ...grammar.selects import nodes_of
 from ...grammar.unparse import unparse
@@ -25,9 +25,10 @@ from ..analysis.resolved import ResolvedQuery
 from ..catalog import DataSource
 from ..columns.sizes import ColumnTooLargeError
 from ..expressions.compile import compile_expression, compile_predicate
-from ..expressions.nodes import Between, ColumnRef, Compare, TypedExpression, columns_of
+from ..expressions.nodes import ColumnRef, TypedExpression, columns_of
 from ..functions.registry import BUILT_INS
 from ..pull.key_values import check_key_values
+from ..pull.window_bounds import check_window_bounds
 from ..results import PushResult, Table
 from ..schema import WINDOW_BOUNDS, Column, Schema
 from ..types import to_arrow
@@ -35,7 +36,7 @@ from .answers import answered, described
 from .context import Context
 from .planning import plan_query, to_dataflow
 from .reading_sources import check_limit, events_only, find_source, kept_view, read_stream
-from .wanted import bound_keys, check_scan, in_key_order, key_condition, operands
+from .wanted import bound_keys, check_scan, in_key_order
 
 # --- push ----------------------------------------------------------------------------------
 
@@ -218,8 +219,8 @@ def _wanted(
         StatementError: nobody keeps them, or the condition is none that they can be asked by.
     """
     view = kept_view(context, source, query.source.span)
-    check_key_values(query.where, resolved.sources)
-    _check_bounds(resolved.where, source)
+    check_key_values(query.where, resolved.sources, resolved.sources[0].keys)
+    check_window_bounds(resolved.where, resolved.sources)
     keys = bound_keys(resolved.where, source)
     check_scan(context, resolved.where, source, query.span)
     return view, keys
@@ -265,60 +266,6 @@ def _check_columns(resolved: ResolvedQuery) -> None:
                 raise StatementError(
                     f"a pull query has no {column.name}", span=column.span, suggestion="Add EMIT CHANGES for a push query."
                 )
-
-
-def _check_bounds(where: TypedExpression | None, source: DataSource) -> None:
-    """Section 9: in a lookup of keys, the windows wanted are one range of starts and one of ends.
-
-    Raises:
-        StatementError: a bound that is no range, or two that limit the same end of one.
-    """
-    if source.window is None:
-        return
-    names = [c.name for c in source.schema.keys]
-    branches = [list(operands(branch, "AND")) for branch in operands(where, "OR")]
-    found = [[b for condition in branch for b in _bounds_in(condition)] for branch in branches]
-    for column, how, span in (b for bounds in found for b in bounds):
-        if how not in _RANGE_ENDS:
-            raise StatementError(
-                f"{column} cannot be compared by {how} in a pull query", span=span, suggestion="Use =, <, <=, > or >=."
-            )
-    keyed = [{k[0] for c in branch if (k := key_condition(c, names)) is not None} == set(names) for branch in branches]
-    if not all(keyed):
-        return  # the windows of all keys are read, and any condition filters them
-    for bounds in found:
-        taken: set[tuple[str, str]] = set()
-        for column, how, span in bounds:
-            ends = {(column, end) for end in _RANGE_ENDS[how]}
-            if ends & taken:
-                raise StatementError(
-                    f"{column} is limited more than once", span=span, suggestion="Leave one of the bounds out."
-                )
-            taken |= ends
-
-
-_RANGE_ENDS = {"=": ("low", "high"), "<": ("high",), "<=": ("high",), ">": ("low",), ">=": ("low",)}
-"""The ends of a range of window times that each comparison sets."""
-
-_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-
-
-def _bounds_in(condition: TypedExpression) -> Iterator[tuple[str, str, Span]]:
-    """A condition that compares WINDOWSTART or WINDOWEND with a constant: the column, the operator, its place."""
-    match condition:
-        case Compare(operator=how, left=ColumnRef() as column, right=other):
-            pass
-        case Compare(operator=how, left=other, right=ColumnRef() as column):
-            how = _MIRRORED.get(how, how)  # type: ignore[assignment]  # an operator, too
-        case Between(operand=ColumnRef(name=name), low=low, high=high, negated=False) if name in WINDOW_BOUNDS:
-            if not columns_of(low) and not columns_of(high):
-                yield name, ">=", condition.span
-                yield name, "<=", condition.span
-            return
-        case _:
-            return
-    if column.name in WINDOW_BOUNDS and not columns_of(other):
-        yield column.name, how, condition.span
 
 
 def _answer(context: Context, rows: pa.Table, resolved: ResolvedQuery, source: DataSource) -> Table:

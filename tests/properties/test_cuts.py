@@ -77,8 +77,8 @@ def tables(database: Database) -> dict[str, list[str]]:
 
 
 @settings(max_examples=int(os.environ.get("PENSTOCK_CUTS", "40")), deadline=None)
-@given(st.lists(CHANGE, max_size=10), st.data())
-def test_every_cut_gives_the_same_tables(changes: list[Any], data: Any) -> None:
+@given(st.lists(CHANGE, max_size=10), st.sampled_from((1, 1, 2, 3)), st.data())
+def test_every_cut_gives_the_same_tables(changes: list[Any], partitions: int, data: Any) -> None:
     """The answer is that of one change at a time with every update shown; the last way takes a few rows per step."""
     found = []
     for cache, cuts in (
@@ -89,7 +89,7 @@ def test_every_cut_gives_the_same_tables(changes: list[Any], data: Any) -> None:
         ("10000000", data.draw(st.integers(1, 5))),
     ):
         rows = cuts if isinstance(cuts, int) else 0
-        database = opened(cache, rows)
+        database = opened(cache, rows, partitions)
         for number, change in enumerate(changes):
             insert(database, number, change)
             if not isinstance(cuts, int) and number in cuts:
@@ -117,14 +117,14 @@ CREATE STREAM closed (k INT KEY, n BIGINT)
 
 
 @settings(max_examples=int(os.environ.get("PENSTOCK_CUTS", "15")), deadline=None)
-@given(st.lists(EVENT, max_size=20), st.data())
-def test_final_results_come_once_whatever_the_cut(events: list[Any], data: Any) -> None:
+@given(st.lists(EVENT, max_size=20), st.sampled_from((1, 1, 2, 3)), st.data())
+def test_final_results_come_once_whatever_the_cut(events: list[Any], partitions: int, data: Any) -> None:
     """Windows and sessions that are put out once: the same ones with the same results, in topics, too."""
     found = []
     for cache, rows in (("0", 1), ("0", 0), ("10000000", 0), ("10000000", data.draw(st.integers(2, 7)))):
         given_rows = {"penstock.rows.per.step": str(rows)} if rows else {}
         with connect(None, threads=0, settings={"cache.max.bytes.buffering": cache, **given_rows}) as database:
-            database.execute(FINAL)
+            database.execute(FINAL.replace("PARTITIONS=1", f"PARTITIONS={partitions}"))
             database.insert("s", events)
             database.drain()
             asked = ("tumbled", "hopped", "sessions", "some", "closed")

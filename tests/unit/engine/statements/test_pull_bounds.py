@@ -56,3 +56,35 @@ def test_bounds_that_make_no_range_are_refused(windows: Database, condition: str
     """Two bounds for one end of a range, or a comparison that is no bound."""
     with pytest.raises(penstock.StatementError, match=r"WINDOW(START|END)"):
         windows.execute(f"SELECT * FROM w WHERE {condition};")
+
+
+WITH_CLAUSES = (
+    "SELECT k FROM w WHERE {c} ORDER BY k",
+    "SELECT COUNT(*) FROM w WHERE {c}",
+    "SELECT DISTINCT n FROM w AS y WHERE {c} LIMIT 1",
+    "SELECT * FROM (SELECT k FROM w WHERE {c}) AS x",
+    "SELECT k FROM w WHERE {c} UNION SELECT n FROM w",
+    "SELECT k FROM w WHERE n IN (SELECT n FROM w WHERE {c})",
+)
+
+
+@pytest.mark.parametrize("query", WITH_CLAUSES)
+def test_windows_are_asked_for_in_one_way_whatever_clauses_there_are(windows: Database, query: str) -> None:
+    """The same conditions are taken and refused as without them."""
+    for condition in TAKEN:
+        windows.sql(query.format(c=condition))
+    for condition in REFUSED:
+        with pytest.raises(penstock.StatementError, match=r"WINDOW(START|END)"):
+            windows.sql(query.format(c=condition))
+
+
+def test_windows_of_joined_tables_are_asked_for_in_one_way(windows: Database) -> None:
+    """The bounds of one of them are no bounds of the other; those that a subquery has passed on are any columns."""
+    joined = "SELECT a.k FROM w AS a JOIN w AS b ON a.WINDOWSTART = b.WINDOWEND WHERE "
+    for condition in ("a.WINDOWSTART <> 0", "a.k = 1 AND b.k = 1 AND b.WINDOWEND > 0 AND b.WINDOWEND > 1"):
+        with pytest.raises(penstock.StatementError, match=r"WINDOW(START|END)"):
+            windows.sql(joined + condition)
+    found = windows.sql(joined + "a.k = 1 AND a.WINDOWSTART > 0 AND b.WINDOWEND > 1000").fetchall()
+    assert found == [(1,)]
+    passed_on = "SELECT start FROM (SELECT k, WINDOWSTART AS start FROM w) AS x WHERE start <> 1000 ORDER BY start"
+    assert len(windows.sql(passed_on).fetchall()) == 2

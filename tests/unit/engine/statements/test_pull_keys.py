@@ -57,6 +57,30 @@ def test_a_numeric_key_takes_no_texts_whatever_clauses_there_are(condition: str,
         db.sql("SELECT * FROM s WHERE k IN ('7') ORDER BY k")
 
 
+@pytest.mark.parametrize(
+    ("query", "key"),
+    [
+        ("SELECT * FROM (SELECT k, n FROM t) AS x WHERE {c}", "K"),
+        ("SELECT * FROM (SELECT n, k AS j FROM t) AS x WHERE x.j IN ('7')", "J"),
+        ("SELECT * FROM (SELECT * FROM (SELECT * FROM t ORDER BY n) AS y LIMIT 1) AS x WHERE {c}", "K"),
+        ("WITH x (m, j) AS (SELECT n, k FROM t) SELECT * FROM x WHERE j IN ('7')", "J"),
+        ("SELECT * FROM (SELECT t.k AS k FROM t JOIN u ON t.k = u.k2) AS x WHERE {c}", "K"),
+        ("SELECT * FROM (SELECT k FROM t GROUP BY k) AS x JOIN u ON x.k = u.k2 WHERE {c}", "K"),
+        ("SELECT * FROM (SELECT k FROM t UNION SELECT k2 FROM u) AS x WHERE {c}", "K"),
+    ],
+)
+def test_a_key_that_a_subquery_has_passed_on_takes_no_texts(query: str, key: str) -> None:
+    """It is the table's key still; what is computed, or may be another column's value, is none."""
+    with penstock.connect(settings={"auto.offset.reset": "earliest"}, threads=0) as db:
+        db.execute("CREATE STREAM s (k INT KEY, v INT); CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;")
+        db.execute("CREATE TABLE u AS SELECT k AS k2, COUNT(*) AS m FROM s GROUP BY k;")
+        with pytest.raises(penstock.StatementError, match=f"the key {key} is INTEGER, and '7' is text"):
+            db.sql(query.format(c="x.k IN ('7')"))
+        db.sql("SELECT * FROM (SELECT k + 0 AS k, n FROM t) AS x WHERE x.k IN ('7') AND x.n IN ('7')")
+        db.sql("SELECT * FROM (SELECT k FROM t UNION SELECT m FROM u) AS x WHERE x.k IN ('7')")
+        db.sql("SELECT * FROM (SELECT k FROM s) AS x WHERE x.k IN ('7')")
+
+
 @pytest.mark.parametrize(("kind", "condition", "by_key"), CASES)
 def test_a_key_is_looked_up_where_its_type_has_the_constant(kind: str, condition: str, by_key: bool) -> None:
     """A whole number is a key of any numeric type that has it; the answer is that of a scan."""
