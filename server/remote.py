@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from types import TracebackType
 from typing import Any, Literal, cast
 from urllib.parse import quote
 
+import msgspec
 import pyarrow as pa
 
 from ..engine.catalog import Catalog, DataSource
@@ -26,11 +26,10 @@ from ..engine.intake.rows import columns_of
 from ..engine.loading import create_from, read_file
 from ..engine.parameters import Parameters, ScriptValues, parameter_names, with_values
 from ..engine.results import Message, PushResult, Result, Table
-from ..engine.schema import Schema
 from ..engine.settings import Settings, canonical_name
 from ..engine.statements.scripts import Script
 from ..engine.texts import check_text, pull_query, push_query
-from ..errors import StatementError, UnsupportedError
+from ..errors import PenstockError, StatementError, UnsupportedError
 from ..grammar import ast
 from ..grammar.lexer import Lines, with_places
 from ..grammar.parse import ParsedStatement, parse
@@ -41,16 +40,15 @@ from ..paths import named_path
 from ..runtime.clock import now_ms
 from ..runtime.host import Token, names_to_wait_for
 from ..runtime.subscriptions import Subscription
-from ..storage.values.arrow_streams import from_arrow_stream, to_arrow_stream
+from ..storage.values.arrow_streams import to_arrow_stream
 from .http import ARROW
 from .remote_connection import RemoteConnection
 from .remote_examiner import RemoteExaminer
 from .remote_log import RemoteLog, RemoteLookup, bound, here_only
 from .remote_results import RemotePrint, RemoteQuery
-from .remote_rows import arrow_reader, subscription_of
-from .rowtexts import SCHEMA_KEY
+from .remote_rows import arrow_reader, schema_of, subscription_of, table_of
 from .tokens import read_token, write_token
-from .wire import catalog_of, column_of, graph_of, result_of
+from .wire import catalog_of, error_of, graph_of, result_of
 
 _TOKEN = "request.ksql.query.pull.consistency.token.vector"
 
@@ -96,9 +94,7 @@ class RemoteDatabase(RemoteLog):
             self._set(name, value)
         self._owned = True
         """Whether closing this object closes the connections."""
-        facts = self._server.get("/info")
-        if not isinstance(facts, Mapping) or "KsqlServerInfo" not in facts:
-            raise self._server.stranger("it does not answer as one")
+        self._server.get("/info", lambda facts: facts["KsqlServerInfo"])
 
     def session(
         self,
@@ -187,15 +183,15 @@ class RemoteDatabase(RemoteLog):
             case ast.Query():
                 return self._push(text, statement, "block")
             case ast.Print(limit=limit):
-                return cast(Result, RemotePrint(self._server.opened("/query", self._request(text)), limit))
+                answer = self._server.opened("/query", self._request(text))
+                return cast(Result, RemotePrint(answer, limit, self._server.reached))
             case ast.SetProperty(name=name, value=value):
                 self._set(name, value)
             case ast.UnsetProperty(name=name):
                 self._settings.unset(name)
                 with self._guard:
                     self._properties.pop(canonical_name(name), None)
-        (found,) = self._server.post("/v1/execute", self._request(text + ";"))
-        result = result_of(found)
+        result = self._server.post("/v1/execute", self._request(text + ";"), lambda found: result_of(*found))
         with self._guard:
             if isinstance(statement, ast.Define):
                 self._variables[statement.name.upper()] = statement.value
@@ -229,27 +225,18 @@ class RemoteDatabase(RemoteLog):
             raise Script(text, None).locate(_as_written(error), pull_query(text)) from error.__cause__
         if not answer.headers.get("content-type", "").startswith(ARROW):
             raise StatementError("sql() takes a query that is answered once", suggestion="Use subscribe() or execute().")
-        table = from_arrow_stream(answer.content)
-        metadata = table.schema.metadata
-        schema = Schema(tuple(column_of(field) for field in json.loads(metadata[SCHEMA_KEY])))
-        final = metadata.get(b"penstock.final_message")
-        return Table(
-            table.replace_schema_metadata(None),
-            schema,
-            limit_reached=metadata.get(b"penstock.limit_reached") == b"true",
-            final_message=None if final is None else final.decode(),
-            rows_left_out=int(metadata.get(b"penstock.rows_left_out", 0)),
-        )
+        with self._server.understood("/query"):
+            return table_of(answer.content)
 
     def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
         """See `Database.wait`."""
         told = {"token": write_token(Token.checked(token)), "names": names_to_wait_for(names), "timeout_s": timeout_s or 0}
-        self._server.post("/v1/wait", told)
+        self._server.post("/v1/wait", told, dict)
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
         """See `Database.wait_idle`.  The server waits at most as long as its time limit for requests."""
         body = {} if timeout_s is None else {"timeout_s": timeout_s}
-        return bool(self._server.post("/v1/wait", body)["idle"])
+        return self._server.post("/v1/wait", body, lambda found: msgspec.convert(found["idle"], bool))
 
     def subscribe(
         self,
@@ -281,14 +268,13 @@ class RemoteDatabase(RemoteLog):
     def _push(self, text: str, query: ast.Query, overflow: Literal["block", "drop"]) -> PushResult:
         answer = self._server.opened("/query", self._request(text), ARROW)
         try:
-            with self._server.reached():
+            with self._server.understood("/query"):
                 reader = arrow_reader(answer.iter_raw())
-            metadata = reader.schema.metadata
-            schema = Schema(tuple(column_of(field) for field in json.loads(metadata[SCHEMA_KEY])))
-            query_id = metadata[b"penstock.query"].decode()
-        except (pa.ArrowException, LookupError, TypeError, ValueError, OSError) as error:
+                schema, metadata = schema_of(reader.schema)
+                query_id = metadata[b"penstock.query"].decode()
+        except BaseException:
             answer.close()
-            raise self._server.stranger(f"its rows cannot be read: {error}") from error
+            raise
         names = tuple(c.name for c in schema)
         limit = query.limit if isinstance(query.limit, int) else None
         return PushResult(subscription_of(answer, query_id, names, limit, overflow, reader), schema, query_id)
@@ -330,7 +316,8 @@ class RemoteDatabase(RemoteLog):
             chosen["sequence"] = str(sequence)
         headers = {"penstock-streams": ",".join(quote(name, safe="") for name in names), "content-type": ARROW}
         answer = self._server.send("POST", "/v1/arrow", params=chosen, content=b"".join(streams), headers=headers)
-        return read_token(answer.json()["token"])
+        with self._server.understood("/v1/arrow"):
+            return read_token(answer.json()["token"])
 
     def _source(self, name: str) -> DataSource:
         """A source of the known catalog; the catalog is fetched again if it is not there.  Raises: StatementError."""
@@ -370,7 +357,7 @@ class RemoteDatabase(RemoteLog):
     @property
     def catalog(self) -> Catalog:
         """The present sources, types and queries; each access is a request."""
-        found = catalog_of(self._server.get("/v1/catalog"))
+        found = self._server.get("/v1/catalog", catalog_of)
         with self._guard:
             self._known = found
         return found
@@ -395,30 +382,30 @@ class RemoteDatabase(RemoteLog):
         return {query_id: RemoteQuery(self, query_id) for query_id in self.catalog.queries}
 
     def topic_names(self) -> list[str]:
-        return list(self._server.get("/v1/catalog")["topics"])
+        return self._server.get("/v1/catalog", lambda found: msgspec.convert(found["topics"], list[str]))
 
     def function_names(self) -> list[str]:
-        return list(self._server.get("/v1/catalog")["functions"])
+        return self._server.get("/v1/catalog", lambda found: msgspec.convert(found["functions"], list[str]))
 
     def graph(self) -> FlowGraph:
         """See `Database.graph`; only what the account may read."""
-        return graph_of(self._server.get("/v1/graph"))
+        return self._server.get("/v1/graph", graph_of)
 
     def describe_state(self) -> str:
         """One line about the database, for a prompt."""
-        return f"{self.url}: {self._server.get('/v1/catalog')['state']}"
+        return self._server.get("/v1/catalog", lambda found: f"{self.url}: {found['state']}")
 
     def flow(self) -> Flow:
         """See `Database.flow`."""
-        return self.graph().picture()
+        return self._server.get("/v1/graph", lambda found: graph_of(found).picture())
 
     def examiner(self) -> RemoteExaminer:
         """See `Database.examiner`."""
         return RemoteExaminer(self._faults)
 
-    def _faults(self, statements: Sequence[str]) -> list[dict[str, Any]]:
-        found = self._server.post("/v1/check", {**self._request(""), "statements": list(statements)})
-        return cast(list[dict[str, Any]], found["faults"])
+    def _faults(self, statements: Sequence[str]) -> list[PenstockError]:
+        asked = {**self._request(""), "statements": list(statements)}
+        return self._server.post("/v1/check", asked, lambda found: [error_of({"parts": p}) for p in found["faults"]])
 
     def stream(self, name: str) -> StreamHandle:
         """See `Database.stream`."""

@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+import msgspec
+import pyarrow as pa
+
 from .. import __version__
-from ..errors import ClientError, PenstockError, StatementError
+from ..errors import ClientError, PenstockError, StatementError, printable
+from .problems import ApiError
 from .wire import CLIENT_HEADER, error_of
 
 if TYPE_CHECKING:
     import httpx
 
+_Read = TypeVar("_Read")
+Reader = Callable[[Any], _Read]
+"""Makes something of the JSON of an answer."""
+_ODD = (
+    PenstockError,  # a type that SQL has not got, of a column in the answer
+    ApiError,
+    msgspec.MsgspecError,
+    pa.ArrowException,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    RecursionError,
+    OSError,
+    NotImplementedError,
+)
+"""What reading an answer that is not as Penstock's server writes it may raise."""
+_WHY_MAX = 200
+"""Characters of the reason that an error shows: it may repeat what the server sent."""
 _CONNECTIONS_MAX = 1_000
 """Open connections at most; each push query keeps one."""
 
@@ -55,19 +80,32 @@ class RemoteConnection:
             limits=httpx.Limits(max_connections=_CONNECTIONS_MAX, max_keepalive_connections=20),
         )
 
-    def get(self, path: str) -> Any:
-        """The JSON of an answer.  Raises: see `send`."""
-        return self._read(self.send("GET", path))
+    def get(self, path: str, read: Reader[_Read]) -> _Read:
+        """What ``read`` makes of the JSON of an answer.  Raises: see `send` and `understood`."""
+        return self._read(self.send("GET", path), read)
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """The JSON of the answer to a JSON body.  Raises: see `send`."""
-        return self._read(self.send("POST", path, json=body))
+    def post(self, path: str, body: Mapping[str, Any], read: Reader[_Read]) -> _Read:
+        """What ``read`` makes of the JSON of the answer to a JSON body.  Raises: see `send` and `understood`."""
+        return self._read(self.send("POST", path, json=body), read)
 
-    def _read(self, answer: httpx.Response) -> object:
+    def _read(self, answer: httpx.Response, read: Reader[_Read]) -> _Read:
+        with self.understood(answer.url.path):
+            return read(answer.json())
+
+    @contextmanager
+    def understood(self, path: str) -> Iterator[None]:
+        """Around all that makes something of an answer: the one place where an odd answer becomes an error of ours.
+
+        Raises:
+            ClientError: the answer was not understood.
+        """
         try:
-            return answer.json()
-        except (ValueError, RecursionError) as error:
-            raise self.stranger(f"its answer to {answer.url.path} is not JSON") from error
+            yield
+        except self._failures as error:
+            raise self._unreachable(error) from error
+        except _ODD as error:
+            why = f"{type(error).__name__}: {printable(str(error))[:_WHY_MAX]}"
+            raise self.stranger(f"its answer to {path} was not understood ({why})") from error
 
     def stranger(self, why: str) -> ClientError:
         """The error for a server that is none of Penstock."""
@@ -131,4 +169,4 @@ class RemoteConnection:
         return ClientError(f"the server {self.url} cannot be reached: {error or type(error).__name__}")
 
 
-__all__ = ["RemoteConnection"]
+__all__ = ["Reader", "RemoteConnection"]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from ..engine.statements.examine import SyntaxExaminer
 from ..errors import PenstockError, StatementError
-from .wire import error_of
 
 __all__ = ["STATEMENTS_MAX", "RemoteExaminer"]
 
@@ -21,10 +19,10 @@ class RemoteExaminer:
     """Finds faults by the server's catalog and the session's settings; see `Examiner`.
 
     Args:
-        ask: returns the parts of the errors that statements would raise.  It may raise: PenstockError.
+        ask: returns the errors that statements would raise.  It may raise: PenstockError.
     """
 
-    def __init__(self, ask: Callable[[Sequence[str]], Sequence[Mapping[str, Any]]]) -> None:
+    def __init__(self, ask: Callable[[Sequence[str]], Sequence[PenstockError]]) -> None:
         self._ask = ask
         self._syntax = SyntaxExaminer()
 
@@ -36,5 +34,4 @@ class RemoteExaminer:
             found = self._ask(statements)
         except PenstockError:
             return self._syntax.faults(statements, stop)
-        faults = [error_of({"parts": parts}) for parts in found]
-        return [fault for fault in faults if isinstance(fault, StatementError)]
+        return [fault for fault in found if isinstance(fault, StatementError)]

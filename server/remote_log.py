@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
+import msgspec
 import pyarrow as pa
 
 from ..engine.intake.keys import key_value
@@ -25,7 +26,7 @@ from ..storage.values.arrow_streams import from_arrow_stream, to_arrow_stream
 from .http import ARROW
 from .remote_connection import RemoteConnection
 from .tokens import read_token
-from .wire import result_of
+from .wire import result_of, typed
 
 _Class = TypeVar("_Class")
 
@@ -70,7 +71,7 @@ class RemoteLog:
             body["columns"] = _columns(value)
         else:
             body["value"] = _text(value, "the value")
-        return read_token(self._server.post(f"{_place(topic)}/records", body)["token"])
+        return self._server.post(f"{_place(topic)}/records", body, lambda found: read_token(found["token"]))
 
     def consume(
         self: Wire, topic: str, *, offset: int | None = None, partition: int | None = None, reset: OffsetReset = "none"
@@ -79,23 +80,19 @@ class RemoteLog:
         given = {"offset": offset, "partition": partition, "reset": reset}
         chosen = {name: str(value) for name, value in given.items() if value is not None}
         answer = self._server.send("GET", f"{_place(topic)}/records", params=chosen, headers={"accept": ARROW})
-        for batch in from_arrow_stream(answer.content).to_batches():
-            if not batch.num_rows:
-                continue
-            columns = {name: batch.column(name) for name in batch.schema.names}
-            records = FetchedRecords(
-                None if columns["key"].null_count == batch.num_rows else columns["key"],
-                columns["value"],
-                columns["timestamp"].to_numpy(),
-                None if columns["headers"].null_count == batch.num_rows else columns["headers"],
-                columns["offset"].to_numpy(),
-            )
-            yield from to_python(topic, columns["partition"][0].as_py(), records)
+        with self._server.understood(answer.url.path):
+            found = from_arrow_stream(answer.content)
+            found.validate(full=True)  # Arrow trusts what it reads: offsets beyond their buffer would crash the process
+            batches = found.to_batches()
+        for batch in batches:
+            with self._server.understood(answer.url.path):
+                records = list(_records(topic, batch))
+            yield from records
 
     def last_sequence(self: Wire, producer: str) -> int | None:
         """See `Database.last_sequence`."""
-        found: int | None = self._server.get(f"/v1/producers/{quote(producer, safe='')}")["sequence"]
-        return found
+        path = f"/v1/producers/{quote(producer, safe='')}"
+        return self._server.get(path, lambda found: msgspec.convert(found["sequence"], int | None))
 
     # --- topics ----------------------------------------------------------------------------
 
@@ -106,7 +103,7 @@ class RemoteLog:
         if replicas != 1:
             raise StatementError("there is one server, so each partition has one replica")
         body = {"partitions": partitions, "config": None if config is None else dict(config)}
-        self._server.post(_place(name), body)
+        self._server.send("POST", _place(name), json=body)
 
     def alter_topic(
         self: Wire, name: str, config: Mapping[str, object] | None = None, *, partitions: int | None = None
@@ -121,17 +118,13 @@ class RemoteLog:
 
     def describe_topic(self: Wire, name: str) -> TopicDescription:
         """See `Database.describe_topic`."""
-        found = self._server.get(_place(name))
-        names = ("partition", "start", "end", "segments", "bytes", "firstTimestamp", "lastTimestamp")
-        partitions = tuple(PartitionDescription(*(p[name] for name in names)) for p in found["partitions"])
-        return TopicDescription(found["name"], partitions, found["config"], tuple(found["sources"]))
+        return self._server.get(_place(name), _topic_of)
 
     # --- scripts ---------------------------------------------------------------------------
 
     def submit(self: Wire, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
         """See `Database.submit`.  RUN SCRIPT is refused: clients may not read the server's files."""
-        found = self._server.post("/v1/submit", {**self._request(text), "name": name})
-        return Submitted(found["name"], tuple(found["known"]), tuple(result_of(r) for r in found["results"]))
+        return self._server.post("/v1/submit", {**self._request(text), "name": name}, _submitted_of)
 
 
 class RemoteLookup:
@@ -226,6 +219,31 @@ def bound(text: str, parameters: Sequence[Any] | Mapping[str, Any] | None) -> st
         return unparse(with_values(pull_query(text), parameters))
     except StatementError as error:
         raise error.located(text) from error.__cause__
+
+
+def _records(topic: str, batch: pa.RecordBatch) -> Iterator[RawRecord]:
+    if not batch.num_rows:
+        return
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    records = FetchedRecords(
+        None if columns["key"].null_count == batch.num_rows else columns["key"],
+        columns["value"],
+        columns["timestamp"].to_numpy(),
+        None if columns["headers"].null_count == batch.num_rows else columns["headers"],
+        columns["offset"].to_numpy(),
+    )
+    yield from to_python(topic, columns["partition"][0].as_py(), records)
+
+
+def _topic_of(found: Any) -> TopicDescription:
+    names = ("partition", "start", "end", "segments", "bytes", "firstTimestamp", "lastTimestamp")
+    partitions = tuple(PartitionDescription(*(p[name] for name in names)) for p in found["partitions"])
+    return typed(TopicDescription(found["name"], partitions, found["config"], tuple(found["sources"])))
+
+
+def _submitted_of(found: Any) -> Submitted:
+    name, known = msgspec.convert((found["name"], found["known"]), tuple[str, tuple[str, ...]])
+    return Submitted(name, known, tuple(result_of(r) for r in found["results"]))
 
 
 def _place(topic: str) -> str:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote
 
 from ..engine.catalog import Catalog
 from ..engine.results import Message, Result
 from ..runtime.metrics import Progress
-from .remote_connection import RemoteConnection
+from .remote_connection import Reader, RemoteConnection
 from .wire import progress_of
 
 if TYPE_CHECKING:
     import httpx
+
+_Read = TypeVar("_Read")
 
 
 class _Database(Protocol):
@@ -30,12 +33,18 @@ class _Database(Protocol):
 class RemotePrint:
     """The output of PRINT, as lines for a person; see `PrintResult`.
 
+    Args:
+        reached: a context around what is read from the answer, see `RemoteConnection.reached`.
+
     Attributes:
         limited, limit_reached: whether there is a LIMIT, and whether it has been reached.
     """
 
-    def __init__(self, answer: httpx.Response, limit: int | None) -> None:
+    def __init__(
+        self, answer: httpx.Response, limit: int | None, reached: Callable[[], AbstractContextManager[None]]
+    ) -> None:
         self._answer = answer
+        self._reached = reached
         self._limit = limit
         self.limited = limit is not None
         self.limit_reached = False
@@ -54,7 +63,12 @@ class RemotePrint:
     def lines(self) -> Iterator[str]:
         """Yield the lines as records come."""
         records = 0
-        for line in self._answer.iter_lines():
+        lines = self._answer.iter_lines()
+        while True:
+            with self._reached():
+                line = next(lines, None)
+            if line is None:
+                return
             records += line.startswith("rowtime: ")
             self.limit_reached = records == self._limit
             yield line
@@ -85,15 +99,14 @@ class RemoteQuery:
 
     def progress(self) -> Progress:
         """See `QueryHandle.progress`."""
-        return progress_of(self._facts()["progress"])
+        return self._facts(lambda found: progress_of(found["progress"]))
 
     def explain(self) -> str:
         """The query's plan."""
-        return str(self._facts()["plan"])
+        return self._facts(lambda found: str(found["plan"]))
 
-    def _facts(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.database._server.get(f"/v1/queries/{quote(self.id, safe='')}")
-        return found
+    def _facts(self, read: Reader[_Read]) -> _Read:
+        return self.database._server.get(f"/v1/queries/{quote(self.id, safe='')}", read)
 
     def pause(self) -> Message:
         return self._control("PAUSE")

@@ -8,16 +8,20 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
+from ..engine.results import Table
+from ..engine.schema import Schema
 from ..errors import ClientError, PenstockError
 from ..runtime.batch import Batch
 from ..runtime.subscriptions import Feed, Subscription
-from .rowtexts import ERROR_KEY
-from .wire import error_of
+from ..storage.values.arrow_streams import from_arrow_stream
+from .rowtexts import ERROR_KEY, SCHEMA_KEY
+from .wire import column_of, error_of
 
 _PAUSE_S = 0.01
 """How often a slow reader's buffer is checked, in seconds.  While it is full nothing is read, so the server waits, too."""
@@ -45,6 +49,27 @@ class _Chunks(io.RawIOBase):
         return count
 
 
+def schema_of(sent: pa.Schema) -> tuple[Schema, Mapping[bytes, bytes]]:
+    """The columns of an answer's rows, and what else its Arrow schema says of them."""
+    metadata: Mapping[bytes, bytes] = sent.metadata or {}
+    return Schema(tuple(column_of(field) for field in json.loads(metadata[SCHEMA_KEY]))), metadata
+
+
+def table_of(data: bytes) -> Table:
+    """The answer to a pull query."""
+    table = from_arrow_stream(data)
+    table.validate(full=True)  # Arrow trusts what it reads: offsets beyond their buffer would crash the process
+    schema, metadata = schema_of(table.schema)
+    final = metadata.get(b"penstock.final_message")
+    return Table(
+        table.cast(schema.arrow()),
+        schema,
+        limit_reached=metadata.get(b"penstock.limit_reached") == b"true",
+        final_message=None if final is None else final.decode(),
+        rows_left_out=int(metadata.get(b"penstock.rows_left_out", 0)),
+    )
+
+
 def subscription_of(
     answer: Any, query_id: str, names: tuple[str, ...], limit: int | None, overflow: Literal["block", "drop"], opened: Any
 ) -> Subscription:
@@ -61,7 +86,9 @@ def subscription_of(
         _hang_up(answer)
 
     feed = Feed(limit=limit, overflow=overflow, on_close=close, on_abandon=stop.set)
-    thread = threading.Thread(target=_read, args=(opened, answer, feed, stop), name="penstock-remote-rows", daemon=True)
+    thread = threading.Thread(
+        target=_read, args=(opened, answer, feed, stop, names), name="penstock-remote-rows", daemon=True
+    )
     subscription = Subscription(names, feed, query_id=query_id)
     thread.start()
     return subscription
@@ -76,7 +103,7 @@ def _hang_up(answer: Any) -> None:
             connection.shutdown(socket.SHUT_RDWR)
 
 
-def _read(reader: Any, answer: Any, feed: Feed, stop: threading.Event) -> None:
+def _read(reader: Any, answer: Any, feed: Feed, stop: threading.Event, names: tuple[str, ...]) -> None:
     position = 0
     try:
         while not stop.is_set():
@@ -87,7 +114,10 @@ def _read(reader: Any, answer: Any, feed: Feed, stop: threading.Event) -> None:
             batch, metadata = reader.read_next_batch_with_custom_metadata()
             if metadata is not None and ERROR_KEY in metadata:
                 raise error_of(json.loads(metadata[ERROR_KEY]))
+            batch.validate(full=True)  # see `table_of`
             columns = tuple(batch.columns[2:])
+            if len(columns) != len(names):
+                raise ValueError(f"{len(columns)} columns instead of {len(names)}")
             schema = pa.schema(list(batch.schema)[2:])
             tombstones = np.asarray(batch.column(0).to_numpy(zero_copy_only=False), np.bool_)
             times = np.asarray(batch.column(1).to_numpy(), np.int64)
@@ -110,4 +140,4 @@ def arrow_reader(pieces: Any) -> Any:
     return pa.ipc.open_stream(io.BufferedReader(_Chunks(pieces), 1 << 16))
 
 
-__all__ = ["arrow_reader", "subscription_of"]
+__all__ = ["arrow_reader", "schema_of", "subscription_of", "table_of"]

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal, TypeVar
+
+import msgspec
 
 from ..engine import types as t
 from ..engine.catalog import Catalog, DataSource, FormatInfo, QueryEntry, UnknownSourceError, WindowInfo
 from ..engine.flow import FlowEdge, FlowGraph, FlowNode
 from ..engine.flow_layout import Box
 from ..engine.results import Description, Listing, Message
-from ..engine.schema import Column, Schema
+from ..engine.schema import Column, Role, Schema
 from ..errors import (
     AssertionFailedError,
     BufferExhaustedError,
@@ -34,10 +36,12 @@ from ..errors import (
     StorageError,
     UnsupportedError,
 )
-from ..runtime.metrics import Progress, RowCounts
+from ..runtime.metrics import Progress
 from .problems import ApiError
 from .tokens import read_token, write_token
 from .values import field_json, schema_json
+
+_Made = TypeVar("_Made")
 
 CLIENT_HEADER = "penstock-client"
 """The request header of Penstock's client; with it, errors come with all their parts."""
@@ -113,15 +117,25 @@ def result_of(data: Mapping[str, Any]) -> Message | Listing | Description:
         details = dict(data["details"])
         if data["token"] is not None:
             details["token"] = read_token(data["token"])
-        return Message(data["kind"], data["text"], data["statement"], data["warning"], details)
+        kind, text, statement, warning = msgspec.convert(
+            [data[name] for name in ("kind", "text", "statement", "warning")], tuple[str, str, str, bool]
+        )
+        return Message(kind, text, statement, warning, details)
     if data["result"] == "listing":
         return _listing_of(data)
-    sections = tuple((title, s if isinstance(s, str) else _listing_of(s)) for title, s in data["sections"])
-    return Description(data["kind"], data["title"], sections, data["statement"])
+    sent = msgspec.convert(data["sections"], list[tuple[str, str | dict[str, Any]]])
+    sections = tuple((title, s if isinstance(s, str) else _listing_of(s)) for title, s in sent)
+    named = [data[name] for name in ("kind", "title", "statement")]
+    kind, title, statement = msgspec.convert(named, tuple[str, str, str])
+    return Description(kind, title, sections, statement)
 
 
 def _listing_of(data: Mapping[str, Any]) -> Listing:
-    return Listing(data["kind"], tuple(data["columns"]), tuple(tuple(row) for row in data["rows"]), data["statement"])
+    parts = [data[name] for name in ("kind", "columns", "rows", "statement")]
+    kind, columns, rows, statement = msgspec.convert(parts, tuple[str, tuple[str, ...], list[tuple[Any, ...]], str])
+    if any(len(row) != len(columns) for row in rows):
+        raise ValueError("a row has not as many values as there are columns")
+    return Listing(kind, columns, tuple(rows), statement)
 
 
 # --- errors --------------------------------------------------------------------------------
@@ -212,45 +226,60 @@ def _format_json(info: FormatInfo) -> list[Any]:
     return [info.name, dict(info.properties), sorted(info.features)]
 
 
+class _SentSource(msgspec.Struct):
+    """What `_source_json` writes, to check it."""
+
+    name: str
+    kind: Literal["STREAM", "TABLE"]
+    fields: list[dict[str, Any]]
+    topic: str
+    key_format: tuple[str, dict[str, str], frozenset[str]]
+    value_format: tuple[str, dict[str, str], frozenset[str]]
+    partitions: int
+    window: tuple[Literal["TUMBLING", "HOPPING", "SESSION"], int | None] | None
+    timestamp_column: str | None
+    timestamp_format: str | None
+    read_only: bool
+    query_id: str | None
+    statement: str
+
+
 def catalog_of(data: Mapping[str, Any]) -> Catalog:
     """Read a catalog that `catalog_json` wrote."""
     sources = {}
-    for item in data["sources"]:
-        window = item["window"]
-        sources[item["name"]] = DataSource(
-            item["name"],
-            item["kind"],
-            Schema(tuple(column_of(field) for field in item["fields"])),
-            item["topic"],
-            _format_of(item["key_format"]),
-            _format_of(item["value_format"]),
-            item["partitions"],
-            None if window is None else WindowInfo(*window),
-            item["timestamp_column"],
-            item["timestamp_format"],
-            item["read_only"],
-            item["query_id"],
-            item["statement"],
+    for item in msgspec.convert(data["sources"], list[_SentSource]):
+        sources[item.name] = DataSource(
+            item.name,
+            item.kind,
+            Schema(tuple(column_of(field) for field in item.fields)),
+            item.topic,
+            FormatInfo(*item.key_format),
+            FormatInfo(*item.value_format),
+            item.partitions,
+            None if item.window is None else WindowInfo(*item.window),
+            item.timestamp_column,
+            item.timestamp_format,
+            item.read_only,
+            item.query_id,
+            item.statement,
         )
-    queries = {q["id"]: QueryEntry(**{**q, "sources": tuple(q["sources"])}) for q in data["queries"]}
+    queries = {q["id"]: msgspec.convert(q, QueryEntry) for q in data["queries"]}
     return Catalog(sources, {name: type_of(schema) for name, schema in data["types"].items()}, queries)
-
-
-def _format_of(data: list[Any]) -> FormatInfo:
-    return FormatInfo(data[0], data[1], frozenset(data[2]))
 
 
 def column_of(field: Mapping[str, Any]) -> Column:
     """Make a column from a field of the API."""
     role: Any = field.get("role") or {"KEY": "KEY", "HEADER": "HEADER"}.get(field.get("type", ""), "VALUE")
-    return Column(field["name"], type_of(field["schema"]), role, field.get("headerKey"))
+    name, header = msgspec.convert((field["name"], field.get("headerKey")), tuple[str, str | None])
+    return Column(name, type_of(field["schema"]), msgspec.convert(role, Role), header)
 
 
 def type_of(schema: Mapping[str, Any]) -> t.SqlType:
     """Read a type that `schema_json` wrote."""
     match schema["type"]:
         case "DECIMAL":
-            return t.Decimal(schema["parameters"]["precision"], schema["parameters"]["scale"])
+            sizes = schema["parameters"]
+            return t.Decimal(*msgspec.convert((sizes["precision"], sizes["scale"]), tuple[int, int]))
         case "ARRAY":
             return t.Array(type_of(schema["memberSchema"]))
         case "MAP":
@@ -258,7 +287,7 @@ def type_of(schema: Mapping[str, Any]) -> t.SqlType:
                 t.STRING if "keySchema" not in schema else type_of(schema["keySchema"]), type_of(schema["memberSchema"])
             )
         case "STRUCT":
-            return t.Struct(tuple((f["name"], type_of(f["schema"])) for f in schema["fields"]))
+            return t.Struct(tuple((msgspec.convert(f["name"], str), type_of(f["schema"])) for f in schema["fields"]))
         case name:
             return t.Primitive(name)
 
@@ -279,7 +308,12 @@ def graph_of(data: Mapping[str, Any]) -> FlowGraph:
         edge = dict(given)
         points = tuple((x, y) for x, y in edge.pop("points"))
         edges.append(FlowEdge(edge.pop("from"), edge.pop("to"), edge, points))
-    return FlowGraph(tuple(nodes), tuple(edges), data["width"], data["height"])
+    return typed(FlowGraph(tuple(nodes), tuple(edges), data["width"], data["height"]))
+
+
+def typed(made: _Made) -> _Made:
+    """What was made of an answer, if it holds values of the types that its class says.  Raises: msgspec.ValidationError."""
+    return msgspec.convert(msgspec.to_builtins(made), type(made))
 
 
 # --- progress ------------------------------------------------------------------------------
@@ -292,7 +326,7 @@ def progress_json(progress: Progress) -> dict[str, Any]:
 
 def progress_of(data: Mapping[str, Any]) -> Progress:
     """Read progress that `progress_json` wrote."""
-    return Progress(**{**data, "account": RowCounts(**data["account"]), "lateness": tuple(data.get("lateness", ()))})
+    return msgspec.convert(data, Progress)
 
 
 __all__ = [
@@ -307,5 +341,6 @@ __all__ = [
     "result_json",
     "result_of",
     "type_of",
+    "typed",
     "with_parts",
 ]

@@ -280,15 +280,22 @@ def test_what_is_no_server_of_penstock_is_told(status: int, body: bytes) -> None
                 lambda: far.subscribe("SELECT * FROM s EMIT CHANGES;"),
                 lambda: far.sql("SELECT * FROM s;"),
                 lambda: far.execute("SHOW STREAMS;"),
-                lambda: far.execute("PRINT 't';"),
                 lambda: far.catalog,
                 lambda: far.describe_topic("t"),
                 lambda: far.last_sequence("p"),
                 lambda: far.insert("s", [{"k": 1}]),
                 lambda: far.wait_idle(1),
-            )[: 2 if status == 200 else None]:
+                lambda: far.topic_names(),
+                lambda: far.graph(),
+                lambda: far.submit("SHOW STREAMS;", "n"),
+                lambda: far.produce("t", value=b"x"),
+                lambda: list(far.consume("t")),
+            ):
                 with pytest.raises(penstock.PenstockError):
                     call()  # type: ignore[no-untyped-call]
+            if status != 200:  # (what PRINT gives is text)
+                with pytest.raises(penstock.PenstockError):
+                    far.execute("PRINT 't';")
     finally:
         server.shutdown()
         server.server_close()
