@@ -426,5 +426,17 @@ class _RealFile:
             os.ftruncate(descriptor, size)
 
 
+def is_extension(file: File, length: int) -> bool:
+    """Whether what stands behind the first ``length`` bytes is only what `_RealFile` extends a file by: zeros.
+
+    They stay if a process is killed, or the machine stops, while it closes its files: also behind a log closed in order.
+    """
+    size = file.size()
+    if size > max(_MAP_AHEAD_MIN, 2 * length):
+        return False
+    pieces = (file.read(start, min(_MAP_AHEAD_MIN, size - start)) for start in range(length, size, _MAP_AHEAD_MIN))
+    return all(bytes(piece).count(0) == len(piece) for piece in pieces)
+
+
 def _mapped(descriptor: int, size: int) -> mmap.mmap:
     return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ, **_MAP_OPTIONS)

@@ -8,6 +8,7 @@ import shutil
 import threading
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from penstock.repl.cli import main
 from penstock.storage.backup import backup_directory, backup_files
 from penstock.storage.files import MemoryFiles
 from penstock.storage.layout import prepare
+from penstock.storage.log.local.commit.journal import CommitJournal
 from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
@@ -145,6 +147,27 @@ def test_a_file_that_was_grown_takes_no_memory(tmp_path: Path, name: str, size: 
     for command in (lambda: list(verify_directory(path)), opened, repaired, opened):
         with contextlib.suppress(PenstockError):
             command()
+
+
+def test_a_process_that_is_killed_while_it_closes(tmp_path: Path) -> None:
+    """After the journal says that the log was closed in order, and before files are cut to what they hold."""
+    path = tmp_path / "db"
+    seal = CommitJournal.seal
+
+    def sealed(journal: CommitJournal, *, closed: bool) -> None:
+        seal(journal, closed=closed)
+        shutil.copytree(path, tmp_path / "left")
+
+    with connect(path) as db, mock.patch.object(CommitJournal, "seal", sealed):
+        db.create_topic("t")
+        for number in range(3):
+            db.produce("t", value=b"%d" % number)
+            list(db.consume("t", offset=0))
+        db.close()
+    assert max(file.stat().st_size for file in (tmp_path / "left").rglob("*.segment")) == 256 * 1024  # the case is there
+    assert all(fault.harmless for fault in verify_directory(tmp_path / "left"))
+    with connect(tmp_path / "left") as db:
+        assert [record.value for record in db.consume("t", offset=0)] == [b"0", b"1", b"2"]
 
 
 def test_the_version_and_what_cannot_be_repaired(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

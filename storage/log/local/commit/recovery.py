@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .....errors import StorageError
-from ....files import Files
+from ....files import Files, is_extension
 from ....layout import JOURNALS, TOPICS, index_path, journal_path, partition_directory, segment_path, topic_directory
 from ..manifest import Committed, Entry, Manifest, TopicDefined
 from .journal import CommitJournal, newest_journal
@@ -105,7 +105,8 @@ def _cut_torn_tails(files: Files, manifest: Manifest, carried: dict[str, list[tu
 
     Args:
         carried: see `replay`.
-        closed: the log was closed in order, so no segment can have a torn tail: a longer one is damage, and is not cut.
+        closed: the log was closed in order, so no segment can have a torn tail: a longer one is damage, and is not cut,
+            unless it was only extended (`is_extension`).
 
     Returns:
         whether any file was changed.
@@ -130,7 +131,7 @@ def _cut_torn_tails(files: Files, manifest: Manifest, carried: dict[str, list[tu
                             offset=file.size(),
                             action="restore the file from a backup, or delete the topic",
                         )
-                    if closed and file.size() > segment.length:
+                    if closed and file.size() > segment.length and not is_extension(file, segment.length):
                         raise StorageError(
                             f"a segment has {file.size()} bytes, the journal knows {segment.length} and was closed in order",
                             path=file.path,

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ....files import Files
+from ....files import Files, is_extension
 from ....layout import journal_path, partition_directory, segment_path
 from ..commit.journal import stray_entries
 from ..manifest import Committed, SegmentState, TopicState, config_of
@@ -92,10 +92,19 @@ def _in_segments(files: Files, log: LogContents) -> Iterator[Leftover]:
                 if not file.endswith(".segment"):
                     continue
                 data = memoryview(files.read_bytes(path))
+                cut = path not in lengths or (len(data) > length and not _is_extended(files, path, length))
                 wrong = _of_later_commits(log, _frames(data[:length], name, number, topic))
-                if path not in lengths or len(data) > length or wrong:
-                    behind = _frames(data[length:], name, number, topic)
-                    yield Leftover(path, length, path not in lengths or len(data) > length, name, number, [*wrong, *behind])
+                if cut or wrong:
+                    behind = _frames(data[length:], name, number, topic) if cut else []
+                    yield Leftover(path, length, cut, name, number, [*wrong, *behind])
+
+
+def _is_extended(files: Files, path: str, length: int) -> bool:
+    file = files.open(path)
+    try:
+        return is_extension(file, length)
+    finally:
+        file.close()
 
 
 def _of_later_commits(log: LogContents, frames: Frames) -> Frames:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .....errors import StorageError
-from ....files import Files
+from ....files import Files, is_extension
 from ....layout import JOURNALS, TOPICS, index_path, journal_path, partition_directory, segment_path, topic_directory
 from ..manifest import Manifest, PartitionState, SegmentState
 from ..segments.index import FrameIndex
@@ -201,8 +201,14 @@ def _strangers(files: Files, log: LogContents) -> Iterator[LogFault]:
                     yield from _index(files, path)
                 elif path not in lengths:
                     yield stranger(path, "the journal does not know this file")
-                elif (size := _size(files, path)) > lengths[path]:
-                    yield stranger(path, f"a segment has {size} bytes, the journal says {lengths[path]}", lengths[path])
+                elif longer := _longer(files, path, lengths[path]):
+                    size, extended = longer
+                    message = f"a segment has {size} bytes, the journal says {lengths[path]}"
+                    if extended:
+                        action = "none: these are zeros, and the next open cuts them off"
+                        yield LogFault(message, f"{files.root}/{path}", lengths[path], action, harmless=True)
+                    else:
+                        yield stranger(path, message, lengths[path])
 
 
 def _index(files: Files, path: str) -> Iterator[LogFault]:
@@ -215,12 +221,14 @@ def _index(files: Files, path: str) -> Iterator[LogFault]:
         yield LogFault("the index of a segment is damaged", f"{files.root}/{path}", None, action, harmless=True)
 
 
-def _size(files: Files, path: str) -> int:
+def _longer(files: Files, path: str, length: int) -> tuple[int, bool] | None:
+    """The size of a file that has more than ``length`` bytes, and whether it was only extended."""
     try:
         file = files.open(path)
     except StorageError:
-        return 0  # gone meanwhile; a missing file was reported above
+        return None  # gone meanwhile; a missing file was reported above
     try:
-        return file.size()
+        size = file.size()
+        return (size, is_extension(file, length)) if size > length else None
     finally:
         file.close()

@@ -8,6 +8,9 @@ import pytest
 
 from penstock.errors import StorageError
 from penstock.storage.log.local.local_log import LocalLog
+from penstock.storage.log.local.maintenance.inspect import read_log
+from penstock.storage.log.local.maintenance.leftovers import find_leftovers
+from penstock.storage.log.local.maintenance.verify import verify_log
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
 from penstock.tests.support.faulty_files import FaultyFiles
@@ -136,6 +139,24 @@ def test_a_journal_that_is_older_than_its_segments_is_reported() -> None:
     with pytest.raises(StorageError, match="closed in order") as caught:
         LocalLog(files, SETTINGS)
     assert caught.value.path == names(files, ".segment")
+
+
+def test_the_extension_of_a_file_is_no_damage() -> None:
+    """A file that is read while it grows is extended by zeros.  They stay if the process is killed while it closes."""
+    files, values = filled()
+    name = names(files, ".segment")
+    length = len(files.contents()[name])
+    files.open(name).write(length, bytes((256 << 10) - length))
+    assert [fault.harmless for fault in verify_log(files)] == [True]
+    assert not find_leftovers(files, read_log(files))
+    log = LocalLog(files, SETTINGS)
+    assert log.read("t", 0, 0, rows_max=9).values.to_pylist() == values
+    log.close()
+    assert len(files.contents()[name]) == length
+    files.open(name).write((256 << 10) - 1, b"x")
+    assert not any(fault.harmless for fault in verify_log(files))
+    with pytest.raises(StorageError, match="closed in order"):
+        LocalLog(files, SETTINGS)
 
 
 def test_a_journal_that_is_cut_off_or_renamed_is_reported() -> None:
