@@ -19,7 +19,9 @@ UNWRAP_SINGLES = "UNWRAP_SINGLES"
 
 
 class UnknownSourceError(StatementError):
-    """No stream or table has this name."""
+    """No stream or table has the name ``wanted``."""
+
+    wanted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +149,12 @@ class Catalog:
         found = self.sources.get(name)
         if found is None:
             near = difflib.get_close_matches(name, self.sources, 3)
-            raise UnknownSourceError(
+            error = UnknownSourceError(
                 f"there is no stream or table named {name}",
                 suggestion=f"Did you mean {' or '.join(near)}?" if near else "SHOW STREAMS; and SHOW TABLES; list them.",
             )
+            error.wanted = name
+            raise error
         return found
 
     def named(self, name: str) -> DataSource:

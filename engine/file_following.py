@@ -19,6 +19,7 @@ import pyarrow as pa
 from ..errors import PenstockError, StatementError
 from ..paths import open_regular
 from .catalog import Catalog, DataSource, FileToFollow
+from .delimited import delimiter_of, inferred, of_schema
 from .loading import column_name
 from .long_work import tell
 from .results import Message
@@ -140,6 +141,8 @@ class FileFollower:
         if not lines.strip():
             return None
         rows = self._rows(lines)
+        if self._thread.ident is not None and not self.wanted:
+            return None  # following ended while the lines were read: they may have been added after that
         self._session.insert(
             quoted(self._source),
             rows.rename_columns([column_name(name) for name in rows.column_names]),
@@ -151,7 +154,7 @@ class FileFollower:
 
     def _head(self, file: Any) -> int:
         """The length of the header line in bytes; 0 for JSON lines."""
-        if self.path.suffix.lower() not in (".csv", ".tsv"):
+        if delimiter_of(self.path.suffix) is None:
             return 0
         file.seek(0)
         line = file.readline(READ_BYTES)
@@ -261,17 +264,9 @@ def _begin(path: Path) -> pa.Table:
 
 def _table(path: Path, lines: bytes, schema: pa.Schema | None) -> pa.Table:
     """Whole lines as columns: of a schema, or (at the head of a file) with inferred types."""
-    if path.suffix.lower() in (".csv", ".tsv"):
-        import pyarrow.csv as csv
-
-        return csv.read_csv(
-            io.BytesIO(lines),
-            read_options=csv.ReadOptions(column_names=None if schema is None else schema.names, use_threads=False),
-            parse_options=csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ","),
-            convert_options=csv.ConvertOptions(
-                column_types=schema, strings_can_be_null=True, quoted_strings_can_be_null=False
-            ),
-        )
+    delimiter = delimiter_of(path.suffix)
+    if delimiter is not None:
+        return inferred(path, delimiter, lines) if schema is None else of_schema(lines, delimiter, schema)
     import pyarrow.json as json
 
     return json.read_json(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import pyarrow as pa
 
 from ..errors import PenstockError, StatementError, unwritable
+from .delimited import delimiter_of, inferred
 from .intake.containers import columns_in
 from .long_work import tell
 from .results import Message, Result
@@ -206,7 +207,7 @@ def read_file(path: Path) -> Iterator[Any]:
                 file = pyarrow.parquet.ParquetFile(path)
                 return _Parts(_batches(file.iter_batches(ROWS_PER_COMMIT), file.schema_arrow), file.metadata.num_rows)
             case ".csv" | ".tsv":
-                return _pieces(_delimited(path, "\t" if ending == ".tsv" else ","))
+                return _pieces(inferred(path, delimiter_of(ending) or ","))
             case ".json" | ".jsonl" | ".ndjson":
                 import pyarrow.json
 
@@ -228,64 +229,6 @@ def read_file(path: Path) -> Iterator[Any]:
         f"the name of {path} does not say what format it has",
         suggestion="Its name ends in .parquet, .csv, .tsv, .jsonl, .ndjson or .arrow.",
     )
-
-
-def _delimited(path: Path, delimiter: str) -> pa.Table:
-    """A CSV or TSV file with inferred types.
-
-    Blanks around names do not count.  In columns of numbers, times and booleans the cells that spreadsheets and pandas
-    write for a missing value (``NA``, ``NULL``, ``nan`` and the like) are NULL.  In columns of text only an empty cell is:
-    ``NA`` may be a country.
-
-    Raises:
-        StatementError: the text is not UTF-8, or the lines seem to have another separator.
-        pyarrow.ArrowException: it is no CSV.
-        OSError: it cannot be opened.
-    """
-    import pyarrow.csv as csv
-
-    reading = csv.ReadOptions(block_size=64 * 1024 * 1024)
-    parsing = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-    try:
-        guessing = csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False)
-        table = csv.read_csv(path, reading, parsing, guessing)
-    except pa.ArrowInvalid as error:
-        other = next((c for c in ";\t|," if "Expected 1 columns" in str(error) and c in str(error) and c != delimiter), None)
-        if other is None:
-            raise
-        raise _separated_otherwise(path, other) from error
-    (only,) = table.column_names if table.num_columns == 1 else ("",)
-    if (found := next((c for c in ";\t|" if c in only), None)) is not None:
-        raise _separated_otherwise(path, found)
-    for field in table.schema:
-        if pa.types.is_binary(field.type):
-            raise StatementError(
-                f"{path} is not UTF-8 text: see the column {field.name}",
-                suggestion=f"Convert it first, from Latin-1 for example: iconv -f latin1 -t utf8 {path.name} > new.csv",
-            )
-    names = table.column_names
-    texts = [f.name for f in table.schema if pa.types.is_string(f.type) and names.count(f.name) == 1]
-    if any(table[name].null_count for name in texts):
-        as_they_are = csv.ConvertOptions(
-            column_types=dict.fromkeys(texts, pa.string()),
-            include_columns=texts,
-            null_values=[""],
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        )
-        for name, column in zip(texts, csv.read_csv(path, reading, parsing, as_they_are).columns, strict=True):
-            table = table.set_column(names.index(name), name, column)
-    return table.rename_columns([name.strip() for name in names])
-
-
-def _separated_otherwise(path: Path, separator: str) -> StatementError:
-    shown = {"\t": "a tabulator"}.get(separator, f"'{separator}'")
-    hint = "Give it the ending .tsv."
-    if separator != "\t":
-        hint = (
-            f"Write it with commas, or read it as a frame: db.create_stream(name, pandas.read_csv(.., sep='{separator}'))."
-        )
-    return StatementError(f"the cells of {path} seem to be separated by {shown}", suggestion=hint)
 
 
 class _Parts(Iterator[Any]):

@@ -66,6 +66,13 @@ class ScriptTest:
     error: str | None = None
     message: str | None = None
 
+    @property
+    def asserts(self) -> bool:
+        """Whether it says what has to come out; else it passes if its statements run through."""
+        if self.error is not None or self.message is not None:
+            return True
+        return any(self.text[start:end].upper() == "ASSERT" for _, start, end in tokens(self.text))
+
 
 @dataclass(frozen=True, slots=True)
 class TestResult:

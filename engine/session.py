@@ -22,6 +22,7 @@ from ..runtime.topic_tail import TopicTail
 from ..storage import interrupts
 from ..storage.log.ownership import refused_write
 from ..storage.log.protocol import OffsetReset, Transaction
+from .analysis.with_clause import CREATE_SOURCE, WithClause
 from .catalog import Catalog, DataSource, UnknownSourceError
 from .clients import ClientMethods
 from .file_following import first_lines, follow_file
@@ -185,6 +186,7 @@ class Session(ClientMethods):
                 suggestion="Write CREATE .. (columns), and load the file by `insert` or `penstock import`; or run it "
                 "by `penstock -f`.",
             )
+        WithClause(statement.properties, CREATE_SOURCE | {"KEY", "FOLLOW"})  # before a long file is read
         path = named_path(statement.path)
         if script is not None and not path.is_absolute():
             path = script.parent / path

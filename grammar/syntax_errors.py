@@ -37,7 +37,7 @@ _DOTTED = re.compile(r"\w+(?:\.\w+)*")
 _NOT_NULL = re.compile(r"NOT\s+NULL", re.IGNORECASE)
 _NESTED = re.compile(r"/\*(?:(?!\*/).)*/\*.*\*/", re.DOTALL)
 _OPERATORS = frozenset(["+", "-", "*", "/", "%", "||", "=", "<>", "!=", "<", "<=", ">", ">=", "[", "->"])
-_DOOR = "db.duckdb() takes DuckDB's own SQL, which has it (at the prompt: \\duckdb SELECT ..)"
+DUCKDB_HAS_IT = "db.duckdb() takes DuckDB's own SQL, which has it (at the prompt: \\duckdb SELECT ..)"
 _ONE_SELECT = "INSERT INTO .. SELECT takes one SELECT: write one statement for each of the inputs"
 _PARAMETER = (
     "A parameter stands for a value: names, types and units are written out, and so are the texts of DEFINE and RUN SCRIPT,"
@@ -72,7 +72,7 @@ _FOREIGN = {
     "DEFAULT": "Columns have no defaults: whoever inserts gives all values, or NULL",
     "TRUNCATE": "Nothing can be emptied: DROP .. DELETE TOPIC, and CREATE it again",
     **{
-        word: f"{word} is not in this dialect: {_DOOR}"
+        word: f"{word} is not in this dialect: {DUCKDB_HAS_IT}"
         for word in (
             "ASOF", "CUBE", "FETCH", "FILTER", "GLOB", "GROUPING", "ILIKE", "LATERAL", "PIVOT", "POSITIONAL", "QUALIFY",
             "RECURSIVE", "ROLLUP", "SEMI", "ANTI", "SIMILAR", "TABLESAMPLE", "UNPIVOT", "ANY", "SOME", "EXCLUDE", "COLUMNS",
@@ -156,7 +156,7 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
     if word == "NOT" and _NOT_NULL.match(text, start):
         return "There is no NOT NULL: any column may be NULL."
     if lexeme == "(" and len(previous) > 1 and text[previous[-2][1] : previous[-2][2]].upper() in ("FROM", "JOIN", ","):
-        return f"A function that makes rows stands in the SELECT list here: EXPLODE(..). {_DOOR}."
+        return f"A function that makes rows stands in the SELECT list here: EXPLODE(..). {DUCKDB_HAS_IT}."
     if group == "IDENTIFIER" and "TEXT" in accepted and "IDENTIFIER" not in accepted:
         name = _DOTTED.match(text, start)  # of a property, most likely
         return f"A text stands in quotes: '{lexeme if name is None else name[0]}'."
@@ -244,7 +244,7 @@ def _habit(lexeme: str, previous: list[Token], text: str, accepted: list[str]) -
     if word == "=" and last == ["="]:
         return "Equality is written with one =."
     if word == "ALL" and last and last[0] in ("=", "<>", "!=", "<", "<=", ">", ">="):
-        return f"A comparison with ALL rows of a subquery is not in this dialect: {_DOOR}."
+        return f"A comparison with ALL rows of a subquery is not in this dialect: {DUCKDB_HAS_IT}."
     if word == "ALL" and last_two == ["GROUP", "BY"]:
         return "Name what to group by: GROUP BY column, .."
     if word == "WINDOW" and "GROUP" in words:

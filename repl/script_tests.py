@@ -36,7 +36,7 @@ def run_tests(
     from .. import read_tests, run_test
 
     began = time.perf_counter()
-    passed, failures = 0, []
+    passed, silent, failures = 0, 0, []
     for path in _files(paths):
         for test in read_tests(_read(path), path):
             if chosen is not None and chosen.lower() not in test.name.lower():
@@ -44,14 +44,17 @@ def run_tests(
             result = run_test(test, settings, foreign_messages=foreign_messages)
             if result.passed:
                 passed += 1
+                silent += not test.asserts
                 if not quiet:
-                    write(f"pass  {path}:{test.line}  {test.name}")
+                    note = "" if test.asserts else "  (runs through, and asserts nothing)"
+                    write(f"pass  {path}:{test.line}  {test.name}{note}")
             else:
                 failures.append(result)
                 write(f"FAIL  {path}:{result.line}  {test.name}")
     for result in failures:
         write(f"\n{result.test.path}:{result.line}: {result.test.name}\n{_indented(str(result.failure))}")
-    write(f"\n{passed} passed, {len(failures)} failed in {time.perf_counter() - began:.2f} s")
+    nothing = f" ({silent} of them without an ASSERT)" if silent else ""
+    write(f"\n{passed} passed{nothing}, {len(failures)} failed in {time.perf_counter() - began:.2f} s")
     return 1 if failures else 0 if passed else 5
 
 

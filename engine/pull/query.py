@@ -12,10 +12,12 @@ import pyarrow as pa
 from ...errors import Span, StatementError
 from ...grammar import ast
 from ...grammar.selects import as_table_query, nodes_of
+from ...grammar.syntax_errors import DUCKDB_HAS_IT
 from ...storage import interrupts
 from ..analysis.bind import bind
 from ..analysis.binding import NoColumns
 from ..analysis.coercion import coerce, common_type, list_type
+from ..catalog import UnknownSourceError
 from ..expressions.nodes import ColumnRef, Literal, TypedExpression
 from ..functions.registry import Registry
 from ..query_options import QueryOptions
@@ -80,8 +82,10 @@ def answer(query: ast.AnyQuery, environment: Environment, outer: TableScope | No
     """
     interrupts.check()
     whole_query = as_table_query(query)
-    for common in whole_query.common_tables:
-        environment = replace(environment, common={**environment.common, common.name: _once(common, environment, outer)})
+    for place, common in enumerate(whole_query.common_tables):
+        later = [c.name for c in whole_query.common_tables[place + 1 :]]
+        once = _once(common, later, environment, outer)
+        environment = replace(environment, common={**environment.common, common.name: once})
     for name in _named_in(whole_query):  # in order, so that a table of WITH finds those before it known, however many
         environment.common[name]()
     limit, offset = _count(whole_query.limit), _count(whole_query.offset)
@@ -119,13 +123,23 @@ def _sources(query: ast.AnyQuery) -> set[str]:
     return {node.name for node in nodes_of(query) if isinstance(node, ast.SourceRef)}
 
 
-def _once(common: ast.CommonTable, environment: Environment, outer: TableScope | None) -> Callable[[], Selected]:
-    """A common table, computed once, with the tables of WITH before it."""
+def _once(
+    common: ast.CommonTable, later: Sequence[str], environment: Environment, outer: TableScope | None
+) -> Callable[[], Selected]:
+    """A common table, computed once, with the tables of WITH before it; it does not see itself, nor ``later`` ones."""
     known: list[Selected] = []
 
     def rows() -> Selected:
         if not known:
-            known.append(_renamed(answer(common.query, environment, outer), common.columns, common.span))
+            try:
+                found = answer(common.query, environment, outer)
+            except UnknownSourceError as error:
+                if error.wanted == common.name:
+                    error.suggestion = f"{common.name} is being defined here, and WITH is not recursive: {DUCKDB_HAS_IT}."
+                elif error.wanted in later:
+                    error.suggestion = f"A table of WITH sees those before it: move {error.wanted} before {common.name}."
+                raise
+            known.append(_renamed(found, common.columns, common.span))
         return known[0]
 
     return rows

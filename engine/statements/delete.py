@@ -32,7 +32,8 @@ def delete(context: Context, statement: ast.Delete) -> Message:
         raise StatementError(
             f"{source.name} is a stream: what has happened cannot be deleted",
             span=statement.span,
-            suggestion="Retention removes old records: ALTER the topic's retention.ms.",
+            suggestion="Retention removes old records: write RETENTION_MS = .. where the topic is made, or change it by "
+            f"db.alter_topic('{source.topic}', {{'retention.ms': ..}}) in Python.",
         )
     writers = context.writers(source.name)
     if writers:

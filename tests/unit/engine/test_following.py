@@ -179,3 +179,25 @@ def test_a_first_line_without_an_end_is_refused(tmp_path: Path, monkeypatch: pyt
     file.write_text("a" * 1000)
     with penstock.connect() as db, pytest.raises(penstock.StatementError):
         db.execute(f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = TRUE);")
+
+
+def test_cells_mean_what_they_mean_where_files_are_loaded(tmp_path: Path) -> None:
+    """NA is a text in columns of text and NULL in others; blanks around names do not count; later lines are read alike."""
+    file = tmp_path / "e.csv"
+    file.write_text('id, land ,v\n1,NA,1\n2,,NA\n3,"",NULL\n')
+    expected = [(1, "NA", 1), (2, None, None), (3, "", None)]
+    with penstock.connect() as db:
+        db.execute(f"CREATE STREAM l FROM '{file}';")
+        db.execute(f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = TRUE);")
+        assert db.catalog.sources["E"].schema.names == ("ID", "LAND", "V") == db.catalog.sources["L"].schema.names
+        assert rows(db) == sorted(db.sql("SELECT * FROM l").fetchall()) == expected
+        with file.open("a") as more:
+            more.write("4,null,nan\n5,nan,5\n")
+        until(lambda: rows(db) == [*expected, (4, "null", None), (5, "nan", 5)])
+
+
+def test_other_separators_are_said_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "e.csv"
+    file.write_text("id;v\n1;2\n")
+    with penstock.connect() as db, pytest.raises(penstock.StatementError, match="separated by ';'"):
+        db.execute(f"CREATE STREAM e FROM '{file}' WITH (FOLLOW = TRUE);")

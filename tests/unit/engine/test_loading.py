@@ -147,3 +147,10 @@ def test_a_file_is_no_database(tmp_path: Path) -> None:
     with pytest.raises(penstock.StatementError, match="is a file, and a database is a directory") as raised:
         penstock.connect(tmp_path / "a.csv")
     assert "CREATE STREAM name FROM" in (raised.value.hint or "")
+
+
+def test_a_wrong_property_is_said_before_the_file_is_read(tmp_path: Path) -> None:
+    """Where it stands, and without looking at the file: here there is none."""
+    with penstock.connect(threads=0) as db, pytest.raises(penstock.StatementError, match="no property PARTITONS") as caught:
+        db.execute(f"CREATE STREAM e FROM '{tmp_path / 'none.csv'}' WITH (KEY = 'id', PARTITONS = 2);")
+    assert caught.value.span is not None and caught.value.suggestion == "Did you mean PARTITIONS?"

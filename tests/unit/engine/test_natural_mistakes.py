@@ -375,7 +375,19 @@ MISTAKES = [
     (
         "DELETE FROM «orders» WHERE id = 1;",
         "ORDERS is a stream: what has happened cannot be deleted",
-        "Retention removes old records: ALTER the topic's retention.ms.",
+        "Retention removes old records: write RETENTION_MS = .. where the topic is made, or change it by "
+        "db.alter_topic('orders', {'retention.ms': ..}) in Python.",
+    ),
+    (
+        "WITH r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM «r» WHERE n < 5) SELECT * FROM r;",
+        "there is no stream or table named R",
+        "R is being defined here, and WITH is not recursive: db.duckdb() takes DuckDB's own SQL, which has it "
+        "(at the prompt: \\duckdb SELECT ..).",
+    ),
+    (
+        "WITH a AS (SELECT * FROM «b»), b AS (SELECT 1 AS n) SELECT * FROM a;",
+        "there is no stream or table named B",
+        "A table of WITH sees those before it: move B before A.",
     ),
     (
         "SHOW «TABELS»;",
