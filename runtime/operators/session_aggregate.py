@@ -68,8 +68,9 @@ class SessionAggregate(Operator):
         schema: group keys, one column per call, then ``extras``.
         key_count: of the input, and of the schema; at least 1.
         calls: the aggregates; all must be able to merge.
-        retention_ms: at least gap + grace, which is also the default; with ``final`` at least twice that, so that a session
-            can be read for a while after it was put out.
+        retention_ms: more than gap + grace, since a session that ended exactly so long ago still takes rows; 1 ms more is
+            also the default.  With ``final`` at least twice gap + grace, so that a session can be read for a while after it
+            was put out.
         final: EMIT FINAL.
         before: the output carries ``before`` images (HAVING needs them).
         extras: which of ROWTIME, WINDOWSTART and WINDOWEND the output has as columns.
@@ -93,8 +94,8 @@ class SessionAggregate(Operator):
         self._key_count = key_count
         self._windows = windows
         self._open_ms = windows.gap_ms + windows.grace_ms
-        self._retention_ms = max(retention_ms or 0, self._open_ms * 2 if final else self._open_ms)
-        self._visible_ms = self._open_ms if final else self._retention_ms
+        self._retention_ms = max(retention_ms or 0, self._open_ms * 2 if final else self._open_ms + 1)
+        self._visible_ms = self._open_ms + 1 if final else self._retention_ms
         self._final = final
         self._before = before
         self._extras = tuple(extras)

@@ -250,3 +250,23 @@ def test_retention_and_grace_stand_in_any_order(db: Database, options: str) -> N
                 db.execute(
                     f"SELECT k, COUNT(*) AS n FROM s WINDOW {window}{options}, RETENTION 2 HOURS) GROUP BY k EMIT CHANGES;"
                 )
+
+
+@pytest.mark.parametrize("cut", [True, False])
+@pytest.mark.parametrize("final", [False, True])
+@pytest.mark.parametrize(("more", "expected"), [([85], [(85, 85, 2)]), ([85, 84], [(84, 85, 3)]), ([90, 95], [(85, 95, 3)])])
+def test_a_session_at_the_bound_of_its_grace_period_takes_more_rows(
+    db: Database, more: list[int], expected: list[Any], final: bool, cut: bool
+) -> None:
+    """Its end is gap and grace before stream time, which is not late yet: its rows are counted together."""
+    stream(db)
+    db.execute(f"""
+        CREATE TABLE o AS SELECT k, COUNT(*) AS n FROM s
+        WINDOW SESSION (5 MILLISECONDS, GRACE PERIOD 10 MILLISECONDS) GROUP BY k {"EMIT FINAL" if final else ""};
+    """)
+    insert(db, [0.1], cut=cut, key="other")
+    insert(db, [ms / 1000 for ms in (85, *more)], cut=cut)
+    if final:
+        insert(db, [0.111], cut=cut, key="other")
+    db.drain()
+    assert db.sql("SELECT WINDOWSTART, WINDOWEND, n FROM o WHERE k = 'a'").fetchall() == expected
