@@ -276,7 +276,9 @@ class Application:
 
     async def _wrong_method(self, request: Request, account: Account) -> None:
         allowed = ", ".join(request.scope["penstock.allow"])
-        await request.respond(b"Method Not Allowed", "text/plain; charset=utf-8", 405, [(b"allow", allowed.encode())])
+        await request.respond(
+            f"Method Not Allowed: {allowed} only".encode(), "text/plain; charset=utf-8", 405, [(b"allow", allowed.encode())]
+        )
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send, account: Account) -> None:
         await websocket.answer(self._service, self._queries, scope, receive, send, account)

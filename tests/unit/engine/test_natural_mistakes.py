@@ -8,6 +8,7 @@ Typos in keywords, names and types; quotes; properties; windows; keys; habits fr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -721,3 +722,17 @@ def test_what_goes_on_is_printed_as_what_it_is() -> None:
         pushed.close()
         printed.close()
     assert shown == ("<push query: iterate it for its rows of ID, V>", "<PRINT s: iterate it for its records>")
+
+
+@pytest.mark.parametrize("address", ["localhost:8088", "10.0.0.7:8088/"])
+def test_an_address_without_its_scheme_is_no_directory(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It made an empty database in a directory of that name; with ./ before it, it still does."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(penstock.StatementError, match="address without its scheme") as caught:
+        penstock.connect(address)
+    assert caught.value.suggestion is not None and f"http://{address}" in caught.value.suggestion
+    assert not list(tmp_path.iterdir())
+    with penstock.connect(f"./{address}", threads=0):
+        assert (tmp_path / address).is_dir()

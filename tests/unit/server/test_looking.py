@@ -163,6 +163,7 @@ def test_what_is_not_there(shop: Api) -> None:
     assert (answer.status_code, answer.text) == (404, "Not Found")
     wrong = shop.http.get("/ksql")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert wrong.text == "Method Not Allowed: POST only"
     wrong = shop.http.put("/v1/topics/orders")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "DELETE, GET, HEAD, PATCH, POST")
     root = shop.http.get("/", follow_redirects=False)
