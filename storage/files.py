@@ -110,6 +110,7 @@ class RealFiles(ReplaceByRename):
         self._open_max = open_files_max()
         self._guard = threading.Lock()
         self._hold: Hold | None = None
+        self._closed = False
         on_fork(self)
 
     def _full(self, path: str) -> str:
@@ -199,6 +200,7 @@ class RealFiles(ReplaceByRename):
         if self.origin.foreign:
             return
         with self._guard:
+            self._closed = True
             files, self._open = list(self._open), OrderedDict()
         for file in files:
             file.close()
@@ -212,8 +214,16 @@ class RealFiles(ReplaceByRename):
             hold.release()
 
     def _touch(self, file: _RealFile) -> None:
-        """``file`` was opened or used: keep it, and close the one that was used longest ago if there are too many."""
+        """``file`` was opened or used: keep it, and close the one that was used longest ago if there are too many.
+
+        Raises:
+            StorageError: all files were closed.  Somebody else may have the directory: a thread that was left behind in a
+                function of the user's, and now reads on, must not extend or cut a file.
+        """
         with self._guard:
+            if self._closed:
+                file.drop()
+                raise StorageError("the database is closed", path=self.root)
             self._open[file] = None
             self._open.move_to_end(file)
             over = len(self._open) - self._open_max
@@ -340,6 +350,12 @@ class _RealFile:
             return True
         finally:
             self._guard.release()
+
+    def drop(self) -> None:
+        """Close the descriptor that was just opened."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
     def close(self) -> None:
         self._files._forget(self)

@@ -115,6 +115,30 @@ def test_a_growing_file_needs_few_maps(tmp_path: Path) -> None:
     assert (tmp_path / "f").stat().st_size == 50_000
 
 
+def test_nobody_opens_a_file_again_once_all_are_closed(tmp_path: Path) -> None:
+    """A thread that was left behind must not extend or cut a file that somebody else may have by now."""
+    files = RealFiles(tmp_path)
+    file = files.open("f", create=True)
+    file.write(0, b"written")
+    held = file.read(0, 7)
+    files.close()
+    for attempt in (
+        lambda: file.read(0, 7),
+        lambda: file.write(0, b"x"),
+        lambda: file.truncate(1),
+        file.sync,
+        lambda: files.open("f"),
+    ):
+        with pytest.raises(StorageError, match="closed"):
+            attempt()
+    assert bytes(held) == b"written" == (tmp_path / "f").read_bytes()
+    held.release()  # it held the map, and that a descriptor
+    open_files = Path("/proc/self/fd")
+    if open_files.is_dir():
+        links = [os.readlink(entry) for entry in open_files.iterdir() if entry.is_symlink()]
+        assert str(tmp_path / "f") not in links
+
+
 def test_faulty_files_lose_what_was_not_synced() -> None:
     """Over many crashes synced bytes and names always survive, the others sometimes do not."""
     survivors = set()
