@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,12 @@ COMPILER = Path(__file__).resolve().parent.parent / "build_tools" / "kernel_comp
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the kernels anew if their sources have changed: tests never run on those of another checkout."""
+    """Compile the kernels anew if their sources have changed: tests never run on those of another checkout.
+
+    A shell's job in the background ignores SIGINT, as would its children: Ctrl-C is part of what is tested.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         subprocess.run([sys.executable, str(COMPILER), "--if-changed"], check=True)
 

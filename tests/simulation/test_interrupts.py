@@ -53,7 +53,6 @@ def test_interruptions_at_random_instants(tmp_path: Path, seed: int) -> None:
 
 ENDLESS = """
 import signal, sys, threading, time, os, penstock
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background was told to ignore it
 
 @penstock.udf
 def forever(v: int) -> int:
