@@ -38,6 +38,10 @@ FORGOTTEN = frozenset({KafkaError.INVALID_PRODUCER_ID_MAPPING, KafkaError.UNKNOW
 Penstock's listener what was open when it ended.
 """
 
+_DESTROY_BROKER = -137
+"""librdkafka's error, which older versions of confluent-kafka lack: the client has dropped what it knew of a broker whose
+connection was cut, and what it had asked there.
+"""
 _ABSENT = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,
@@ -51,6 +55,9 @@ _ABSENT = frozenset(
         KafkaError._PURGE_QUEUE,
         KafkaError._PURGE_INFLIGHT,
         KafkaError._DESTROY,
+        _DESTROY_BROKER,
+        KafkaError._UNKNOWN_BROKER,
+        KafkaError._RETRY,
         KafkaError.REQUEST_TIMED_OUT,
         KafkaError.BROKER_NOT_AVAILABLE,
         KafkaError.NETWORK_EXCEPTION,

@@ -67,6 +67,17 @@ def test_a_broker_that_fails_leaves_the_commit_undecided() -> None:
     assert isinstance(fault(failure, "commit", "here"), LogUnavailableError)
 
 
+@pytest.mark.parametrize("name", ["_DESTROY", "_DESTROY_BROKER", "_UNKNOWN_BROKER", "_RETRY", "_TRANSPORT"])
+def test_a_cut_connection_stops_no_query(name: str) -> None:
+    """Whatever the client has dropped with it, the step is done again with another producer."""
+    code = getattr(KafkaError, name, None)
+    if code is None:
+        pytest.skip("this version of confluent-kafka has no such error")
+    failure = KafkaException(KafkaError(code))
+    assert is_passing(failure)
+    assert isinstance(fault(failure, "commit", "here"), LogUnavailableError)
+
+
 def test_what_the_client_says_stands() -> None:
     """An error that tells what it is is not asked for again."""
     failure = KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not for you"))
