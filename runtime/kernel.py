@@ -29,6 +29,8 @@ __all__ = [
     "as_mask",
     "failures_at",
     "failures_of",
+    "map_failures",
+    "picked_failures",
 ]
 
 
@@ -53,6 +55,25 @@ def failures_of(found: dict[int, str]) -> Failures | None:
         return None
     rows = sorted(found)
     return Failures(np.array(rows, np.int64), tuple(found[row] for row in rows))
+
+
+def map_failures(failures: Failures | None, rows: Int64s) -> Failures | None:
+    """Renumber failures of a subset: ``rows[i]`` is the row of the whole for row i of the subset (ascending, repeats
+    allowed; the first reason for a row stays).
+    """
+    if failures is None:
+        return None
+    mapped = rows[failures.rows]
+    distinct, first = np.unique(mapped, return_index=True)
+    return Failures(distinct, tuple(failures.reasons[i] for i in first.tolist()))
+
+
+def picked_failures(failures: Failures | None, picks: Int64s) -> Failures | None:
+    """Failures of values as failures of the rows that show them: ``picks`` has the value of each row, or -1 for none."""
+    if failures is None:
+        return None
+    reasons = dict(zip(failures.rows.tolist(), failures.reasons, strict=True))
+    return failures_of({row: reasons[value] for row, value in enumerate(picks.tolist()) if value in reasons})
 
 
 class Evaluated(NamedTuple):

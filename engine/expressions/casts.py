@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...limits import DECIMAL_PRECISION_MAX
-from ...runtime.kernel import Evaluated, Failures, failures_at, failures_of
+from ...runtime.kernel import Evaluated, Failures, failures_at, failures_of, map_failures
 from ...storage.values.java_doubles import format_double, format_doubles
 from ...storage.values.time_units import DAY_MS
 from .. import types as t
@@ -33,7 +33,6 @@ from .values import (
     make_lists,
     make_maps,
     make_structs,
-    map_failures,
     map_parts,
     merge_failures,
     null_mask,

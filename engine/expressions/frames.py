@@ -16,9 +16,9 @@ import pyarrow as pa
 from ...errors import Span
 from ...kernels.gathering import Later
 from ...runtime.batch import Bools, Int64s
-from ...runtime.kernel import Failures
+from ...runtime.kernel import Failures, map_failures
 from ..columns.sizes import ColumnTooLargeError, bounded_broadcast, check_column
-from .values import blank, map_failures, merge_failures, whole
+from .values import blank, merge_failures, whole
 
 
 class Value(NamedTuple):

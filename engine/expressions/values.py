@@ -51,17 +51,6 @@ def restrict_failures(failures: Failures | None, keep: Bools) -> Failures | None
     return Failures(failures.rows[kept], tuple(r for r, k in zip(failures.reasons, kept.tolist(), strict=True) if k))
 
 
-def map_failures(failures: Failures | None, rows: Int64s) -> Failures | None:
-    """Renumber failures of a subset: ``rows[i]`` is the row of the whole for row i of the subset (ascending, repeats
-    allowed; the first reason for a row stays).
-    """
-    if failures is None:
-        return None
-    mapped = rows[failures.rows]
-    distinct, first = np.unique(mapped, return_index=True)
-    return Failures(distinct, tuple(failures.reasons[i] for i in first.tolist()))
-
-
 def blank(array: Any, failures: Failures | None) -> Any:
     """The array with failed rows set to null."""
     if failures is None:

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from ...errors import DataError
 from ...runtime.batch import Bools, Int64s
-from ...runtime.kernel import Aggregator, Evaluated, Segments, failures_of
+from ...runtime.kernel import Aggregator, Evaluated, Failures, Segments, picked_failures
 from ..expressions.nodes import AggregateCall
+from ..expressions.values import merge_failures
 from ..functions.aggregate import configured
 from ..functions.registry import FunctionRef, Registry
 from ..query_options import QueryOptions
@@ -77,17 +78,12 @@ def _results(aggregator: Aggregator, arguments: Sequence[Any], groups: Int64s, c
 
 def with_empty(aggregator: Aggregator, found: Evaluated, places: Int64s, empty: Bools) -> Evaluated:
     """The results at the given places, and the result for no rows where there is none (``empty``)."""
-    results, reasons = whole(found.values), {}
-    if found.failures is not None:
-        reasons = dict(zip(found.failures.rows.tolist(), found.failures.reasons, strict=True))
+    results, failures = whole(found.values), found.failures
     if empty.any():
         none = aggregator.evaluated(initial(aggregator, 1))
         if none.failures is not None:
-            reasons[len(results)] = none.failures.reasons[0]
+            failures = merge_failures(failures, Failures(none.failures.rows + len(results), none.failures.reasons))
         last = whole(none.values)
         places = np.where(empty, len(results), places)
         results = pa.concat_arrays([results, last.cast(results.type) if last.type != results.type else last])
-    failures = (
-        failures_of({row: reasons[at] for row, at in enumerate(places.tolist()) if at in reasons}) if reasons else None
-    )
-    return Evaluated(results.take(pa.array(places)), failures)
+    return Evaluated(results.take(pa.array(places)), picked_failures(failures, places))

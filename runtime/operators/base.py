@@ -16,10 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-import numpy as np
-
 from ..batch import Batch, Bools, Int64s
-from ..kernel import Failures
+from ..kernel import Failures, map_failures
 from ..metrics import Lateness, Waiting
 
 if TYPE_CHECKING:
@@ -116,12 +114,9 @@ class Operator(ABC):
             rows: the row of ``batch`` of each entry of the output, ascending.
             failures: of entries.
         """
-        if failures is None:
-            return
-        failed, first = np.unique(rows[failures.rows], return_index=True)
-        self.context.report(
-            self.context.name, batch, Failures(failed, tuple(failures.reasons[i] for i in first)), dropped=False
-        )
+        failed = map_failures(failures, rows)
+        if failed is not None:
+            self.context.report(self.context.name, batch, failed, dropped=False)
 
     def note_lateness(self, timestamps: Int64s, stream_times: Int64s) -> None:
         """Count how far rows are behind stream time, see `Lateness`."""

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from ...kernels.sessions import InOrder
 from ..batch import Bools, Int64s
-from ..kernel import Failures, State, failures_of
+from ..kernel import Failures, State, picked_failures
 from ..state_values import joined
+from .columns import merged
 from .group_states import GroupStates
 from .sessions import SessionWindow
 
@@ -141,36 +142,28 @@ class Emissions:
             pa.array(results, mask=results < 0),
             pa.array(before, mask=before < 0),
             before < 0,
-            _of_entries(failures, results),
+            picked_failures(failures, results),
         )
 
     def _results(self) -> tuple[list[Any], Failures | None]:
         if not self._pool:
             return self._states.evaluated(self._states.initial(0))
         results: list[list[Any]] = []
-        failed: dict[int, str] = {}
+        failed: list[Failures] = []
         first = 0
         for _, alike in groupby(self._pool, _form):  # states after each row may have another form than stored ones
             states = [[joined(fields) for fields in zip(*call)] for call in zip(*alike)]
             values, failures = self._states.evaluated(states)
             results.append(values)
             if failures is not None:
-                failed.update({first + row: why for row, why in zip(failures.rows.tolist(), failures.reasons, strict=True)})
+                failed.append(Failures(failures.rows + first, failures.reasons))
             first += len(values[0]) if values else 0
-        return [pa.concat_arrays(parts) for parts in zip(*results)], failures_of(failed) if failed else None
+        return [pa.concat_arrays(parts) for parts in zip(*results)], merged(failed)
 
 
 def _form(states: Sequence[State]) -> list[list[str]]:
     """The types of the fields of some states: those of one form can be joined."""
     return [[str(field.dtype if isinstance(field, np.ndarray) else field.type) for field in state] for state in states]
-
-
-def _of_entries(failures: Failures | None, results: Int64s) -> Failures | None:
-    """Failures of states as failures of the entries that show them; ``results`` has the state of each entry, or -1."""
-    if failures is None:
-        return None
-    reasons = dict(zip(failures.rows.tolist(), failures.reasons, strict=True))
-    return failures_of({entry: reasons[state] for entry, state in enumerate(results.tolist()) if state in reasons})
 
 
 def _previous_rows(sessions: Int64s) -> Int64s:
