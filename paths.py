@@ -9,7 +9,11 @@ from typing import BinaryIO
 
 from .errors import StorageError, printable
 
-__all__ = ["named_path", "open_regular"]
+__all__ = ["NotRegularError", "named_path", "open_descriptor", "open_regular"]
+
+
+class NotRegularError(OSError):
+    """A path leads to a directory, a pipe or a device where a file was wanted."""
 
 
 def named_path(path: str | os.PathLike[str]) -> Path:
@@ -32,20 +36,27 @@ def named_path(path: str | os.PathLike[str]) -> Path:
     return found
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a file for reading; a pipe, whose other end may never come, or a device is refused.
+def open_descriptor(path: str | os.PathLike[str], flags: int, mode: int = 0o777, *, pipes: bool = False) -> int:
+    """`os.open`, without waiting for the other end of a pipe, which may never come.
+
+    Args:
+        pipes: a pipe will do, too.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file.
+        NotRegularError: it is no regular file.
+        OSError, ValueError: it cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{os.fspath(path)} is no regular file")
-        return open(descriptor, "rb")
-    except BaseException:
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), mode)
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind) and not (pipes and stat.S_ISFIFO(kind)):
         os.close(descriptor)
-        raise
+        raise NotRegularError(f"{os.fspath(path)} is no regular file")
+    return descriptor
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading.  Raises: see `open_descriptor`."""
+    return open(open_descriptor(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")
 
 
 def _shown(path: str | os.PathLike[str]) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 from ..errors import StatementError
 from ..limits import SCRIPT_BYTES_MAX
+from ..paths import NotRegularError, open_descriptor
 from .lexer import tokens
 from .words import statement_words
 
@@ -27,15 +27,13 @@ def read_script(path: Path, *, named_by_person: bool = False) -> str:
         StatementError: there is no such file, it is not a regular file, too large, not text, or not a script.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+        descriptor = open_descriptor(path, os.O_RDONLY | getattr(os, "O_NOCTTY", 0), pipes=named_by_person)
+    except NotRegularError as error:
+        raise StatementError(f"the script {path} cannot be read: it is not a regular file") from error
     except (OSError, ValueError) as error:
         raise StatementError(f"the script {path} cannot be read: {_reason(error)}") from error
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode) and not (named_by_person and stat.S_ISFIFO(mode)):
-        os.close(descriptor)
-        raise StatementError(f"the script {path} cannot be read: it is not a regular file")
     with open(descriptor, "rb") as file:
-        if stat.S_ISFIFO(mode):
+        if named_by_person and hasattr(os, "set_blocking"):  # a pipe is read until its other end is closed
             os.set_blocking(descriptor, True)
         try:
             content = file.read(SCRIPT_BYTES_MAX + 1)

@@ -18,7 +18,6 @@ import errno
 import mmap
 import os
 import shutil
-import stat
 import sys
 import threading
 from collections import OrderedDict
@@ -29,6 +28,7 @@ from typing import Any, TypeVar
 
 from ..errors import StorageError
 from ..limits import OPEN_FILES_MAX, OPEN_FILES_MIN, OPEN_FILES_OTHERS
+from ..paths import NotRegularError, open_descriptor
 from .file_protocol import File, Files, NothingSyncedError, ReplaceByRename, discard
 from .forks import Origin, on_fork
 from .holding import Hold
@@ -222,7 +222,7 @@ class RealFiles(ReplaceByRename):
         """
         with self._guard:
             if self._closed:
-                file.drop()
+                file.rest()
                 raise StorageError("the database is closed", path=self.root)
             self._open[file] = None
             self._open.move_to_end(file)
@@ -291,19 +291,16 @@ class _RealFile:
             (os.O_RDONLY if self._files.read_only else os.O_RDWR)
             | getattr(os, "O_CLOEXEC", 0)
             | getattr(os, "O_BINARY", 0)
-            | getattr(os, "O_NONBLOCK", 0)  # to open a pipe would wait for its other end
             | (os.O_CREAT if create else 0)
         )
         try:
-            descriptor = self._files.with_descriptors(lambda: os.open(self.path, flags, 0o644), self)
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                os.close(descriptor)
-                raise StorageError(
-                    "a file of the database is no regular file but a directory, a pipe or a device",
-                    path=self.path,
-                    action="remove it, and restore the file from a backup",
-                )
-            self._descriptor = descriptor
+            self._descriptor = self._files.with_descriptors(lambda: open_descriptor(self.path, flags, 0o644), self)
+        except NotRegularError as error:
+            raise StorageError(
+                "a file of the database is no regular file but a directory, a pipe or a device",
+                path=self.path,
+                action="remove it, and restore the file from a backup",
+            ) from error
         except FileNotFoundError as error:
             raise StorageError(
                 "a file of the database is missing", path=self.path, action="restore it from a backup"
@@ -350,12 +347,6 @@ class _RealFile:
             return True
         finally:
             self._guard.release()
-
-    def drop(self) -> None:
-        """Close the descriptor that was just opened."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
 
     def close(self) -> None:
         self._files._forget(self)
