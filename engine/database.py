@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -41,10 +40,6 @@ from .statements.planning import copies
 from .statements.topics import TopicDescription
 
 __all__ = ["Database", "QueryHandle", "RawRecord", "connect"]
-
-
-_ADDRESS = re.compile(r"[A-Za-z0-9][\w.-]+:\d{2,5}/?")
-"""``host:port``, which nobody calls a directory on purpose."""
 
 
 def connect(
@@ -103,11 +98,6 @@ def connect(
     elif service_id is not None:
         raise StatementError(
             "a service id is for a log in Kafka", suggestion="connect(kafka='host:9092', service_id='shop')"
-        )
-    if isinstance(path, str) and _ADDRESS.fullmatch(path) and not Path(path).exists():
-        raise StatementError(
-            f"{path} is a server's address without its scheme",
-            suggestion=f"connect('http://{path}'); a directory of this name is './{path}'.",
         )
     database: Database | None = None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +11,9 @@ from ..engine.database import Database
 from ..errors import StatementError
 
 __all__ = ["connect"]
+
+_ADDRESS = re.compile(r"[A-Za-z0-9][\w.-]+:\d{2,5}/?")
+"""``host:port``, which nobody calls a directory on purpose."""
 
 
 def connect(path: str | Path | None = None, **how: Any) -> Database:
@@ -24,6 +28,11 @@ def connect(path: str | Path | None = None, **how: Any) -> Database:
         from .remote import RemoteDatabase
 
         return cast(Database, RemoteDatabase(path, **how))
+    if isinstance(path, str) and _ADDRESS.fullmatch(path) and not Path(path).exists():
+        raise StatementError(
+            f"{path} is a server's address without its scheme",
+            suggestion=f"connect('http://{path}'); a directory of this name is './{path}'.",
+        )
     if path is not None and Path(path).expanduser().is_file():
         raise StatementError(
             f"{path} is a file, and a database is a directory",
