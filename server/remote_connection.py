@@ -99,13 +99,12 @@ class RemoteConnection:
         Raises:
             ClientError: the answer was not understood.
         """
-        try:
-            yield
-        except self._failures as error:
-            raise self._unreachable(error) from error
-        except _ODD as error:
-            why = f"{type(error).__name__}: {printable(str(error))[:_WHY_MAX]}"
-            raise self.stranger(f"its answer to {path} was not understood ({why})") from error
+        with self.reached():
+            try:
+                yield
+            except _ODD as error:
+                why = f"{type(error).__name__}: {printable(str(error))[:_WHY_MAX]}"
+                raise self.stranger(f"its answer to {path} was not understood ({why})") from error
 
     def stranger(self, why: str) -> ClientError:
         """The error for a server that is none of Penstock."""

@@ -316,7 +316,7 @@ def _fitting(number: int | None) -> int:
 
 
 def _resolved(values: _Values, count: int) -> tuple[Int64s, Int64s, Bools]:
-    """Days, milliseconds of the day, and which rows are beyond doubt: what `java_time` makes of the same numbers."""
+    """Days, milliseconds of the day, and which rows are beyond doubt: what `time_parsing` makes of the same numbers."""
     good = np.ones(count, np.bool_)
     for letter, number in values.items():
         low, high = (0, 1) if letter == "a" else time_parsing.RANGES.get(letter, (-(2**62), 2**62 - 1))
