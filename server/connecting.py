@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from ..engine import database
 from ..engine.database import Database
-from ..errors import StatementError
+from ..errors import StatementError, StorageError
+from ..paths import named_path
 
 __all__ = ["connect"]
 
@@ -28,14 +29,17 @@ def connect(path: str | Path | None = None, **how: Any) -> Database:
         from .remote import RemoteDatabase
 
         return cast(Database, RemoteDatabase(path, **how))
-    if isinstance(path, str) and _ADDRESS.fullmatch(path) and not Path(path).exists():
+    if path is None:
+        return database.connect(None, **how)
+    directory = named_path(path)
+    if isinstance(path, str) and _ADDRESS.fullmatch(path) and not directory.exists():
         raise StatementError(
             f"{path} is a server's address without its scheme",
             suggestion=f"connect('http://{path}'); a directory of this name is './{path}'.",
         )
-    if path is not None and Path(path).expanduser().is_file():
-        raise StatementError(
+    if directory.is_file():
+        raise StorageError(
             f"{path} is a file, and a database is a directory",
-            suggestion=f"CREATE STREAM name FROM '{path}' makes a stream of it; so does db.create_stream(name, '{path}').",
+            action=f"CREATE STREAM name FROM '{path}' makes a stream of it; so does db.create_stream(name, '{path}').",
         )
     return database.connect(path, **how)
