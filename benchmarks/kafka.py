@@ -1,8 +1,8 @@
 """The Kafka listener's figures: records of 100 bytes produced and consumed by one librdkafka client each.
 
 The broker is a process of its own; so is each client.  kcat reads them too, where it is installed: confluent-kafka makes a
-Python object of each record, which takes longer than all the rest, whoever the broker is.  Where `make foreign-kafka` has fetched Apache Kafka, its broker does
-the same in the same run, in turns.
+Python object of each record, which takes longer than all the rest, whoever the broker is.  Where `make foreign-kafka` has
+fetched Apache Kafka, its broker does the same in the same run, in turns.
 """
 
 from __future__ import annotations
@@ -141,7 +141,9 @@ def consume_by_kcat(address: str, topic: str, records: int) -> float:
     options = ("fetch.max.bytes=50000000", "max.partition.fetch.bytes=10000000", "fetch.message.max.bytes=10000000")
     command = ["kcat", "-C", "-b", address, "-t", topic, "-p", "0", "-o", "beginning", "-c", str(records), "-q", "-f", ""]
     began_s = time.perf_counter()
-    subprocess.run([*command, *(part for option in options for part in ("-X", option))], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*command, *(part for option in options for part in ("-X", option))], check=True, stdout=subprocess.DEVNULL
+    )
     return records / (time.perf_counter() - began_s)
 
 
