@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import logging
 import signal
 import sys
 import threading
@@ -78,10 +77,9 @@ def run_serve(options: argparse.Namespace, settings: Mapping[str, str], print_: 
     script = None if options.script is None else Path(options.script)
     text = None if script is None else _read(script)
     if options.log:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logging.getLogger("penstock.server").addHandler(handler)
-        logging.getLogger("penstock.server").setLevel(logging.INFO)
+        from ..server.json_log import log_json
+
+        log_json(sys.stderr)
     stop = threading.Event()
     before = {n: signal.signal(n, lambda *_: stop.set()) for n in (signal.SIGINT, signal.SIGTERM)}
     chosen = {"ksql.max.push.queries": str(options.push_queries), **settings}

@@ -50,7 +50,9 @@ def add_commands(commands: Any, common: Callable[[argparse.ArgumentParser], None
         serve.add_argument(
             f"--{name}-byte-rate", type=float, metavar="BYTES", help=f"that each Kafka client may {what} a second (no bound)"
         )
-    serve.add_argument("--log", action="store_true", help="a line of JSON on stderr for every request")
+    serve.add_argument(
+        "--log", action="store_true", help="lines of JSON on stderr: every request, and what the server warns of"
+    )
     password = commands.add_parser(
         "password",
         help="hash a password for the file of users, or make a token",

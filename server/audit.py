@@ -18,6 +18,7 @@ from typing import Any, Final, TextIO
 import msgspec
 
 from ..runtime.clock import now_ms
+from .json_log import FACTS
 
 _LOG = logging.getLogger("penstock.audit")
 ORIGIN: ContextVar[Mapping[str, str]] = ContextVar("ORIGIN", default=MappingProxyType({}))
@@ -65,8 +66,9 @@ class Audit:
         self._write(account, "refused", statement=cleaned(text), reason=reason, **more)
 
     def _write(self, account: str, event: str, **facts: Any) -> None:
-        line = msgspec.json.encode({"at": now_ms(), "account": account, "event": event, **ORIGIN.get(), **facts}).decode()
-        _LOG.info(line)
+        found = {"at": now_ms(), "account": account, "event": event, **ORIGIN.get(), **facts}
+        line = msgspec.json.encode(found).decode()
+        _LOG.info("%s", line, extra={FACTS: found})
         if self._file is not None:
             with self._guard:
                 self._file.write(line + "\n")

@@ -22,6 +22,7 @@ from ..errors import PenstockError, StatementError
 from .accounts import EVERYBODY, Account
 from .audit import ORIGIN
 from .http import JSON, Disconnected, Message, Receive, Request, Scope, Send, refuse_socket
+from .json_log import FACTS
 from .problems import (
     MISDIRECTED,
     NOT_ALLOWED,
@@ -152,7 +153,7 @@ class Guard:
         }
         if trace is not None:
             facts["trace"] = trace.trace_id
-        _LOG.info("%s", msgspec.json.encode(facts).decode())
+        _LOG.info("%s", msgspec.json.encode(facts).decode(), extra={FACTS: facts})
 
     # --- WebSockets ------------------------------------------------------------------------
 

@@ -66,9 +66,9 @@ ORDER = {
         "assertions dispatch"
     ),
     "server": (
-        "problems accounts config values http tokens wire rowtexts jsonrows telemetry audit commands sessions measures push "
-        "service access entities statements queries arrow_bodies inserts registry own_api log_api checking topics "
-        "static info openapi metrics websocket guard partitions app http1 other_protocols listening serving "
+        "problems accounts config values http tokens wire rowtexts jsonrows telemetry json_log audit commands sessions "
+        "measures push service access entities statements queries arrow_bodies inserts registry own_api log_api "
+        "checking topics static info openapi metrics websocket guard partitions app http1 other_protocols listening serving "
         "remote_connection remote_results remote_rows remote_log remote_examiner remote connecting"
     ),
 }

@@ -35,10 +35,15 @@ def start(folder: Path) -> tuple[subprocess.Popen[str], str]:
         "0",
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return process, listening(process)
+
+
+def listening(process: subprocess.Popen[str]) -> str:
+    """The address that a server tells on its standard output."""
     assert process.stdout is not None
     for line in process.stdout:
         if (found := re.search(r"listening on (http://\S+)", line)) is not None:
-            return process, found[1]
+            return found[1]
     raise AssertionError("the server did not start")
 
 
