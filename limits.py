@@ -62,6 +62,9 @@ QUERY_BYTES_MAX: Final = 4 * 1024 * 1024 * 1024
 JOINED_PAIRS_MAX: Final = 50_000_000
 """Pairs of rows that one join of a pull query looks at; their numbers take 0.8 GB."""
 
+SUBQUERY_ANSWERS_MAX: Final = 100_000
+"""How often a subquery of a pull query is answered for different rows around it; each takes about a millisecond."""
+
 INTERNAL_TOPIC_RETENTION_MS: Final = 24 * 60 * 60 * 1000
 """How long the records of a repartition topic are kept.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
-from ...errors import StatementError, UnsupportedError
+from ...errors import Span, StatementError, UnsupportedError
 from ...grammar import ast
 from .. import types as t
 from ..expressions import nodes as n
@@ -37,34 +37,61 @@ _VALUES_FEW = 1000
 
 
 def bind_subquery(e: ast.ScalarSubquery | ast.InSubquery | ast.Exists, binder: Binder) -> TypedExpression:
-    """Bind a subquery.  It refers to nothing around it, so it is a constant."""
+    """Bind a subquery.  One that refers to nothing around it is a constant.  Raises: StatementError."""
     operand = binder.bind(e.operand) if isinstance(e, ast.InSubquery) else None
-    types, columns = binder.scope.rows_of(e.query, e.span)
+    found = binder.scope.subquery(e.query, e.span)
+    if not isinstance(e, ast.Exists) and len(found.types) != 1:
+        raise StatementError(f"a subquery has one column here, and this one has {len(found.types)}", span=e.query.span)
+    item = found.types[0]
+    if operand is not None:
+        if n.is_untyped_null(operand):
+            raise StatementError("IN cannot look for NULL", span=operand.span, suggestion="Use IS NULL.")
+        operand, example = comparable("=", operand, n.null(item, e.query.span), e.span, binder)
+        operand = coerce(operand, common_type(operand.type, example.type) or operand.type)
+    negated = isinstance(e, ast.InSubquery) and e.negated
+    if found.columns:
+        kind: Literal["VALUE", "EXISTS", "IN"] = "IN"
+        if operand is None:
+            kind = "VALUE" if isinstance(e, ast.ScalarSubquery) else "EXISTS"
+        return n.Correlated(
+            kind,
+            e.query,
+            found.columns,
+            operand,
+            negated,
+            item,
+            found.rows,
+            found.volatile,
+            type=item if kind == "VALUE" else t.BOOLEAN,
+            span=e.span,
+        )
+    values = found.rows(())[0]
     if isinstance(e, ast.Exists):
-        return n.Literal(bool(len(columns[0])), type=t.BOOLEAN, span=e.span)
-    if len(types) != 1:
-        raise StatementError(f"a subquery has one column here, and this one has {len(types)}", span=e.query.span)
-    values, type_ = columns[0], types[0]
+        return n.Literal(bool(len(values)), type=t.BOOLEAN, span=e.span)
     if operand is None:
-        if len(values) > 1:
-            raise StatementError(
-                f"a subquery that stands for a value gives one row, and this one gives {len(values):,}",
-                span=e.query.span,
-                suggestion="Aggregate it, or write LIMIT 1.",
-            )
-        value = to_python(values, type_)[0] if len(values) else None
-        return n.Literal(value, type=type_, span=e.span)
-    assert isinstance(e, ast.InSubquery)
-    if n.is_untyped_null(operand):
-        raise StatementError("IN cannot look for NULL", span=operand.span, suggestion="Use IS NULL.")
-    operand, example = comparable("=", operand, n.null(type_, e.query.span), e.span, binder)
-    common = common_type(operand.type, example.type) or operand.type
+        check_one_row(values, e.query.span)
+        return n.Literal(to_python(values, item)[0] if len(values) else None, type=item, span=e.span)
+    return replace(in_rows(operand, values, item, negated), span=e.span)
+
+
+def check_one_row(values: Any, span: Span) -> None:
+    """Check that a subquery that stands for a value has at most one row.  Raises: StatementError."""
+    if len(values) > 1:
+        raise StatementError(
+            f"a subquery that stands for a value gives one row, and this one gives {len(values):,}",
+            span=span,
+            suggestion="Aggregate it, or write LIMIT 1.",
+        )
+
+
+def in_rows(operand: TypedExpression, values: Any, type_: t.SqlType, negated: bool) -> n.In | n.InValues:
+    """Whether ``operand`` is among the values (of ``type_``) of a subquery; both can be compared."""
+    common = operand.type
     distinct = values.drop_null() if isinstance(type_, t.Array | t.Map | t.Struct) else values.unique().drop_null()
-    if len(distinct) > _VALUES_FEW and type_ == operand.type == common and isinstance(common, t.Primitive):
-        return n.InValues(operand, n.ValueSet(distinct), e.negated, type=t.BOOLEAN, span=e.span)
+    if len(distinct) > _VALUES_FEW and type_ == common and isinstance(common, t.Primitive):
+        return n.InValues(operand, n.ValueSet(distinct), negated, type=t.BOOLEAN)
     items = [n.Literal(v, type=type_) for v in to_python(distinct, type_)]
-    found = tuple(coerce(item, common) for item in items)
-    return n.In(coerce(operand, common), found, e.negated, type=t.BOOLEAN, span=e.span)
+    return n.In(operand, tuple(coerce(item, common) for item in items), negated, type=t.BOOLEAN)
 
 
 def bind_window(e: ast.WindowCall, binder: Binder) -> TypedExpression:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from ...errors import Span, StatementError
 from ...grammar import ast
@@ -12,11 +13,28 @@ from ..expressions import nodes as n
 from ..functions.registry import Registry
 
 
+@dataclass(frozen=True, slots=True)
+class Subquery:
+    """A subquery that was checked.
+
+    Attributes:
+        types: of its columns.
+        columns: what it refers to of the query around it.
+        rows: its columns, for the values of ``columns`` in a row of the query around it.
+        volatile: it may have other rows each time.
+    """
+
+    types: Sequence[t.SqlType]
+    columns: tuple[n.ColumnRef, ...]
+    rows: n.SubqueryRows
+    volatile: bool
+
+
 class Scope(Protocol):
     """The columns that an expression can see."""
 
-    def resolve(self, reference: ast.NameRef) -> n.ColumnRef:
-        """The column that a name stands for.
+    def resolve(self, reference: ast.NameRef) -> n.ColumnRef | n.OuterValue:
+        """The column that a name stands for; in a subquery, also a column of the query around it.
 
         Raises:
             StatementError: no column has this name, or several have; with a suggestion.
@@ -31,8 +49,8 @@ class Scope(Protocol):
         """
         ...
 
-    def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[t.SqlType], Sequence[Any]]:
-        """The rows of a subquery: the types of its columns, and the columns.
+    def subquery(self, query: ast.AnyQuery, span: Span) -> Subquery:
+        """Check a subquery.
 
         Raises:
             StatementError: no subquery is allowed here, or it is wrong.
@@ -56,7 +74,7 @@ class NoColumns:
     def rowtime(self, span: Span) -> n.ColumnRef:
         return self.resolve(ast.NameRef("ROWTIME", span=span))
 
-    def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[t.SqlType], Sequence[Any]]:
+    def subquery(self, query: ast.AnyQuery, span: Span) -> Subquery:
         raise StatementError(
             "only constants may stand here, no subqueries",
             span=span,

@@ -9,16 +9,17 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from ...errors import Span, StatementError
 from ...grammar import ast
 from ...grammar.unparse import quote, unparse_expression
 from ..catalog import Catalog, DataSource
-from ..expressions.nodes import ColumnRef, name_text
+from ..expressions.nodes import ColumnRef, OuterValue, name_text
 from ..functions.near_misses import of_column
 from ..schema import PSEUDO_COLUMNS, RESERVED_NAMES, WINDOW_BOUNDS
 from ..types import BIGINT, INTEGER, SqlType, Struct
+from .binding import Subquery
 
 SYNTHETIC_KEY = "ROWKEY"
 _SHOWN_MAX = 10
@@ -175,7 +176,7 @@ class Scope:
     def at(self, clause: str) -> Scope:
         return replace(self, clause=clause)
 
-    def resolve(self, reference: ast.NameRef) -> ColumnRef:
+    def resolve(self, reference: ast.NameRef) -> ColumnRef | OuterValue:
         """The column that a name stands for.
 
         Raises:
@@ -185,9 +186,9 @@ class Scope:
 
     def rowtime(self, span: Span) -> ColumnRef:
         """The ROWTIME of the first source."""
-        return self.resolve(ast.NameRef("ROWTIME", self.sources[0].alias, span=span))
+        return self.column(ast.NameRef("ROWTIME", self.sources[0].alias, span=span)).ref(span)
 
-    def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[SqlType], Sequence[Any]]:
+    def subquery(self, query: ast.AnyQuery, span: Span) -> Subquery:
         """Refuse a subquery: only pull queries have them.  Raises: StatementError."""
         raise StatementError(
             "a query that keeps running has no subqueries",

@@ -148,7 +148,7 @@ class _Compiler:
         return once
 
     def _fold(self, e: n.TypedExpression) -> Evaluator | None:
-        if isinstance(e, n.Literal):
+        if isinstance(e, n.Literal | n.OuterValue):
             scalar = from_python([e.value], e.type)[0][0]
         elif isinstance(e, n.UnitWord | n.LambdaNode) or not n.is_constant(e) or n.is_volatile(e):
             return None

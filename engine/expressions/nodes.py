@@ -8,7 +8,7 @@ and TIMESTAMP an int of milliseconds, DECIMAL a `decimal.Decimal` at the type's 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from functools import cache
@@ -16,12 +16,15 @@ from typing import Any, TypeGuard
 from typing import Literal as Word
 
 from ...errors import Span
-from ...grammar.ast import NO_SPAN
+from ...grammar.ast import NO_SPAN, AnyQuery
+from ...grammar.unparse import unparse_query
 from .. import types as t
 from ..functions.registry import FunctionRef
 from ..schema import RESERVED_NAMES
 
 ArithmeticOperator = Word["+", "-", "*", "/", "%", "||"]
+SubqueryRows = Callable[[Sequence[Any]], Sequence[Any]]
+"""Values of the columns that a subquery refers to in a row of the query around it -> the subquery's columns."""
 ComparisonOperator = Word["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"]
 
 
@@ -72,6 +75,20 @@ def _hashable(value: object) -> object:
     if isinstance(value, list):
         return tuple(map(_hashable, value))
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class OuterValue(TypedExpression):
+    """A column of the query around a subquery: a constant while the subquery is answered for one of that query's rows.
+
+    It is no `Literal`: what a text in a list of IN may be read as, a column's text may not.
+    """
+
+    value: Any
+    shown: str = field(default="", compare=False, repr=False)
+
+    def __hash__(self) -> int:
+        return hash((self.type, _hashable(self.value)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +260,29 @@ class InValues(TypedExpression):
 
 
 @dataclass(frozen=True, slots=True)
+class Correlated(TypedExpression):
+    """A subquery that refers to columns of the query around it: its value for each row, in pull queries.
+
+    Attributes:
+        kind: ``VALUE`` (its only row), ``EXISTS`` (whether it has rows), ``IN`` (whether ``operand`` is among them).
+        query: the subquery's tree; the same one over the same columns means the same.
+        columns: what it refers to.
+        rows: its columns, for the values of ``columns``.
+        item: the type of its only column.
+        volatile: it may have other rows each time.
+    """
+
+    kind: Word["VALUE", "EXISTS", "IN"]
+    query: AnyQuery
+    columns: tuple[TypedExpression, ...]
+    operand: TypedExpression | None
+    negated: bool
+    item: t.SqlType
+    rows: SubqueryRows = field(compare=False, repr=False)
+    volatile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Like(TypedExpression):
     operand: TypedExpression
     pattern: TypedExpression
@@ -392,7 +432,9 @@ def table_calls_of(expression: TypedExpression) -> tuple[TableCall, ...]:
 
 def is_volatile(expression: TypedExpression) -> bool:
     """Whether an expression may have another value at each evaluation (RANDOM, UUID, ..)."""
-    return any(isinstance(e, Call) and e.function.volatile for e in walk(expression))
+    return any(
+        (isinstance(e, Call) and e.function.volatile) or (isinstance(e, Correlated) and e.volatile) for e in walk(expression)
+    )
 
 
 def is_constant(expression: TypedExpression) -> bool:
@@ -445,6 +487,8 @@ def text(expression: TypedExpression) -> str:
             return name_text(name)
         case Literal(value=value, type=type_):
             return literal_text(value, type_)
+        case OuterValue(value=value, type=type_, shown=shown):
+            return shown or literal_text(value, type_)
         case UnitWord(unit=unit):
             return unit
         case AggregateCall(name=name, star=True):
@@ -482,6 +526,9 @@ def text(expression: TypedExpression) -> str:
             return f"({text(operand)} {'NOT ' if negated else ''}IN ({', '.join(map(text, items))}))"
         case InValues(operand=operand, found=found, negated=negated):
             return f"({text(operand)} {'NOT ' if negated else ''}IN (SELECT: {len(found.values)} values))"
+        case Correlated(kind=kind, query=query, operand=operand, negated=negated):
+            tested = "" if operand is None else f"{text(operand)} {'NOT ' if negated else ''}IN "
+            return f"{'EXISTS ' if kind == 'EXISTS' else tested}({unparse_query(query)})"
         case Like(operand=operand, pattern=pattern, escape=escape, negated=negated):
             ending = "" if escape is None else f" ESCAPE {literal_text(escape, t.STRING)}"
             return f"({text(operand)} {'NOT ' if negated else ''}LIKE {text(pattern)}{ending})"

@@ -25,7 +25,7 @@ from .time_patterns import (
     Part,
     parts_of,
 )
-from .zones import UTC_ZONE, ZONE_TEXT, Zone, fixed_zone, offset_of, zone_of, zone_of_text
+from .zones import UTC_ZONE, ZONE_TEXT, Zone, fixed_zone, offset_of, zone_in_any_case, zone_of, zone_of_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +155,13 @@ def field_value(field: Field, text: str) -> tuple[str, int | Zone]:
             return "M", _index(MONTHS, text) if count >= 3 else int(text)
         case "E":
             return "E", _index(WEEKDAYS, text)
+        case "e" | "c" if count >= 3:
+            return "E", _index(WEEKDAYS, text)
         case "e" | "c":
-            return "E", _index(WEEKDAYS, text) if count >= 3 else (int(text) + 5) % 7 + 1
+            day = int(text)
+            if not 1 <= day <= 7:
+                raise ValueError(f"{text!r} is no day of the week: they go from 1 (Sunday) to 7")
+            return "E", (day + 5) % 7 + 1
         case "Q" | "q":
             return "Q", int(text[1] if count == 3 else text[0] if count == 4 else text)
         case "G":
@@ -172,7 +177,7 @@ def field_value(field: Field, text: str) -> tuple[str, int | Zone]:
                 raise ValueError(f"{text!r} is not an offset: they go from -18:00 to +18:00")
             return "zone", fixed_zone(offset)
         case "V":
-            return "zone", zone_of(text)
+            return "zone", zone_in_any_case(text)
         case "z":
             return "zone", zone_of_text(text)
     return letter, int(text)

@@ -6,9 +6,9 @@ import re
 import time
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
-from ...storage.values.time_units import HOUR_MS
+from ...storage.values.time_units import DAY_MS, HOUR_MS
 
 _OFFSET = re.compile(r"([+-])(\d\d?)(?::(\d\d)(?::(\d\d))?|(\d\d)(\d\d)?)?")
 OFFSET_MAX_MS = 18 * HOUR_MS
@@ -16,7 +16,9 @@ OFFSET_MAX_MS = 18 * HOUR_MS
 _EPOCH = datetime(1970, 1, 1)
 _FIRST_MS = int((datetime(1, 1, 3) - _EPOCH).total_seconds() * 1000)
 _LAST_MS = int((datetime(9999, 12, 29) - _EPOCH).total_seconds() * 1000)
-"""Python's calendar covers the instants between these.  Outside, the zone's nearest offset is used."""
+"""Python's calendar covers the instants between these."""
+_CYCLE_MS = 146_097 * DAY_MS
+"""400 years: after them the calendar repeats, weekdays too, and with it the rules by which clocks change."""
 
 _LONG_NAMES = {
     "UTC": "Coordinated Universal Time",
@@ -48,6 +50,31 @@ _LONG_NAMES = {
     "AKDT": "Alaska Daylight Time",
     "HST": "Hawaii-Aleutian Standard Time",
 }
+_OTHERS_SHORT_NAMES: dict[str, dict[str, str]] = {
+    "IST": {
+        "Europe/Dublin": "Irish Standard Time",
+        "Eire": "Irish Standard Time",
+        "Asia/Jerusalem": "Israel Standard Time",
+        "Asia/Tel_Aviv": "Israel Standard Time",
+        "Israel": "Israel Standard Time",
+    },
+    "CST": {
+        "Asia/Shanghai": "China Standard Time",
+        "Asia/Macau": "China Standard Time",
+        "Asia/Macao": "China Standard Time",
+        "Asia/Chongqing": "China Standard Time",
+        "Asia/Chungking": "China Standard Time",
+        "Asia/Harbin": "China Standard Time",
+        "PRC": "China Standard Time",
+        "Asia/Taipei": "Taipei Standard Time",
+        "ROC": "Taipei Standard Time",
+        "America/Havana": "Cuba Standard Time",
+        "Cuba": "Cuba Standard Time",
+    },
+    "CDT": {"America/Havana": "Cuba Daylight Time", "Cuba": "Cuba Daylight Time"},
+    "PST": {"Asia/Manila": "Philippine Standard Time"},
+}
+"""Long names where a short name does not have its usual meaning (`_LONG_NAMES`), by identifier."""
 _REGIONS = {
     "GMT": "GMT",
     "BST": "Europe/London",
@@ -94,14 +121,14 @@ class Zone:
         self._info = info
 
     def _at(self, instant_ms: int) -> datetime:
-        instant = min(max(instant_ms, _FIRST_MS), _LAST_MS)
-        return (_EPOCH + timedelta(milliseconds=instant)).replace(tzinfo=UTC).astimezone(self._info)
+        instant = _EPOCH + timedelta(milliseconds=_in_calendar(instant_ms))
+        return instant.replace(tzinfo=UTC).astimezone(self._info)
 
     def offset_ms(self, instant_ms: int) -> int:
         """The offset from UTC at an instant."""
         if self.fixed_ms is not None:
             return self.fixed_ms
-        seconds = min(max(instant_ms, _FIRST_MS), _LAST_MS) // 1000
+        seconds = _in_calendar(instant_ms) // 1000
         if self._info is None:
             return time.localtime(seconds).tm_gmtoff * 1000
         return _milliseconds(datetime.fromtimestamp(seconds, self._info).utcoffset())
@@ -113,7 +140,7 @@ class Zone:
         """
         if self.fixed_ms is not None:
             return local_ms - self.fixed_ms
-        local = _EPOCH + timedelta(milliseconds=min(max(local_ms, _FIRST_MS), _LAST_MS))
+        local = _EPOCH + timedelta(milliseconds=_in_calendar(local_ms))
         zoned = local.astimezone() if self._info is None else local.replace(tzinfo=self._info)
         return local_ms - _milliseconds(zoned.utcoffset())
 
@@ -126,7 +153,17 @@ class Zone:
 
     def long_name(self, instant_ms: int) -> str:
         """``Pacific Daylight Time``; the identifier if no long name is known."""
-        return _LONG_NAMES.get(self.short_name(instant_ms), self.name)
+        short = self.short_name(instant_ms)
+        return _OTHERS_SHORT_NAMES.get(short, {}).get(self.name) or _LONG_NAMES.get(short, self.name)
+
+
+def _in_calendar(time_ms: int) -> int:
+    """A time that Python's calendar has and at which clocks are set alike.
+
+    Before the calendar begins they show local mean time, as at its beginning.
+    """
+    cycles = max(-((_LAST_MS - time_ms) // _CYCLE_MS), 0)
+    return max(time_ms - cycles * _CYCLE_MS, _FIRST_MS)
 
 
 def _milliseconds(offset: timedelta | None) -> int:
@@ -180,6 +217,21 @@ def zone_of(name: str) -> Zone:
         raise ValueError(f"unknown time zone {name!r}") from error
 
 
+def zone_in_any_case(text: str) -> Zone:
+    """The zone with an identifier in capital or small letters, as texts are read.  Raises: ValueError, if there is none."""
+    try:
+        return zone_of(text)
+    except ValueError:
+        known = _identifiers().get(text.upper())
+        return zone_of(known or text.upper())
+
+
+@lru_cache(maxsize=1)
+def _identifiers() -> dict[str, str]:
+    """All identifiers of regions, by their capital letters."""
+    return {name.upper(): name for name in available_timezones()}
+
+
 def zone_of_text(text: str) -> Zone:
     """The zone that a text means by a short name, a long name or an identifier."""
     upper = text.upper()
@@ -188,11 +240,21 @@ def zone_of_text(text: str) -> Zone:
     for short, long in _LONG_NAMES.items():
         if long.upper() == upper:
             return zone_of(_REGIONS.get(short, short))
-    return zone_of(upper if upper in ("UTC", "UT", "Z") else text)
+    for regions in _OTHERS_SHORT_NAMES.values():
+        for name, long in regions.items():
+            if long.upper() == upper:
+                return zone_of(name)
+    return zone_in_any_case(text)
 
 
 ZONE_TEXT = "|".join(
-    [re.escape(name) for name in sorted(_LONG_NAMES.values(), key=len, reverse=True)]
+    [
+        re.escape(name)
+        for name in sorted(
+            {*_LONG_NAMES.values(), *(name for names in _OTHERS_SHORT_NAMES.values() for name in names.values())},
+            key=lambda name: (-len(name), name),
+        )
+    ]
     + [r"[A-Za-z][A-Za-z0-9~/._]+(?:[+-]\d{1,2}(?::?\d\d)?)?", r"[+-]\d\d?(?::?\d\d){0,2}", "Z"]
 )
 """A regular expression for the text of a zone."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from ...grammar import ast
+from ..analysis.binding import Subquery
 from ..analysis.scope import FromSource, SourceColumn
 from ..expressions.nodes import TypedExpression
 from ..functions.registry import Registry
 from ..query_options import QueryOptions
 from ..types import SqlType
-from .rows import Evaluation, Rows
-from .scope import TableScope
+from .evaluation import Evaluation
+from .rows import Rows
+from .scope import Around, TableScope
 
 __all__ = ["FromTable", "TableFinder"]
 
@@ -55,10 +57,10 @@ class TableFinder(Protocol):
     @property
     def how(self) -> Evaluation: ...
 
-    def table(self, item: ast.FromItem, joined: bool, taken: Sequence[str], outer: TableScope | None) -> FromTable:
+    def table(self, item: ast.FromItem, joined: bool, taken: Sequence[str], around: Around | None) -> FromTable:
         """Open a table in FROM."""
         ...
 
-    def rows_of(self, query: ast.AnyQuery, outer: TableScope) -> tuple[Sequence[SqlType], Sequence[Any]]:
-        """See `Scope.rows_of`."""
+    def subquery(self, query: ast.AnyQuery, scope: TableScope) -> Subquery:
+        """See `Scope.subquery`."""
         ...

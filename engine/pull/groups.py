@@ -17,8 +17,9 @@ from ..functions.aggregate import configured
 from ..functions.registry import FunctionRef, Registry
 from ..query_options import QueryOptions
 from ..types import SqlType, to_arrow
+from .evaluation import Evaluation, evaluate
 from .faults import CallError, Folded, initial
-from .rows import Evaluation, Rows, evaluate, row_codes, whole
+from .rows import Rows, row_codes, whole
 
 
 def aggregator_of(

@@ -15,7 +15,8 @@ from ...runtime.batch import Int64s
 from ...storage import interrupts
 from ..expressions.nodes import Cast, Compare, Logical, TypedExpression, columns_of, is_volatile
 from ..types import BOOLEAN, DOUBLE, is_numeric
-from .rows import Evaluation, Rows, evaluate, is_null, row_codes, whole
+from .evaluation import Evaluation, evaluate
+from .rows import Rows, is_null, row_codes, whole
 
 JoinType = Literal["INNER", "LEFT", "RIGHT", "FULL", "CROSS"]
 _BLOCK_PAIRS = 1 << 20

@@ -15,7 +15,7 @@ from ...grammar.selects import as_table_query, nodes_of
 from ...grammar.syntax_errors import DUCKDB_HAS_IT
 from ...storage import interrupts
 from ..analysis.bind import bind
-from ..analysis.binding import NoColumns
+from ..analysis.binding import NoColumns, Subquery
 from ..analysis.coercion import coerce, common_type, list_type
 from ..catalog import UnknownSourceError
 from ..expressions.nodes import ColumnRef, Literal, TypedExpression
@@ -23,10 +23,11 @@ from ..functions.registry import Registry
 from ..query_options import QueryOptions
 from ..schema import Column, Schema
 from ..types import STRING, SqlType, to_arrow
+from .evaluation import Evaluation, evaluate
 from .faults import Faults
 from .from_tables import FromTable
-from .rows import Evaluation, Rows, SortKey, evaluate, row_codes, sorted_rows, whole
-from .scope import TableScope, made_source
+from .rows import Rows, SortKey, row_codes, sorted_rows, whole
+from .scope import Around, TableScope, made_source
 from .select import Selected, near_output, output_place, select
 
 OpenTable = Callable[[ast.SourceRef, bool], FromTable]
@@ -39,23 +40,27 @@ class Environment:
 
     Attributes:
         open: opens streams and tables.
+        open_empty: the same without their rows.
         common: the visible tables of WITH, each computed when it is first read.
         faults: the rows that are left out.
+        checking: no row is read, and columns of the queries around have no value yet.
     """
 
     open: OpenTable
+    open_empty: OpenTable
     functions: Registry
     types: Mapping[str, SqlType]
     options: QueryOptions
     guard: bool
     common: Mapping[str, Callable[[], Selected]] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
+    checking: bool = False
 
     @property
     def how(self) -> Evaluation:
         return Evaluation(self.functions, self.guard, self.faults)
 
-    def table(self, item: ast.FromItem, joined: bool, taken: Sequence[str], outer: TableScope | None) -> FromTable:
+    def table(self, item: ast.FromItem, joined: bool, taken: Sequence[str], around: Around | None) -> FromTable:
         """Open a table in FROM."""
         if isinstance(item, ast.SourceRef):
             common = self.common.get(item.name)
@@ -66,15 +71,45 @@ class Environment:
         while item.alias is None and alias in taken:
             number += 1
             alias = f"SUBQUERY_{number}"
-        return _made(alias, answer(item.query, self, outer), item.columns, joined, item.span)
+        return _made(alias, answer(item.query, self, around), item.columns, joined, item.span)
 
-    def rows_of(self, query: ast.AnyQuery, outer: TableScope) -> tuple[Sequence[SqlType], Sequence[Any]]:
-        """See `Scope.rows_of`."""
-        found = answer(query, self, outer)
-        return [t for _, t, _ in found.columns], [v for _, _, v in found.columns]
+    def subquery(self, query: ast.AnyQuery, scope: TableScope) -> Subquery:
+        """Check a subquery without reading rows, and see what it refers to; see `Scope.subquery`."""
+        checked = Around(scope, {})
+        described = answer(query, self.without_rows(), checked)
+        used = tuple(checked.used.values())
+        names = [column.name for column in used]
+
+        def rows(values: Sequence[Any]) -> Sequence[Any]:
+            found = answer(query, self, Around(scope, dict(zip(names, values, strict=True))))
+            return [v.slice(0, 1) if self.checking else v for _, _, v in found.columns]
+
+        return Subquery([t for _, t, _ in described.columns], used, rows, self._is_volatile(query))
+
+    def without_rows(self) -> Environment:
+        """The same with tables and streams that have no rows."""
+        if self.checking:
+            return self
+        common = {name: _emptied(made) for name, made in self.common.items()}
+        return replace(self, open=self.open_empty, common=common, faults=Faults(), checking=True)
+
+    def _is_volatile(self, query: ast.AnyQuery) -> bool:
+        """Whether a query calls a function that has another value each time."""
+        called = [self.functions.find(node.name) for node in nodes_of(query) if isinstance(node, ast.FunctionCall)]
+        return any(getattr(overload, "volatile", False) for f in called if f is not None for overload in f.overloads)
 
 
-def answer(query: ast.AnyQuery, environment: Environment, outer: TableScope | None = None) -> Selected:
+def _emptied(made: Callable[[], Selected]) -> Callable[[], Selected]:
+    """A table of WITH without its rows."""
+
+    def empty() -> Selected:
+        found = made()
+        return replace(found, columns=tuple((n, t, v.slice(0, 0)) for n, t, v in found.columns), length=0, keys=())
+
+    return empty
+
+
+def answer(query: ast.AnyQuery, environment: Environment, around: Around | None = None) -> Selected:
     """Answer a query: its columns, and its rows in order.
 
     Raises:
@@ -84,16 +119,16 @@ def answer(query: ast.AnyQuery, environment: Environment, outer: TableScope | No
     whole_query = as_table_query(query)
     for place, common in enumerate(whole_query.common_tables):
         later = [c.name for c in whole_query.common_tables[place + 1 :]]
-        once = _once(common, later, environment, outer)
+        once = _once(common, later, environment, around)
         environment = replace(environment, common={**environment.common, common.name: once})
     for name in _named_in(whole_query):  # in order, so that a table of WITH finds those before it known, however many
         environment.common[name]()
     limit, offset = _count(whole_query.limit), _count(whole_query.offset)
     body = whole_query.body
     if isinstance(body, ast.Select):
-        found = select(body, whole_query.order_by, environment, outer)
+        found = select(body, whole_query.order_by, environment, around)
     else:
-        found = _body(body, environment, outer)
+        found = _body(body, environment, around)
         keys = tuple(_sort_key(o, found, environment) for o in whole_query.order_by)
         found = replace(found, keys=keys)
     columns, length = found.columns, found.length
@@ -124,7 +159,7 @@ def _sources(query: ast.AnyQuery) -> set[str]:
 
 
 def _once(
-    common: ast.CommonTable, later: Sequence[str], environment: Environment, outer: TableScope | None
+    common: ast.CommonTable, later: Sequence[str], environment: Environment, around: Around | None
 ) -> Callable[[], Selected]:
     """A common table, computed once, with the tables of WITH before it; it does not see itself, nor ``later`` ones."""
     known: list[Selected] = []
@@ -132,7 +167,7 @@ def _once(
     def rows() -> Selected:
         if not known:
             try:
-                found = answer(common.query, environment, outer)
+                found = answer(common.query, environment, around)
             except UnknownSourceError as error:
                 if error.wanted == common.name:
                     error.suggestion = f"{common.name} is being defined here, and WITH is not recursive: {DUCKDB_HAS_IT}."
@@ -171,16 +206,16 @@ def _made(alias: str, found: Selected, names: Sequence[str], joined: bool, span:
     return FromTable(source, lambda where: rows, passed_on)
 
 
-def _body(body: ast.QueryBody, environment: Environment, outer: TableScope | None) -> Selected:
+def _body(body: ast.QueryBody, environment: Environment, around: Around | None) -> Selected:
     match body:
         case ast.Query() | ast.TableQuery():
-            return answer(body, environment, outer)
+            return answer(body, environment, around)
         case ast.Select():
-            return select(body, (), environment, outer)
+            return select(body, (), environment, around)
         case ast.ValuesTable():
             return _values(body, environment)
         case ast.SetOperation():
-            return _set_operation(body, environment, outer)
+            return _set_operation(body, environment, around)
 
 
 # --- VALUES --------------------------------------------------------------------------------
@@ -217,7 +252,7 @@ def _constant(expression: ast.Expression, environment: Environment) -> TypedExpr
 # --- set operations --------------------------------------------------------------------------
 
 
-def _set_operation(body: ast.SetOperation, environment: Environment, outer: TableScope | None) -> Selected:
+def _set_operation(body: ast.SetOperation, environment: Environment, around: Around | None) -> Selected:
     """UNION, INTERSECT and EXCEPT: columns are matched by position and named by the first query.
 
     Chains need no recursion.
@@ -227,9 +262,9 @@ def _set_operation(body: ast.SetOperation, environment: Environment, outer: Tabl
     while isinstance(first, ast.SetOperation):
         chain.append(first)
         first = first.left
-    found = _body(first, environment, outer)
+    found = _body(first, environment, around)
     for operation in reversed(chain):
-        found = _combined(operation, found, _body(operation.right, environment, outer), environment)
+        found = _combined(operation, found, _body(operation.right, environment, around), environment)
     return found
 
 
@@ -292,7 +327,7 @@ def _sort_key(item: ast.OrderItem, found: Selected, environment: Environment) ->
         values = found.columns[output_place(expression, len(found.columns))][2]
     else:
         source = made_source("", [(n, t) for n, t, _ in found.columns], False, item.span)
-        scope = TableScope((source,), "ORDER BY", answer=environment.rows_of)
+        scope = TableScope((source,), "ORDER BY", check=environment.subquery)
         try:
             bound = bind(expression, scope, environment.functions, environment.types)
         except StatementError as error:

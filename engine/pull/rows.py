@@ -19,11 +19,6 @@ from ...errors import StatementError
 from ...limits import QUERY_BYTES_MAX
 from ...runtime.batch import Bools, Int64s
 from ...storage.values.canonical import canonical
-from ..expressions.compile import compile_expression
-from ..expressions.nodes import TypedExpression, columns_of
-from ..functions.registry import Registry
-from ..types import to_arrow
-from .faults import Faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,38 +57,6 @@ def check_size(size: int) -> None:
             f"the query needs more than {QUERY_BYTES_MAX:,} bytes of memory",
             suggestion="Filter earlier, give joins a condition with =, or add a LIMIT.",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """How expressions are evaluated.
-
-    Attributes:
-        guard: a failure inside an expression gives NULL there.
-        faults: the rows that the query has left out so far.
-    """
-
-    functions: Registry
-    guard: bool
-    faults: Faults
-
-
-def evaluate(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> Any:
-    """Evaluate an expression to one array; a row that fails is NULL."""
-    return evaluated(expression, rows, how=how)[0]
-
-
-def evaluated(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> tuple[Any, Int64s]:
-    """Evaluate an expression to one array; returns also the numbers of the rows that fail, which are NULL."""
-    names = [c.name for c in columns_of(expression)]
-    columns = [whole(rows.columns[name]) for name in names]
-    schema = pa.schema([(name, column.type) for name, column in zip(names, columns, strict=True)])
-    kernel = compile_expression(expression, schema, functions=how.functions, guard=how.guard)
-    found = kernel(columns, rows.length)
-    failed = np.zeros(0, np.int64) if found.failures is None else found.failures.rows
-    if isinstance(found.values, pa.Scalar):
-        return pa.array([found.values.as_py()] * rows.length, to_arrow(expression.type)), failed
-    return whole(found.values), failed
 
 
 def whole(array: Any) -> Any:

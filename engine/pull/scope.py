@@ -6,20 +6,51 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import Span, StatementError, UnsupportedError
+from ...errors import Span, StatementError
 from ...grammar import ast
+from ..analysis.binding import Subquery
 from ..analysis.projection import Item, expand
 from ..analysis.scope import FromSource, Scope, SourceColumn
 from ..catalog import DataSource, FormatInfo
-from ..expressions.nodes import TypedExpression
+from ..expressions.nodes import ColumnRef, OuterValue, TypedExpression
 from ..schema import Schema
 from ..types import SqlType
 
-DOOR = "db.duckdb() runs DuckDB's own SQL over the same tables; at the prompt, \\duckdb does."
-"""Where features that the dialect lacks are available."""
+CheckSubquery = Callable[[ast.AnyQuery, "TableScope"], Subquery]
+"""Checks a subquery in a scope."""
 
-Answer = Callable[[ast.AnyQuery, "TableScope"], tuple[Sequence[SqlType], Sequence[Any]]]
-"""The rows of a subquery: the types of its columns, and the columns."""
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """The query around a subquery, as the subquery sees it: its columns are constants.
+
+    Attributes:
+        scope: the names of the query around.
+        values: the constants by internal name; the others are NULL, while the subquery is only checked.
+        used: the columns that the subquery refers to, by internal name.
+    """
+
+    scope: TableScope
+    values: Mapping[str, Any]
+    used: dict[str, ColumnRef] = field(default_factory=dict)
+
+    def value(self, reference: ast.NameRef) -> OuterValue | None:
+        """The constant that a name stands for; None if the queries around do not have it.
+
+        Raises:
+            StatementError: several of their sources have it, or the one of its qualifier has not.
+        """
+        try:
+            found = self.scope.resolve(reference)
+        except StatementError:
+            if self.scope.knows(reference) or self.scope.has(reference.qualifier):
+                raise
+            return None
+        if isinstance(found, OuterValue):  # of a query further out
+            return found
+        self.used[found.name] = found
+        shown = ".".join(part for part in (reference.qualifier, reference.name) if part)
+        return OuterValue(self.values.get(found.name), shown, type=found.type, span=reference.span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,33 +58,32 @@ class TableScope(Scope):
     """The scope of a SELECT; see `Scope`.
 
     Attributes:
-        answer: runs subqueries.
-        outer: the scope around a subquery, whose columns it cannot use.
+        check: checks subqueries.
+        around: of a subquery: the query around it.
         merged: the columns of USING, each one column for both sides.
     """
 
-    answer: Answer | None = None
-    outer: TableScope | None = None
+    check: CheckSubquery | None = None
+    around: Around | None = None
     merged: Mapping[str, SourceColumn] = field(default_factory=dict)
 
+    def resolve(self, reference: ast.NameRef) -> ColumnRef | OuterValue:
+        """See `Scope.resolve`.  The nearest query that has the name, or the source of the qualifier, is meant."""
+        try:
+            return self.column(reference).ref(reference.span)
+        except StatementError:
+            if self.around is None or self.knows(reference) or self.has(reference.qualifier):
+                raise
+            found = self.around.value(reference)
+            if found is None:
+                raise
+            return found
+
     def column(self, reference: ast.NameRef) -> SourceColumn:
-        """See `Scope.resolve`."""
+        """A column of this query itself; see `Scope.resolve`."""
         if reference.qualifier is None and reference.name in self.merged:
             return self.merged[reference.name]
-        try:
-            found = Scope.column(self, reference)
-        except StatementError as error:
-            outer = self.outer
-            while outer is not None:
-                if outer.knows(reference):
-                    written = ".".join(p for p in (reference.qualifier, reference.name) if p)
-                    raise UnsupportedError(
-                        f"{written} belongs to the query around this subquery, and correlated subqueries are not supported",
-                        span=reference.span,
-                        suggestion=f"Write a join, or use DuckDB's SQL: {DOOR}",
-                    ) from error
-                outer = outer.outer
-            raise
+        found = Scope.column(self, reference)
         if found.role == "PSEUDO" and found.name != "ROWTIME":
             raise StatementError(
                 f"a pull query has no {found.name}",
@@ -71,6 +101,10 @@ class TableScope(Scope):
             for source in self.sources
         )
 
+    def has(self, qualifier: str | None) -> bool:
+        """Whether a qualifier is one of this scope's own."""
+        return any(source.alias == qualifier for source in self.sources)
+
     def rowtime(self, span: Span) -> Any:
         """See `Scope.rowtime`."""
         if not self.sources:
@@ -79,10 +113,10 @@ class TableScope(Scope):
             )
         return Scope.rowtime(self, span)
 
-    def rows_of(self, query: ast.AnyQuery, span: Span) -> tuple[Sequence[SqlType], Sequence[Any]]:
-        """See `Scope.rows_of`."""
-        assert self.answer is not None
-        return self.answer(query, self)
+    def subquery(self, query: ast.AnyQuery, span: Span) -> Subquery:
+        """See `Scope.subquery`."""
+        assert self.check is not None
+        return self.check(query, self)
 
     def check_window(self, span: Span) -> None:
         """OVER is allowed here."""

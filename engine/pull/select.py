@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ...errors import StatementError
+from ...errors import StatementError, UnsupportedError
 from ...grammar import ast
 from ...grammar.selects import rebuilt
 from ...runtime.batch import Int64s
@@ -29,6 +29,7 @@ from ..expressions.nodes import (
     Compare,
     IsNull,
     Logical,
+    OuterValue,
     TableCall,
     TypedExpression,
     WindowFunction,
@@ -42,13 +43,14 @@ from ..expressions.nodes import (
 )
 from ..schema import RESERVED_NAMES
 from ..types import BOOLEAN, Array, Map, SqlType, Struct
+from .evaluation import evaluate, evaluated
 from .faults import CallError, rows_to_leave_out
 from .from_tables import FromTable, TableFinder
 from .groups import aggregate, folded
 from .joins import all_of, conjuncts, join
 from .key_values import check_key_values
-from .rows import Rows, SortKey, check_size, evaluate, evaluated, row_codes
-from .scope import TableScope
+from .rows import Rows, SortKey, check_size, row_codes
+from .scope import Around, TableScope
 from .window_bounds import check_window_bounds
 from .windows import window_values
 
@@ -71,22 +73,20 @@ class Selected:
     table_keys: frozenset[int] = frozenset()
 
 
-def select(
-    body: ast.Select, order_by: Sequence[ast.OrderItem], environment: TableFinder, outer: TableScope | None
-) -> Selected:
+def select(body: ast.Select, order_by: Sequence[ast.OrderItem], environment: TableFinder, around: Around | None) -> Selected:
     """Answer one SELECT.
 
     Raises:
         StatementError: it breaks a rule; with the place of the fault.
     """
-    return _Select(body, environment, outer).run(order_by)
+    return _Select(body, environment, around).run(order_by)
 
 
 class _Select:
-    def __init__(self, body: ast.Select, environment: TableFinder, outer: TableScope | None) -> None:
+    def __init__(self, body: ast.Select, environment: TableFinder, around: Around | None) -> None:
         self.body = body
         self.environment = environment
-        self.outer = outer
+        self.around = around
         self.how = environment.how
         self.taken: set[str] = set(RESERVED_NAMES)
 
@@ -113,6 +113,7 @@ class _Select:
         group_by = [self.bind(e, scope.at("GROUP BY")) for e in body.group_by]
         having = None if body.having is None else self._predicate(self.bind(body.having, scope.at("HAVING")), "HAVING")
         orders = [self._order(o, items, scope) for o in order_by]
+        _check_whose_aggregates([*(i.expression for i in items), having, *orders])
         rows, where = self._joined(tables, scope, conditions, where)
         if where is not None:
             rows = rows.filter(_truth(self.evaluate(where, rows)))
@@ -153,7 +154,7 @@ class _Select:
         joined = len(places) > 1
         tables: list[FromTable] = []
         for place in places:
-            tables.append(self.environment.table(place, joined, [t.source.alias for t in tables], self.outer))
+            tables.append(self.environment.table(place, joined, [t.source.alias for t in tables], self.around))
         if joined:
             _check_aliases([t.source for t in tables])
             check_internal_names([t.source for t in tables])
@@ -164,8 +165,8 @@ class _Select:
         scope = TableScope(
             tuple(t.source for t in tables),
             aliases=aliases_of(self.body.select),
-            answer=self.environment.rows_of,
-            outer=self.outer,
+            check=self.environment.subquery,
+            around=self.around,
         )
         merged: dict[str, SourceColumn] = {}
         for place, item in enumerate(self.body.joins):
@@ -433,6 +434,22 @@ def _check_distinct_order(orders: Sequence[Any], items: Sequence[Item], written:
                 span=item.expression.span,
                 suggestion="Add the expression to the SELECT list.",
             )
+
+
+def _check_whose_aggregates(expressions: Sequence[TypedExpression | int | None]) -> None:
+    """Refuse aggregates over columns of the query around a subquery, whose aggregates they are in SQL.
+
+    Raises: StatementError.
+    """
+    for expression in expressions:
+        for call in aggregates_of(expression) if isinstance(expression, TypedExpression) else ():
+            nodes = [node for argument in call.arguments for node in walk(argument)]
+            if any(isinstance(n, OuterValue) for n in nodes) and not any(isinstance(n, ColumnRef) for n in nodes):
+                raise UnsupportedError(
+                    f"{call.name} stands in a subquery, and all its columns belong to the query around",
+                    span=call.span,
+                    suggestion="Aggregate in a subquery of FROM, and use its column here.",
+                )
 
 
 def _movable(where: TypedExpression | None) -> list[TypedExpression]:

@@ -14,9 +14,10 @@ from ...runtime.kernel import Aggregator, Evaluated, Segments, failures_of
 from ..expressions.nodes import Literal, WindowFunction
 from ..query_options import QueryOptions
 from ..types import to_arrow
+from .evaluation import Evaluation, evaluate
 from .faults import CallError, Folded, initial, rows_to_leave_out
 from .groups import aggregator_of, with_empty
-from .rows import Evaluation, Rows, SortKey, evaluate, row_codes, whole
+from .rows import Rows, SortKey, row_codes, whole
 
 _BLOCK_ROWS = 1 << 20
 """The number of frame rows that are aggregated at once."""

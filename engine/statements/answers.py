@@ -103,6 +103,7 @@ class _Reading:
                 views[name] = view
         self._snapshots: Mapping[str, TableSnapshot] = context.host.tables(views) if views and not empty else {}
         self._streams: dict[str, Rows] = {}
+        self._wholes: dict[str, pa.Table] = {}
         stars = any(isinstance(n, ast.SelectStar) for n in nodes)
         using = {name for n in nodes if isinstance(n, ast.TableJoin) for name in n.using}
         self._needed = None if stars else {n.name for n in nodes if isinstance(n, ast.NameRef)} | using
@@ -117,35 +118,46 @@ class _Reading:
     def environment(self) -> Environment:
         context = self._context
         guard = context.options.nested_errors_are_null
-        return Environment(self.open, context.functions, context.catalog.types, context.options, guard)
+        return Environment(self.open, self.open_empty, context.functions, context.catalog.types, context.options, guard)
 
     def open(self, reference: ast.SourceRef, joined: bool) -> FromTable:
         """See `engine.pull.query.OpenTable`."""
+        return self._open(reference, joined, self._empty)
+
+    def open_empty(self, reference: ast.SourceRef, joined: bool) -> FromTable:
+        """The same without rows."""
+        return self._open(reference, joined, True)
+
+    def _open(self, reference: ast.SourceRef, joined: bool, empty: bool) -> FromTable:
         source = find_source(self._context, reference)
         alias = reference.alias or reference.name
         found = FromSource(alias, source, source_columns(source, alias, joined), reference.span)
         if source.kind == "TABLE":
             kept_view(self._context, source, reference.span)
-            return FromTable(found, lambda where: self._table(found, where))
-        return FromTable(found, lambda where: self._stream(found))
+            return FromTable(found, lambda where: self._table(found, where, empty))
+        return FromTable(found, lambda where: self._stream(found, empty))
 
-    def _table(self, found: FromSource, where: TypedExpression | None) -> Rows:
+    def _table(self, found: FromSource, where: TypedExpression | None, empty: bool) -> Rows:
         source = found.source
         keys = bound_keys(where, source)
         check_scan(self._context, where, source, found.span)
-        if self._empty:
+        if empty:
             how = "all rows of the table" if keys is None else f"{len(keys[0])} rows by key of the table"
             self.read_how[found.alias] = f"{how} {source.name}"
             return _nothing(found)
-        snapshot = self._snapshots[source.name]
-        rows = snapshot.table() if keys is None else snapshot.lookup(keys)
-        if self._first_rows:
-            rows = in_key_order(self._context, source, rows)
+        rows = self._wholes.get(source.name) if keys is None else None
+        if rows is None:
+            snapshot = self._snapshots[source.name]
+            rows = snapshot.table() if keys is None else snapshot.lookup(keys)
+            if self._first_rows:
+                rows = in_key_order(self._context, source, rows)
+            if keys is None:
+                self._wholes[source.name] = rows
         return _rows(found, {name: rows.column(name) for name in rows.column_names}, rows.num_rows)
 
-    def _stream(self, found: FromSource) -> Rows:
+    def _stream(self, found: FromSource, empty: bool) -> Rows:
         name = found.source.name
-        if self._empty:
+        if empty:
             self.read_how[found.alias] = f"all records of the stream {name}"
             return _nothing(found)
         if name not in self._streams:

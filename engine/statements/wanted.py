@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ...errors import Span, StatementError
 from ..catalog import DataSource
-from ..expressions.nodes import ColumnRef, Compare, In, Logical, TypedExpression
+from ..expressions.nodes import ColumnRef, Compare, In, Logical, OuterValue, TypedExpression
 from ..expressions.nodes import Literal as Constant
 from ..pull.conditions import key_condition, operands
 from ..serdes import key_schema, serdes_of
@@ -37,14 +37,14 @@ def _equality(condition: TypedExpression) -> tuple[str, list[Any]] | None:
     """``column = constant`` and ``column IN (constants)`` -> the column and the values, if its type has them."""
     match condition:
         case (
-            Compare(operator="=", left=ColumnRef() as column, right=Constant() as constant)
-            | Compare(operator="=", left=Constant() as constant, right=ColumnRef() as column)
+            Compare(operator="=", left=ColumnRef() as column, right=Constant() | OuterValue() as constant)
+            | Compare(operator="=", left=Constant() | OuterValue() as constant, right=ColumnRef() as column)
         ) if _is_of(constant, column):
             return column.name, [constant.value]
         case In(operand=ColumnRef() as column, items=items, negated=False) if all(
-            isinstance(i, Constant) and _is_of(i, column) for i in items
+            isinstance(i, Constant | OuterValue) and _is_of(i, column) for i in items
         ):
-            values = [i.value for i in items if isinstance(i, Constant) and i.value is not None]
+            values = [i.value for i in items if isinstance(i, Constant | OuterValue) and i.value is not None]
             return (column.name, values) if values else None
     return None
 
@@ -53,7 +53,7 @@ _RANGES: dict[object, int] = {INTEGER: 2**31, BIGINT: 2**63, DOUBLE: 2**53}
 """Each type can represent every whole number up to here, in both directions."""
 
 
-def _is_of(constant: Constant, column: ColumnRef) -> bool:
+def _is_of(constant: Constant | OuterValue, column: ColumnRef) -> bool:
     """Whether a constant is a value of the column's type: of the type itself, or a whole number that the type has.
 
     ``7`` is an INTEGER; a key of BIGINT is looked up by it, too.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import available_timezones
 
 import pyarrow as pa
 import pytest
@@ -55,7 +56,11 @@ def test_the_calendar_is_pythons(day: date) -> None:
         ("yyyy", "2021", "2021-01-01"),
         ("uuuu-MM-dd G", "2021-01-01 AD", "2021-01-01"),
         ("yyyy-MM-dd HH:mm VV", "2020-07-01 12:30 Europe/London", "2020-07-01T11:30"),
+        ("yyyy-MM-dd HH:mm VV", "2020-07-01 12:30 EUROPE/LONDON", "2020-07-01T11:30"),
+        ("yyyy-MM-dd HH:mm VV", "2020-07-01 12:30 america/st_johns", "2020-07-01T15:00"),
         ("yyyy-MM-dd HH:mm zzz", "2018-05-11 14:58 PDT", "2018-05-11T21:58"),
+        ("yyyy-MM-dd HH:mm zzzz", "2018-05-11 14:58 china standard time", "2018-05-11T06:58"),
+        ("YYYY-'W'ww-e", "2018-W02-7", "2018-01-13"),
         ("yyyy-MM-dd HH:mm O", "2018-05-11 14:58 GMT+8", "2018-05-11T06:58"),
         ("''yyyy''", "'2021'", "2021-01-01"),
         ("YYYY-'W'ww-e", "2018-W19-6", "2018-05-11"),
@@ -238,3 +243,45 @@ def test_a_unit_that_a_function_does_not_count_in_is_refused(call: str) -> None:
             db.sql(f"SELECT {call} AS x FROM s")
         with pytest.raises(penstock.StatementError, match="does not count in"):
             db.execute(f"CREATE STREAM x AS SELECT {call} AS x FROM s;")
+
+
+@pytest.mark.parametrize("text", ["2018-W02-8", "2018-W02-0", "2018-W02-45"])
+def test_a_week_has_seven_days(text: str) -> None:
+    """A number of a weekday is from 1 to 7, as Java has it; it went round."""
+    with pytest.raises(ValueError, match="day of the week"):
+        parse_timestamp("YYYY-'W'ww-e")(text)
+
+
+@pytest.mark.parametrize(
+    ("zone", "instant", "expected"),
+    [
+        ("Europe/Berlin", "10000-01-15 11:00", "+10000-01-15 12:00 +01:00"),
+        ("Europe/Berlin", "10000-07-15 10:00", "+10000-07-15 12:00 +02:00"),
+        ("America/Santiago", "12345-07-15 12:00", "+12345-07-15 08:00 -04:00"),
+        ("America/Santiago", "12345-01-15 12:00", "+12345-01-15 09:00 -03:00"),
+        ("Asia/Tokyo", "50000-07-15 00:00", "+50000-07-15 09:00 +09:00"),
+    ],
+)
+def test_clocks_change_beyond_the_year_9999(zone: str, instant: str, expected: str) -> None:
+    """As Java's rules of a zone, which have no end; and back again."""
+    year, rest = instant.split("-", 1)
+    years = (int(year) - 2000) // 400 * 400
+    near = datetime.fromisoformat(f"{int(year) - years}-{rest}+00:00")
+    millis = int(near.timestamp()) * 1000 + years // 400 * 146_097 * DAY
+    shown = format_timestamp("uuuu-MM-dd HH:mm XXX", millis, zone_of(zone))
+    assert shown == expected
+    assert parse_timestamp("uuuu-MM-dd HH:mm", zone)(shown[:-7]) == millis
+    column = pa.array([millis, None], pa.timestamp("ms"))
+    assert format_timestamps(column, "uuuu-MM-dd HH:mm XXX", zone_of(zone)).to_pylist() == [expected, None]
+
+
+@pytest.mark.parametrize("instant", [1_700_000_000_000, 1_720_000_000_000])
+def test_a_long_name_means_one_offset(instant: int) -> None:
+    """Clocks in Dublin do not show India's time, nor those in Shanghai that of Chicago, which have the same short names."""
+    offsets: dict[str, set[int]] = {}
+    for name in available_timezones():
+        zone = zone_of(name)
+        if zone.fixed_ms is None and zone.long_name(instant) != name:
+            offsets.setdefault(zone.long_name(instant), set()).add(zone.offset_ms(instant))
+    assert len(offsets) > 20 and {n: o for n, o in offsets.items() if len(o) > 1} == {}
+    assert zone_of("Europe/Dublin").long_name(1_720_000_000_000) == "Irish Standard Time"

@@ -154,7 +154,7 @@ ERRORS = {
     "SELECT k, v FROM s GROUP BY k": ("neither in GROUP BY", 11),
     "SELECT k FROM s WHERE SUM(v) > 1": ("WHERE cannot use SUM", 23),
     "SELECT k FROM s WHERE ROW_NUMBER() OVER () = 1": ("WHERE cannot use ROW_NUMBER", 23),
-    "SELECT k FROM t a WHERE EXISTS (SELECT 1 FROM s WHERE s.k = a.k)": ("db.duckdb()", 61),
+    "SELECT k FROM t a WHERE EXISTS (SELECT 1 FROM s WHERE s.k = a.kk)": ("A.KK does not exist", 61),
     "SELECT k FROM t WHERE n = (SELECT v FROM s)": ("this one gives 5", 28),
     "SELECT k FROM t WHERE k IN (SELECT v, d FROM s)": ("has 2", 29),
     "SELECT k FROM s UNION SELECT v FROM s": ("cannot combine K (STRING) with V (INTEGER)", 23),
