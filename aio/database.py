@@ -1,16 +1,17 @@
 """`connect_async`: a database whose methods are awaited.
 
 A call that may block runs on threads that belong to the connection, never on the loop's own pool.  Reading a subscription
-takes no thread.  A call that is cancelled while it waits for a thread never runs; one that has begun runs to its end, and
+takes no thread.  A connection belongs to no event loop: several may use it, one after the other or each on its own thread.
+A call that is cancelled while it waits for a thread never runs; one that has begun runs to its end, and
 what it opened is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -22,19 +23,18 @@ from ..engine.parameters import Parameters
 from ..engine.results import Message, Result, Submitted, Table
 from ..engine.settings import Settings
 from ..engine.statements.topics import TopicDescription
+from ..errors import StatementError
 from ..runtime.host import Token
 from ..runtime.subscriptions import PushBatch, PushRow, Subscription
+from ..runtime.wakes import running_loop
 from ..server.connecting import connect
+from .threads import Threads, awaited
 
 __all__ = ["AsyncDatabase", "AsyncSubscription", "connect_async"]
 
 _Parameters = ParamSpec("_Parameters")
 _Returned = TypeVar("_Returned")
 
-CALLS_MAX = 8
-"""How many calls of one connection run at once.  The engine runs one statement at a time anyway."""
-WAITS_MAX = 64
-"""How many calls may wait for queries at once (`wait`, ``sql(after=)``, `wait_idle`).  They do not block other calls."""
 _ROWS_PER_TURN = 256
 """After so many rows without waiting, ``async for`` lets the loop's other tasks run."""
 
@@ -62,55 +62,6 @@ ELSEWHERE: Mapping[str, str] = {
 """What `Database` has and `AsyncDatabase` has not, and why."""
 
 
-class _Threads:
-    """The threads of a connection."""
-
-    def __init__(self) -> None:
-        self._calls = ThreadPoolExecutor(CALLS_MAX, thread_name_prefix="penstock-async")
-        self._waits = ThreadPoolExecutor(WAITS_MAX, thread_name_prefix="penstock-async-wait")
-        self._over = False
-
-    async def call(
-        self,
-        function: Callable[[], _Returned],
-        *,
-        waits: bool = False,
-        undo: Callable[[_Returned], object] = lambda made: None,
-    ) -> _Returned:
-        """Call a function on a thread.
-
-        Args:
-            waits: the function may wait for queries.
-            undo: gets, on a thread, the function's result if the caller was cancelled meanwhile.
-        """
-        if self._over:  # of a closed database, whose methods say so at once
-            return function()
-        pool = self._waits if waits else self._calls
-        future = pool.submit(copy_context().run, function)
-        try:
-            return await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            future.add_done_callback(partial(_undone, undo))
-            raise
-
-    async def finish(self, function: Callable[[], object]) -> None:
-        """Call a function that closes something.  A cancellation ends the waiting for it, and not the call."""
-        if self._over:
-            function()
-            return
-        await asyncio.shield(asyncio.wrap_future(self._calls.submit(copy_context().run, function)))
-
-    def shut_down(self) -> None:
-        self._over = True
-        self._calls.shutdown(wait=False)
-        self._waits.shutdown(wait=False)
-
-
-def _undone(undo: Callable[[_Returned], object], future: Future[_Returned]) -> None:
-    if not future.cancelled() and future.exception() is None:
-        undo(future.result())
-
-
 def _closed(database: Database) -> None:
     database.close()
 
@@ -120,14 +71,18 @@ class connect_async:
 
     ``connect_async("http://host:8088")`` connects to a server.  Takes the arguments of `connect` and raises its errors.  If
     it is cancelled, it closes what it has opened.
+
+    Raises:
+        StatementError: no loop of asyncio is running; ``async with`` is still inside this one.
     """
 
     def __init__(self, path: str | Path | None = None, **how: Any) -> None:
         self._connect = partial(connect, path, **how)
         self._database: AsyncDatabase | None = None
+        self._entered = False
 
     async def _open(self) -> AsyncDatabase:
-        threads = _Threads()
+        threads = Threads()
         try:
             database = await threads.call(self._connect, undo=_closed)
         except BaseException:
@@ -139,14 +94,21 @@ class connect_async:
         return self._open().__await__()
 
     async def __aenter__(self) -> AsyncDatabase:
-        self._database = await self._open()
-        return self._database
+        if self._entered:
+            raise StatementError("this connect_async() is in use already", suggestion="Call connect_async() once more.")
+        self._entered = True
+        try:
+            database = self._database = await self._open()
+        finally:
+            self._entered = self._database is not None
+        return database
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._database is not None
-        await self._database.close()
+        database, self._database, self._entered = self._database, None, False
+        if database is not None:
+            await database.close()
 
 
 class AsyncDatabase:
@@ -156,10 +118,11 @@ class AsyncDatabase:
         database: the database itself, for calls that do not block (``catalog``, ``settings``) and for other threads.
     """
 
-    def __init__(self, database: Database, threads: _Threads) -> None:
+    def __init__(self, database: Database, threads: Threads) -> None:
         self.database = database
         self._threads = threads
-        self._closing: asyncio.Future[None] | None = None
+        self._guard = threading.Lock()
+        self._closing: Future[None] | None = None
 
     # --- statements ------------------------------------------------------------------------
 
@@ -316,13 +279,14 @@ class AsyncDatabase:
 
     async def close(self) -> None:
         """Close the database, see `Database.close`.  A cancellation does not stop this."""
-        if self._closing is None:
-            self._closing = asyncio.ensure_future(self._close())
-        await asyncio.shield(self._closing)
+        running_loop()
+        with self._guard:
+            closing = self._closing = self._closing or self._threads.submit(self._close)
+        await awaited(closing)
 
-    async def _close(self) -> None:
+    def _close(self) -> None:
         try:
-            await self._call(self.database.close)
+            self.database.close()
         finally:
             self._threads.shut_down()
 
@@ -356,27 +320,60 @@ class AsyncSubscription:
     returns the subscription.  Waiting for a row takes no thread.
     """
 
-    def __init__(self, threads: _Threads, subscribe: Callable[[], Subscription]) -> None:
+    def __init__(self, threads: Threads, subscribe: Callable[[], Subscription]) -> None:
         self._threads = threads
         self._subscribe = subscribe
-        self._opening = asyncio.Lock()
-        self._subscription: Subscription | None = None
+        self._guard = threading.Lock()
+        self._opening: Future[Subscription] | None = None
+        """The subscription, or the thread that begins it, for all tasks of all loops that wait for it."""
+        self._waiting = 0
+        self._given_out = False
         self._given = 0
         self._closed = False
 
     async def _open(self) -> Subscription | None:
         """The subscription; None if it was closed before it was begun."""
-        async with self._opening:
-            if self._subscription is None and not self._closed:
-                self._subscription = await self._threads.call(self._subscribe, undo=Subscription.close)
-                if self._closed:  # meanwhile, by another task
-                    await self._threads.finish(self._subscription.close)
-        return self._subscription
+        running_loop()
+        with self._guard:
+            if self._opening is None or (self._opening.done() and self._begun is None):  # never begun, or that failed
+                if self._closed:
+                    return None
+                self._opening = self._threads.submit(self._subscribe)
+            opening = self._opening
+            self._waiting += 1
+        try:
+            subscription = await awaited(opening)
+            self._given_out = True
+            return subscription
+        finally:
+            with self._guard:
+                self._waiting -= 1
+                if not (self._waiting or self._given_out) and self._opening is opening:  # all who waited were cancelled
+                    self._opening = None
+                    if not opening.cancel():
+                        self._threads.submit(partial(_ended, opening, Subscription.close))
+
+    @property
+    def _begun(self) -> Subscription | None:
+        """The subscription, once it has begun."""
+        opening = self._opening
+        if opening is None or not opening.done() or opening.cancelled() or opening.exception() is not None:
+            return None
+        return opening.result()
+
+    async def _end(self, end: Callable[[Subscription], object]) -> None:
+        """Close it.  A cancellation does not stop this."""
+        running_loop()
+        with self._guard:
+            self._closed = True
+            opening = self._opening
+        if opening is not None:
+            await awaited(self._threads.submit(partial(_ended, opening, end)))
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns; empty until the query has started."""
-        return () if self._subscription is None else self._subscription.columns
+        return () if self._begun is None else self._begun.columns
 
     async def next_row(self, timeout_s: float | None = None) -> PushRow | None:
         """The next row; None if none comes within the timeout, or the query has ended.
@@ -395,12 +392,12 @@ class AsyncSubscription:
     @property
     def finished(self) -> bool:
         """Whether no row is left and none will come."""
-        return self._closed if self._subscription is None else self._subscription.finished
+        return self._closed if self._begun is None else self._begun.finished
 
     @property
     def limit_reached(self) -> bool:
         """Whether LIMIT has ended it."""
-        return self._subscription is not None and self._subscription.limit_reached
+        return self._begun is not None and self._begun.limit_reached
 
     async def batches(self) -> AsyncIterator[PushBatch]:
         """Iterate over the rows as Arrow columns: ``async for batch in db.subscribe(..).batches()``."""
@@ -410,9 +407,7 @@ class AsyncSubscription:
 
     async def close(self) -> None:
         """Stop the query and end all iteration.  A cancellation does not stop this."""
-        self._closed = True
-        if self._subscription is not None:
-            await self._threads.finish(self._subscription.close)
+        await self._end(Subscription.close)
 
     def __aiter__(self) -> AsyncSubscription:
         return self
@@ -440,6 +435,13 @@ class AsyncSubscription:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._closed = True
-        if self._subscription is not None:
-            await self._threads.finish(partial(self._subscription.__exit__, kind))
+        await self._end(lambda subscription: subscription.__exit__(kind))
+
+
+def _ended(opening: Future[Subscription], end: Callable[[Subscription], object]) -> None:
+    """End a subscription that has begun, or begins: threads take calls in their order, so it is not waited for in vain."""
+    try:
+        subscription = opening.result()
+    except BaseException:  # it has not begun, as whoever waited for it was told
+        return
+    end(subscription)

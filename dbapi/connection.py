@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from ..engine.results import Message, Result
 from ..engine.surface import DatabaseSurface
 from ..engine.texts import check_text
+from ..errors import StatementError
 from ..grammar import ast
 from ..grammar.parse import parse_statement
 from ..runtime.host import Token
@@ -30,8 +32,12 @@ def connect(database: str | Path | DatabaseSurface | None = None, **how: Any) ->
     from .. import connect as open_database
 
     with translated():
-        if database is None or isinstance(database, str | Path):
+        if database is None or isinstance(database, str | PathLike):
             return Connection(open_database(database, **how), owned=True)
+        if isinstance(database, type) or not callable(getattr(database, "session", None)):
+            raise StatementError(f"database must be a path, an address or an open database, not {type(database).__name__}")
+        if how:
+            raise StatementError(f"the database is open already, so {next(iter(how))} comes too late")
         return Connection(database, owned=False)
 
 

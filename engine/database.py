@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 from weakref import WeakSet
 
+from ..arguments import check_arguments
 from ..errors import StatementError
 from ..paths import named_path
 from ..runtime.clients.records import RawRecord
@@ -81,11 +82,15 @@ def connect(
         properties: further settings, with ``_`` for the dots: ``auto_offset_reset="earliest"``.
 
     Raises:
-        StatementError: a setting does not exist, or its value is not allowed; this process has the directory open already,
-            with other threads, functions, clock or settings of the database.
+        StatementError: an argument is of the wrong type; a setting does not exist, or its value is not allowed; this process
+            has the directory open already, with other threads, functions, clock or settings of the database.
         StorageError: the directory is damaged, of another version, or open in another process, which is named; there is no
             database and ``create`` is false.
     """
+    directory = None if path is None else named_path(path)
+    check_arguments(connect, locals())
+    if threads is not None and threads < 0:
+        raise StatementError(f"threads must be 0 or more, not {threads}")
     named = {name.replace("_", "."): value for name, value in properties.items()}
     given = {**named, **(settings or {})}
     place = None
@@ -103,7 +108,7 @@ def connect(
     try:
         with interrupts.DEFERRED:
             how = ConnectArguments(threads, clock, one_partition, registry, create, progress, place)
-            database = Database(None if path is None else named_path(path), chosen, how)
+            database = Database(directory, chosen, how)
         return database
     except BaseException:
         if database is not None:  # interrupted, and nobody will get it
@@ -159,6 +164,7 @@ class Database(Session):
                 a variable's name is not valid.
         """
         self._check_open()
+        check_arguments(Database.session, locals())
         state = SessionState(
             self._engine.settings.for_session({**self._base, **(properties or {})}), variables, user, headers
         )

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..arguments import check_fields
+from ..errors import StatementError
 from ..limits import KAFKA_RECEIVED_BYTES_MAX, KAFKA_WAITING_BYTES_MAX
 from ..storage.log.protocol import Commit
 from .appender import Append, Appender
@@ -73,6 +75,16 @@ class BrokerOptions:
     connections_max: int = 10_000
     producer_byte_rate: float | None = None
     consumer_byte_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raises: StatementError: a field is of the wrong type or out of its range."""
+        check_fields(self)
+        for name in ("partitions", "connections_max", "producer_byte_rate", "consumer_byte_rate"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise StatementError(f"{name} must be positive, not {value}")
+        if self.initial_rebalance_delay_ms < 0:
+            raise StatementError(f"initial_rebalance_delay_ms cannot be negative: {self.initial_rebalance_delay_ms}")
 
 
 @dataclass(slots=True)

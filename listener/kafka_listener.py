@@ -13,10 +13,12 @@ import struct
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ..addresses import is_loopback
+from ..arguments import check_arguments, check_options
+from ..certificates import server_context
+from ..engine.database import Database
 from ..errors import PenstockError, StatementError, StorageError
 from ..limits import KAFKA_REQUEST_BYTES_MAX
 from . import requests_cluster, requests_data, requests_groups, requests_looking
@@ -26,9 +28,6 @@ from .log_access import LogAccess
 from .protocol import MalformedRequest, Request, read_request, response_bytes
 from .security import Credentials, Security
 from .transactions import Refused
-
-if TYPE_CHECKING:
-    from ..engine.database import Database
 
 __all__ = ["KafkaListener", "broker"]
 
@@ -90,9 +89,9 @@ class KafkaListener:
                     suggestion="Give a certificate and its key, listen on 127.0.0.1, or (your own network) pass insecure.",
                 )
         self.host = host
+        self._tls = server_context(security.certificate, security.key)
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
-        self._tls = _tls(security)
         self._access = LogAccess(database)
         self._options = options or BrokerOptions()
         self._security = security
@@ -421,9 +420,8 @@ def broker(
         StatementError: an option does not exist; other machines would reach it without a login.
         StorageError: the address is in use.
     """
-    unknown = set(options) - {f.name for f in fields(BrokerOptions)}
-    if unknown:
-        raise StatementError(f"the listener has no option {sorted(unknown)[0]!r}")
+    check_arguments(broker, locals())
+    check_options(BrokerOptions, options, "the listener")
     security = Security.of(users, certificate=certificate, key=key)
     return KafkaListener(database, host, port, options=BrokerOptions(**options), security=security, insecure=insecure)
 
@@ -437,12 +435,3 @@ def _listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}",
             action="choose another port, or end what uses it",
         ) from error
-
-
-def _tls(security: Security) -> ssl.SSLContext | None:
-    if security.certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(security.certificate, security.key)
-    return context

@@ -12,10 +12,22 @@ import threading
 from collections.abc import Callable
 from contextvars import copy_context
 
+from ..errors import StatementError
 from ..storage.log.protocol import Log
 
 _LOOK_S = 0.5
 """The longest wait for commits, in seconds, before the thread checks whether anybody is still waiting."""
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The event loop that is running.  Raises: StatementError, if it is none of asyncio."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise StatementError(
+            "no event loop of asyncio is running",
+            suggestion="Await it inside asyncio.run(..); anyio does with its asyncio backend, trio's loop does not.",
+        ) from None
 
 
 class Wakes:
@@ -60,8 +72,11 @@ class Wakes:
 
         Returns:
             False if the time was up first.
+
+        Raises:
+            StatementError: no loop of asyncio is running.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
 
         def settle() -> None:

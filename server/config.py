@@ -7,7 +7,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..addresses import is_loopback
+from ..arguments import check_fields
+from ..certificates import server_context
 from ..errors import StatementError
+from ..paths import named_path
 
 DEFAULT_PORT = 8088
 
@@ -18,7 +21,7 @@ class ServerConfig:
 
     Attributes:
         host, port: where it listens; port 0 takes a free one.
-        users: the file of accounts; without it there is no login.
+        users: the file of accounts; without it there is no login.  A path may be given as text.
         insecure: allow an address that other machines reach even without a login or without TLS.
         certificate, private_key: PEM files, for HTTPS.
         hosts: names by which clients may address it, besides its address and localhost; other Host headers are refused.
@@ -58,8 +61,22 @@ class ServerConfig:
     audit: Path | None = None
     advertised: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raises: StatementError: a field is of the wrong type."""
+        check_fields(self)
+        for name in ("users", "certificate", "private_key", "audit"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, named_path(path))
+        for name in ("hosts", "origins"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+
     def check(self) -> None:
-        """Check it.  Raises: StatementError, if it is not valid, or would open the server to everybody by mistake."""
+        """Check it.
+
+        Raises:
+            StatementError: it is not valid, or would open the server to everybody by mistake.
+            StorageError: the certificate and its key cannot be used.
+        """
         if not 0 <= self.port <= 65_535:
             raise StatementError(f"a port must be a number from 0 to 65535, not {self.port}")
         if (self.certificate is None) != (self.private_key is None):
@@ -67,6 +84,7 @@ class ServerConfig:
         for path in (self.certificate, self.private_key):
             if path is not None and not path.is_file():
                 raise StatementError(f"there is no file {path}")
+        server_context(self.certificate, self.private_key)
         if not is_loopback(self.host) and not self.insecure:
             if self.users is None:
                 raise StatementError(

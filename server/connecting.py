@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
+from ..arguments import check_options
 from ..engine import database
 from ..engine.database import Database
 from ..errors import StatementError, StorageError
@@ -28,6 +29,7 @@ def connect(path: str | Path | None = None, **how: Any) -> Database:
     if isinstance(path, str) and path.startswith(("http://", "https://")):
         from .remote import RemoteDatabase
 
+        check_options(RemoteDatabase, how, "the connection to a server")
         return cast(Database, RemoteDatabase(path, **how))
     if path is None:
         return database.connect(None, **how)

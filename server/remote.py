@@ -18,6 +18,7 @@ from urllib.parse import quote
 import msgspec
 import pyarrow as pa
 
+from ..arguments import check_arguments
 from ..engine.catalog import Catalog, DataSource
 from ..engine.flow import FlowGraph
 from ..engine.flow_picture import Flow
@@ -63,7 +64,7 @@ class RemoteDatabase(RemoteLog):
         token: a Bearer token, instead of them.
         verify: how to check the server's certificate: False trusts any, a path names a file of authorities.
         settings: the session's initial properties.
-        timeout_s: the longest time for a request, except push queries.
+        timeout_s: the longest time for a request, except push queries; None for ever.
 
     Raises:
         ClientError: `httpx` is not installed, or the server cannot be reached.
@@ -78,8 +79,9 @@ class RemoteDatabase(RemoteLog):
         token: str | None = None,
         verify: bool | str = True,
         settings: Mapping[str, object] | None = None,
-        timeout_s: float = 60.0,
+        timeout_s: float | None = 60.0,
     ) -> None:
+        check_arguments(RemoteDatabase.__init__, locals())
         self._server = RemoteConnection(url, auth, token, verify, timeout_s)
         self.url = self._server.url
         self.path: Path | None = None
@@ -114,6 +116,7 @@ class RemoteDatabase(RemoteLog):
         """
         if headers:
             raise UnsupportedError("a session over HTTP has no headers for records: send traceparent with requests")
+        check_arguments(RemoteDatabase.session, locals())
         made = copy.copy(self)
         made._owned = False
         made._guard = threading.RLock()

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from .. import __version__
 from ..errors import ClientError, PenstockError, StatementError, printable
+from ..runtime.timeouts import checked_timeout
 from .problems import ApiError
 from .wire import CLIENT_HEADER, error_of
 
@@ -51,23 +52,42 @@ class RemoteConnection:
 
     Raises:
         ClientError: `httpx` is not installed.
+        StatementError: the address, the token or the authorities cannot be used.
 
     Attributes:
         url: of the server, without user and password.
     """
 
     def __init__(
-        self, url: str, auth: tuple[str, str] | None, token: str | None, verify: bool | str, timeout_s: float
+        self, url: str, auth: tuple[str, str] | None, token: str | None, verify: bool | str, timeout_s: float | None
     ) -> None:
         try:
             import httpx
         except ImportError as error:
             raise ClientError("connecting to a server needs httpx: pip install 'penstock[client]'") from error
+        timeout_s = checked_timeout(timeout_s)
+        if timeout_s is not None and timeout_s <= 0:
+            raise StatementError(f"a request cannot take {timeout_s:g} s")
+        try:
+            self._connect(url, auth, token, verify, timeout_s)
+        except (httpx.InvalidURL, ValueError, OSError) as error:
+            raise StatementError(f"cannot connect to {printable(url)}: {printable(str(error))}") from error
+
+    def _connect(
+        self, url: str, auth: tuple[str, str] | None, token: str | None, verify: bool | str, timeout_s: float | None
+    ) -> None:
+        """Raises: httpx.InvalidURL, ValueError, OSError: something of it cannot be used."""
+        import httpx
+
         parts = urlsplit(url)
+        if not parts.hostname or parts.port == 0:
+            raise ValueError("the address has no host")
         if auth is None and parts.username is not None:
             auth = (parts.username, parts.password or "")
         headers = {CLIENT_HEADER: __version__}
         if token is not None:
+            if not (token.isascii() and token.isprintable()):
+                raise ValueError("a token is of printable ASCII characters")
             headers["authorization"] = f"Bearer {token}"
         self.url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
         self._failures = httpx.HTTPError

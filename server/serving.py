@@ -11,8 +11,9 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..arguments import check_arguments, check_options
 from ..engine.database import Database
-from ..errors import PenstockError
+from ..errors import PenstockError, StatementError
 from .app import Application
 from .config import ServerConfig
 from .listening import bound_socket, listen
@@ -81,6 +82,8 @@ class Server:
                 listen(Application(service, self._names), self.config, self._socket, self._stop)
             )
             await asyncio.sleep(0)
+            if listening.done():  # it could not begin
+                await listening
             self._ready.set()
             stopping = asyncio.ensure_future(self._stop.wait())
             await asyncio.wait([listening, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -140,6 +143,10 @@ def serve(database: Database, *, config: ServerConfig | None = None, **options: 
         StatementError: the config is not valid, or would open the server to everybody by mistake.
         StorageError: the address is in use.
     """
+    check_arguments(serve, locals())
+    check_options(ServerConfig, options, "a server")
+    if config is not None and options:
+        raise StatementError("a server takes a config or its fields, not both")
     return Server(database, config or ServerConfig(**options)).start()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.checkout import ROOMS, ROOT
 
-COMMON = {"addresses", "errors", "limits", "paths"}
+COMMON = {"addresses", "arguments", "certificates", "errors", "limits", "paths"}
 MAY_IMPORT = {
     "aio": {"engine", "runtime", "server"},
     "dbapi": {"engine", "grammar", "runtime", ""},

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import penstock
-from penstock.aio.database import CALLS_MAX
+from penstock.aio.threads import CALLS_MAX
 from tests.support.waiting import until
 
 SETUP = """

@@ -71,9 +71,10 @@ def test_a_handle_in_a_cycle_counts_until_it_is_collected(tmp_path: Path) -> Non
 
 
 def _async(db: Database) -> Any:
-    from penstock.aio.database import AsyncDatabase, _Threads
+    from penstock.aio.database import AsyncDatabase
+    from penstock.aio.threads import Threads
 
-    return AsyncDatabase(db, _Threads())
+    return AsyncDatabase(db, Threads())
 
 
 def _push(db: Database) -> Any:
