@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Evaluated, Failures, failures_at, failures_of, map_failures
 from ...storage.values.java_doubles import format_double, format_doubles
+from ...storage.values.number_texts import decimal_column
 from ...storage.values.time_units import DAY_MS
 from .. import types as t
 from ..functions.aggregate_values import from_unscaled, unscaled
@@ -199,7 +200,9 @@ def _text_or_null(value: Any, type_: t.SqlType) -> str | None:
 def _to_text(array: Any, source: t.SqlType) -> Any:
     if source == t.DOUBLE:
         return format_doubles(to_numpy(array, np.float64), null_mask(array) if array.null_count else None)
-    if source in (t.INTEGER, t.BIGINT, t.BOOLEAN) or (isinstance(source, t.Decimal) and source.scale <= 6):
+    if isinstance(source, t.Decimal):
+        return decimal_column(array)
+    if source in (t.INTEGER, t.BIGINT, t.BOOLEAN):
         return pc.cast(array, pa.string())
     return pa.array([_text_or_null(v, source) for v in to_python(array, source)], pa.string())
 

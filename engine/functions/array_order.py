@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from ...runtime.kernel import Evaluated, Failures, failures_of
 from ...storage.formats.values import storage_type
 from ...storage.values.java_doubles import format_doubles
-from ...storage.values.java_texts import format_decimal
+from ...storage.values.number_texts import decimal_column
 from ..columns.arrow import Int64s, broadcast, flat, floats, length_of, null_mask, with_nulls
 from ..columns.items import Items, items_of, lists_of, sort_numbers, within_rows
 from ..columns.sizes import check_column
@@ -182,10 +182,6 @@ def _texts(values: Any) -> Any:
     """The items as Java writes them."""
     if pa.types.is_floating(values.type):
         return format_doubles(floats(values), null_mask(values))
-    texts = values.cast(pa.string())
-    if pa.types.is_decimal(values.type) and values.type.scale > 6:
-        short = pc.match_substring(texts, "E").fill_null(False)  # Arrow's way with very small ones
-        if pc.any(short).as_py():
-            whole = pa.array([format_decimal(value) for value in values.filter(short).to_pylist()], pa.string())
-            texts = flat(pc.replace_with_mask(texts, short, whole))
-    return texts
+    if pa.types.is_decimal(values.type):
+        return flat(decimal_column(values))
+    return values.cast(pa.string())

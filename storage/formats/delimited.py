@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import StatementError
-from ..values.arrow_calls import equal_to, join_texts, less_than
-from ..values.java_texts import double_texts, format_decimal
+from ..values.arrow_calls import equal_to, join_texts, less_than, null_is_false
+from ..values.number_texts import decimal_column, double_column
 from ..values.texts import format_base64, text_parser
 from .base import Decoded, Encoded
 from .values import (
@@ -40,7 +40,6 @@ from .values import (
     reason_of,
     row_count,
     storage_type,
-    to_rows,
     without,
 )
 
@@ -122,9 +121,9 @@ class DelimitedSerde:
 
     def __init__(self, delimiter: str = ",") -> None:
         self._delimiter = delimiter
-        escaped = re.escape(delimiter)
-        self._quote_first = re.compile(rf'[^0-9A-Za-z]|[\s\S]*(?:[\r\n"{escaped}]|[\x00- ]\Z)')
-        self._quote_later = re.compile(rf'[\x00-#]|[\s\S]*(?:[\r\n"{escaped}]|[\x00- ]\Z)')
+        special = rf'[\r\n"\x{{{ord(delimiter):x}}}]|[\x00- ]\z'
+        self._quote_first = rf"\A[^0-9A-Za-z]|{special}|\A\z"
+        self._quote_later = rf"\A[\x00-#]|{special}"
 
     def decode(self, data: Any, schema: pa.Schema) -> Decoded:
         """See `Serde.decode`; the columns must be all the values of a record."""
@@ -195,23 +194,20 @@ class DelimitedSerde:
             if first:
                 texts = pc.if_else(less_than(plain, 0), join_texts('"', texts, '"'), texts)
             return texts.fill_null("")
-        values: list[str | None]
         if pa.types.is_boolean(type_):
             return pc.if_else(column, "true", "false").fill_null("")
         if pa.types.is_string(type_):
-            values = column.to_pylist()
+            texts = column
         elif pa.types.is_floating(type_):
-            values = double_texts(column.to_pylist())
+            texts = double_column(column)
         elif pa.types.is_binary(type_):
-            values = [None if v is None else format_base64(v) for v in column.to_pylist()]
+            texts = pa.array([None if v is None else format_base64(v) for v in column.to_pylist()], pa.string())
         else:
-            values = [None if v is None else format_decimal(v) for v in to_rows(column)]
-        must_quote = (self._quote_first if first else self._quote_later).match
-        quoted = [
-            "" if v is None else '"' + v.replace('"', '""') + '"' if must_quote(v) or (first and not v) else v
-            for v in values
-        ]
-        return pa.array(quoted, pa.string())
+            texts = decimal_column(column)
+        quotes = null_is_false(pc.match_substring_regex(texts, self._quote_first if first else self._quote_later))
+        if pc.any(quotes).as_py():
+            texts = pc.if_else(quotes, join_texts('"', pc.replace_substring(texts, '"', '""'), '"'), texts)
+        return texts.fill_null("")
 
 
 class _FastDecoder:

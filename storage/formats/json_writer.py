@@ -8,7 +8,6 @@ A MAP whose keys are not STRING is an array of ``[key, value]`` pairs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,16 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...kernels.json_objects import objects
-from ..values.arrow_calls import join_texts
-from ..values.java_texts import double_texts, format_decimal
+from ..values.arrow_calls import Column, join_texts, null_is_false
+from ..values.number_texts import decimal_column, double_column
 from ..values.texts import format_base64
 from .values import plain_array, storage_type
 
 _MUST_ESCAPE = r'["\\\x00-\x1f]'
-_NON_FINITE = {"NaN": '"NaN"', "Infinity": '"Infinity"', "-Infinity": '"-Infinity"'}
 
 
-def json_column(column: Any) -> Any:
+def json_column(column: Column) -> Column:
     """string[n]: the JSON text of each value, ``null`` for null."""
     array = plain_array(column)
     type_ = array.type
@@ -39,7 +37,7 @@ def json_column(column: Any) -> Any:
     return _primitive(array).fill_null("null")
 
 
-def json_objects(names: Sequence[str], columns: Sequence[Any], count: int) -> Any:
+def json_objects(names: Sequence[str], columns: Sequence[Column], count: int) -> Column:
     """string[n]: one JSON object per row, from columns of values."""
     if not names:
         return pa.array(["{}"] * count, pa.string())
@@ -50,9 +48,9 @@ def json_objects(names: Sequence[str], columns: Sequence[Any], count: int) -> An
     return objects(befores, values, plain, count)
 
 
-def objects_of_texts(names: Sequence[str], texts: Sequence[Any], count: int) -> Any:
+def objects_of_texts(names: Sequence[str], texts: Sequence[Column], count: int) -> Column:
     """string[n]: one JSON object per row, from columns of JSON texts."""
-    pieces: list[Any] = []
+    pieces: list[Column] = []
     for i, (name, column) in enumerate(zip(names, texts)):
         pieces += [("," if i else "{") + quoted(name) + ":", column]
     return pc.binary_join_element_wise(*pieces, "}", "") if pieces else pa.array(["{}"] * count, pa.string())
@@ -63,7 +61,7 @@ def quoted(text: str) -> str:
     return msgspec.json.encode(text).decode("utf-8")
 
 
-def _primitive(array: Any) -> Any:
+def _primitive(array: Column) -> Column:
     type_ = array.type
     stored = storage_type(type_)
     if pa.types.is_integer(stored):
@@ -73,38 +71,36 @@ def _primitive(array: Any) -> Any:
     if pa.types.is_string(type_):
         return string_texts(array)
     if pa.types.is_floating(type_):
-        texts = double_texts(array.to_pylist())
-        finite = pc.is_finite(array).fill_null(True)
-        if not pc.all(finite).as_py():
-            texts = [None if t is None else _NON_FINITE.get(t, t) for t in texts]
-        return pa.array(texts, pa.string())
+        texts = double_column(array)
+        unusual = null_is_false(pc.invert(pc.is_finite(array)))
+        return pc.if_else(unusual, join_texts('"', texts, '"'), texts) if pc.any(unusual).as_py() else texts
     if pa.types.is_binary(type_):
         return pa.array([None if v is None else f'"{format_base64(v)}"' for v in array.to_pylist()], pa.string())
-    return pa.array([None if v is None else format_decimal(v) for v in array.to_pylist()], pa.string())
+    return decimal_column(array)
 
 
-def string_texts(array: Any) -> Any:
+def string_texts(array: Column) -> Column:
     r"""Each text as a JSON string; null stays null.
 
     >>> string_texts(pa.array(["a", 'say "b"'])).to_pylist()
     ['"a"', '"say \\"b\\""']
     """
     plain = pc.binary_join_element_wise('"', array, '"', "")
-    special = pc.match_substring_regex(array, _MUST_ESCAPE).fill_null(False)
+    special = null_is_false(pc.match_substring_regex(array, _MUST_ESCAPE))
     if not pc.any(special).as_py():
         return plain
     escaped = pa.array([quoted(text) for text in array.filter(special).to_pylist()], pa.string())
     return pc.replace_with_mask(plain, special, escaped)
 
 
-def _wrapped_lists(array: Any, texts: Any, opening: str, closing: str) -> Any:
+def _wrapped_lists(array: Column, texts: Column, opening: str, closing: str) -> Column:
     """Joins the texts of the items of each list; ``array`` gives the offsets and the nulls."""
     lists = pa.ListArray.from_arrays(pa.array(array.offsets.to_numpy().astype(np.int32)), texts)
     joined = pc.binary_join(lists, ",")
     return pc.if_else(array.is_valid(), join_texts(opening, joined, closing), "null")
 
 
-def _map_texts(array: Any) -> Any:
+def _map_texts(array: Column) -> Column:
     values = json_column(array.items)
     if pa.types.is_string(array.type.key_type):
         return _wrapped_lists(array, pc.binary_join_element_wise(string_texts(array.keys), values, ":"), "{", "}")

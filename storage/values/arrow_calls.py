@@ -5,14 +5,27 @@ The stubs lack texts beside columns, and lists and maps with a mask; they type w
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["equal_to", "index_array", "join_texts", "less_than", "list_array", "map_array", "repeated"]
+__all__ = [
+    "Column",
+    "equal_to",
+    "index_array",
+    "join_texts",
+    "less_than",
+    "list_array",
+    "map_array",
+    "null_is_false",
+    "repeated",
+]
+
+Column: TypeAlias = Any
+"""An Arrow array whose type is known from its schema alone: the stubs have a class for each type, and none for some."""
 
 
 def repeated(value: pa.Scalar[Any], length: int) -> pa.Array[Any]:
@@ -51,3 +64,8 @@ def list_array(offsets: Any, items: Any, type_: Any = None, mask: Any = None) ->
 def map_array(offsets: Any, keys: Any, items: Any, type_: Any = None, mask: Any = None) -> pa.Array[Any]:
     """A map column from int32[n + 1] offsets, keys and items; null where ``mask`` (bool[n]) or an offset is."""
     return cast("pa.Array[Any]", cast(Any, pa.MapArray.from_arrays)(offsets, keys, items, type_, mask=mask))
+
+
+def null_is_false(mask: Column) -> Column:
+    """bool[n] from a column of BOOLEAN."""
+    return pc.fill_null(mask, False)

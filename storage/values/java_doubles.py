@@ -52,10 +52,11 @@ def format_double(value: float) -> str:
 def format_doubles(values: npt.NDArray[np.float64], nulls: npt.NDArray[np.bool_] | None = None) -> Any:
     """string[n]: the texts of doubles; null where ``nulls`` is set."""
     magnitudes = np.abs(values)
-    plain = (magnitudes >= 1e-3) & (magnitudes < 1e7)
+    plain = (magnitudes >= 1e-3) & (magnitudes < 1e7) | (magnitudes == 0)
     texts = pa.array(values, mask=nulls).cast(pa.string())
     # Arrow finds the same digits, and leaves out the point of whole numbers.
-    whole = plain & (np.trunc(values) == values)
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        whole = plain & (np.trunc(values) == values)
     if whole.any():
         texts = pc.if_else(pa.array(whole), join_texts(texts, ".0"), texts)
     others = ~plain if nulls is None else ~plain & ~nulls

@@ -6,11 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
-
-from .java_doubles import format_double
 
 __all__ = [
     "INT32_MAX",
@@ -19,7 +16,6 @@ __all__ = [
     "INT64_MIN",
     "fit_decimal",
     "format_decimal",
-    "double_texts",
     "parse_decimal",
     "parse_double",
     "parse_integer",
@@ -35,11 +31,6 @@ _DOUBLE = re.compile(r"([+-]?)(?:(NaN|Infinity)|((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?
 _HEX_DOUBLE = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?\d+[fFdD]?", re.ASCII)
 _BLANKS = "".join(map(chr, range(0x21)))
 """What `String.trim` removes: everything up to the space."""
-
-
-def double_texts(values: Iterable[float | None]) -> list[str | None]:
-    """The text of each double as Java writes it; None for None."""
-    return [None if x is None else repr(x) if 1e-3 <= x < 1e7 or -1e7 < x <= -1e-3 else format_double(x) for x in values]
 
 
 def format_decimal(value: Decimal) -> str:
