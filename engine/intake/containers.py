@@ -108,6 +108,8 @@ def _whole(rows: Any, own: Mapping[str, Any]) -> Given | None:
             return _table(pa.RecordBatchReader.from_stream(rows).read_all())
         if hasattr(rows, "__arrow_c_array__"):
             return _table(pa.Table.from_batches([pa.record_batch(rows)]))
+    if isinstance(rows, np.ndarray) and rows.ndim == 0:
+        rows = rows[()]
     if isinstance(rows, np.ndarray) and rows.dtype.names:
         return Given([(name, _numpy(rows[name])) for name in rows.dtype.names], len(rows))
     if isinstance(rows, Mapping) and _holds_columns(rows, own):
@@ -165,7 +167,7 @@ def _numpy(values: Any) -> Any:
         or isinstance(values, np.ma.MaskedArray)
         or values.dtype.kind not in "biufMU"
     ):
-        return list(values) if values.dtype.kind == "M" else values.tolist()
+        return list(values) if values.dtype.kind == "M" or values.dtype.names else values.tolist()
     try:
         return pa.array(values)
     except (pa.ArrowException, ValueError, TypeError):
@@ -190,13 +192,37 @@ def _holds_columns(rows: Mapping[Any, Any], own: Mapping[str, Any]) -> bool:
     these types, all items must be ARRAYs or MAPs themselves.
     """
     listed = [name for name, value in rows.items() if _is_column(value)]
-    items: list[tuple[object, object]] = []
+    may_be = len(listed) == len(rows) and any(len(rows[name]) for name in listed)
     for name in listed:
         type_ = own.get(name) or own.get(name.upper()) if isinstance(name, str) else None
         if not isinstance(type_, Array | Map):
             return True
-        items += [(item, type_) for item in rows[name]] if len(listed) == len(rows) else []
-    return bool(items) and all(item is None or _may_be(item, type_) for item, type_ in items)
+        may_be = may_be and _all_may_be(rows[name], type_)
+    return may_be
+
+
+def _all_may_be(column: Iterable[object], type_: object) -> bool:
+    """Whether all items of a column are ARRAYs, or MAPs, and not parts of one."""
+    if not isinstance(column, (pa.Array, pa.ChunkedArray)):
+        return all(item is None or _may_be(item, type_) for item in column)
+    found = column.type
+    if isinstance(found, pa.BaseExtensionType):
+        found = found.storage_type
+    if pa.types.is_dictionary(found) or pa.types.is_run_end_encoded(found):
+        found = found.value_type
+    if isinstance(type_, Array):
+        return pa.types.is_null(found) or _is_list(found)
+    return pa.types.is_null(found) or pa.types.is_map(found) or pa.types.is_struct(found) or _is_list(found)
+
+
+def _is_list(found: pa.DataType) -> bool:
+    return (
+        pa.types.is_list(found)
+        or pa.types.is_large_list(found)
+        or pa.types.is_fixed_size_list(found)
+        or pa.types.is_list_view(found)
+        or pa.types.is_large_list_view(found)
+    )
 
 
 def _may_be(item: object, type_: object) -> bool:

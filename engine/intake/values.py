@@ -25,11 +25,13 @@ NumPy's and Arrow's scalars count as the Python values they stand for, a member 
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import decimal
 import enum
 import re
 import reprlib
+import types
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -128,6 +130,8 @@ def plain(value: Any) -> Any:
         return plain(value.value)
     if isinstance(value, np.datetime64):
         return None if np.isnat(value) else value
+    if isinstance(value, np.void) and value.dtype.names:
+        return {name: value[name] for name in value.dtype.names}
     if isinstance(value, np.generic):
         return float(value) if value.dtype == np.longdouble else value.item()
     if isinstance(value, pa.Scalar):
@@ -136,7 +140,8 @@ def plain(value: Any) -> Any:
     if module.startswith("pandas.") and kind.__name__ in ("NaTType", "NAType"):
         return None
     if isinstance(value, np.ndarray) and value.ndim == 0:
-        return plain(value[()])
+        item = value[()]
+        return None if item is np.ma.masked else plain(item)
     return value
 
 
@@ -148,6 +153,8 @@ def _arrow_scalar(value: Any) -> Any:
         return None
     if pa.types.is_timestamp(value.type):
         return np.datetime64(value.value, value.type.unit)
+    if pa.types.is_date64(value.type) and value.value % DAY_MS:
+        raise Unfit("it is damaged: it has a time of day")
     if pa.types.is_time(value.type):
         return _TICKS[value.type.unit](value.value)
     try:
@@ -169,7 +176,9 @@ _TICKS: dict[str, Callable[[int], Any]] = {
 
 
 def fields_of(value: Any) -> Mapping[Any, Any] | None:
-    """The named fields of a row: of a mapping, a dataclass, a named tuple, or a pydantic, attrs or msgspec object."""
+    """The named fields of a row: of a mapping, a dataclass, a named tuple, a pydantic, attrs or msgspec object, a row of a
+    structured array, or a row of a database with ``keys()``, as sqlite3 has them.
+    """
     if isinstance(value, Mapping):
         return value
     kind = type(value)
@@ -178,7 +187,13 @@ def fields_of(value: Any) -> Mapping[Any, Any] | None:
     if isinstance(value, tuple):
         names = getattr(kind, "_fields", None)
         return None if names is None else dict(zip(names, value, strict=True))
-    for mark in ("__dataclass_fields__", "__pydantic_fields__", "__struct_fields__"):
+    if dataclasses.is_dataclass(value):  # class variables are no fields
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if hasattr(value, field.name)}
+    if isinstance(value, np.void):
+        return None if value.dtype.names is None else {name: value[name] for name in value.dtype.names}
+    if isinstance(value, types.SimpleNamespace):
+        return vars(value)
+    for mark in ("__pydantic_fields__", "__struct_fields__"):
         names = getattr(kind, mark, None)
         if names is not None:
             found = {name: getattr(value, name) for name in names if hasattr(value, name)}
@@ -190,6 +205,11 @@ def fields_of(value: Any) -> Mapping[Any, Any] | None:
     if kind.__module__.partition(".")[0] == "pandas" and kind.__name__ == "Series":
         names = list(value.index)
         return dict(zip(names, value, strict=True)) if all(isinstance(name, str) for name in names) else None
+    if kind.__module__.partition(".")[0] not in ("pandas", "polars", "pyarrow", "numpy") and callable(
+        getattr(kind, "keys", None)
+    ):
+        names = list(value.keys())
+        return {name: value[name] for name in names} if hasattr(kind, "__getitem__") else None
     return None
 
 

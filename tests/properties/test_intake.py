@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import decimal
 import math
+import sqlite3
+import types
 import uuid
 from collections import namedtuple
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -334,3 +337,83 @@ def test_deep_nesting_is_refused() -> None:
         assert outcome([{"v": deep}], type_) == "refused"
         assert outcome({"v": [deep], "rowtime": [0]}, type_) == "refused"
         assert outcome(pd.DataFrame({"v": pd.Series([deep])}), type_) == "refused"
+
+
+@dataclasses.dataclass
+class _Reading:
+    kind: ClassVar[str] = "a class has it, not a row"
+    made_with: dataclasses.InitVar[int] = 3
+    v: int = 5
+
+
+def test_rows_of_other_libraries() -> None:
+    """A dataclass with variables of its class, a row of SQLite, of a structured array and of a record array."""
+    database = sqlite3.connect(":memory:")
+    database.row_factory = sqlite3.Row
+    structured = np.array([(5,)], dtype=[("v", "i4")])
+    for row in (
+        _Reading(),
+        database.execute("SELECT 5 AS v").fetchone(),
+        structured[0],
+        structured.view(np.recarray)[0],
+        types.SimpleNamespace(v=5),
+        pa.scalar({"v": 5}),
+    ):
+        assert outcome([row], INTEGER) == [5], row
+        assert outcome(row, INTEGER) == [5], row
+        assert outcome(iter([row]), INTEGER) == [5], row
+    assert outcome(structured.reshape(()), INTEGER) == [5]
+    database.close()
+
+
+def test_structs_of_structured_arrays() -> None:
+    """A field that is a row itself is a STRUCT, in an array as in a dict."""
+    two = Struct((("X", INTEGER), ("Y", STRING)))
+    array = np.array([((1, "a"),)], dtype=[("v", [("x", "i4"), ("y", "U1")])])
+    for rows in (array, [array[0]], [{"v": array["v"][0]}], {"v": array["v"]}, [(array["v"][0],)]):
+        assert outcome(rows, two) == [{"X": 1, "Y": "a"}]
+
+
+@pytest.mark.parametrize("type_", TYPES, ids=str)
+def test_what_is_masked_is_null(type_: SqlType) -> None:
+    """NumPy's mark for a value that is hidden; looking into it went on for ever."""
+    assert outcome([{"v": np.ma.masked}], type_) == [None]
+    assert outcome([(np.ma.masked,)], type_) == [None]
+
+
+LISTS = [
+    pa.array([[1, 2], None], pa.list_(pa.int32())),
+    pa.array([[1, 2], None], pa.large_list(pa.int64())),
+    pa.array([[1, 2], None], pa.list_(pa.int32(), 2)),
+    pa.array([[1, 2], None], pa.list_view(pa.int32())),
+    pa.array([[1, 2], None], pa.large_list_view(pa.int32())),
+    pa.array([[1, 2], None], pa.list_(pa.dictionary(pa.int8(), pa.int32()))),
+    pa.chunked_array([[[1, 2]], [None]], pa.list_(pa.int32())),
+    pa.ExtensionArray.from_storage(
+        pa.fixed_shape_tensor(pa.int32(), [2]), pa.array([[1, 2], None], pa.list_(pa.int32(), 2))
+    ),
+]
+
+
+@pytest.mark.parametrize("array", LISTS, ids=lambda array: str(array.type))
+def test_arrow_lists_alone_in_a_dict_of_columns(array: Any) -> None:
+    """The only column, of ARRAYs, is a column: as in a table, and as lists are."""
+    assert outcome({"v": array}, Array(INTEGER)) == outcome(pa.table({"v": array}), Array(INTEGER)) == [[1, 2], None]
+    assert outcome({"v": [[1, 2], None]}, Array(INTEGER)) == [[1, 2], None]
+    assert outcome({"v": pa.array([1, 2])}, Array(INTEGER)) == [[1, 2]]
+
+
+def test_arrow_maps_alone_in_a_dict_of_columns() -> None:
+    """MAPs, structs and lists of pairs."""
+    for array in (
+        pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int32())),
+        pa.array([{"a": 1}]),
+        pa.array([[{"key": "a", "value": 1}]]),
+    ):
+        assert outcome({"v": array}, Map(STRING, DOUBLE)) == [{"a": 1.0}]
+
+
+def test_a_day_with_a_rest() -> None:
+    """A date64 that is no whole day is damaged, in a column and alone."""
+    array = pa.array([86_400_001], pa.date64())
+    assert outcome({"v": array}, DATE) == outcome([{"v": array[0]}], DATE) == "refused"
