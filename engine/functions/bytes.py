@@ -81,9 +81,14 @@ def from_bytes(data: bytes, encoding: str) -> str:
 
 
 def decode_base64(text: str) -> bytes:
-    """Decode standard base64; padding is optional.  Raises: ValueError, for anything else."""
+    """Decode standard base64; padding is optional, line breaks are skipped (MIME and ksqlDB have one after 76 characters).
+
+    Raises:
+        ValueError: for anything else.
+    """
+    digits = text.replace("\r", "").replace("\n", "")
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4) if "=" not in text else text, validate=True)
+        return base64.b64decode(digits + "=" * (-len(digits) % 4) if "=" not in digits else digits, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ValueError(f"not base64 text: {text!r}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -166,3 +167,13 @@ def test_null_functions(call: Call) -> None:
     assert call("NULLIF", ["STRING"] * 2, ("a", "a"), ("a", "b"), (None, "a"), ("a", None)).values == [None, "a", None, "a"]
     assert call("NULLIF", ["ARRAY<INT>"] * 2, ([1], [1]), ([1], [2]), (None, [1])).values == [None, [1], None]
     assert call("AS_VALUE", ["BIGINT"], (1,), (None,)).values == [1, None]
+
+
+@pytest.mark.parametrize("size", [0, 1, 57, 58, 200])
+def test_base64_in_lines(one: Call, size: int) -> None:
+    """Text as MIME and ksqlDB write it, a line break after every 76 characters, is read."""
+    data = bytes(range(256))[:size]
+    text = base64.encodebytes(data).decode()
+    for written in (text, text.replace("\n", "\r\n"), text.rstrip("\n=")):
+        assert one("TO_BYTES", "STRING;STRING", written, "base64") == data
+    assert one("FROM_BYTES", "BYTES;STRING", data, "base64") == base64.b64encode(data).decode()
