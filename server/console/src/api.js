@@ -102,7 +102,7 @@ export function remember(statement) {
 export const execute = (sql, options) => post("/v1/execute", { ksql: sql, ...settings }, options);
 
 // Rows of a SELECT as they come: { columns, types } once, then arrays of { row, tombstone }.
-// `gate()` is awaited before each read: while it waits, the server holds the query up and loses nothing.
+// `gate()` is awaited before and after each read: while it waits, the server holds the query up and loses nothing.
 export async function* rows(sql, { signal: stop, gate } = {}) {
   const answer = await send("/query-stream", { method: "POST", body: { sql, ...settings }, accept: "text/event-stream", signal: stop });
   for await (const events of pieces(answer.body, "\n\n", gate)) {
@@ -134,6 +134,7 @@ async function* pieces(body, separator, gate) {
     for (;;) {
       await gate?.();
       const { value, done } = await reader.read();
+      await gate?.(); // the piece that was on its way when the gate closed waits, too
       if (done) break;
       const parts = (rest + value).split(separator);
       rest = parts.pop();

@@ -34,3 +34,14 @@ export function numeric(value) {
   if (typeof value === "number") return value;
   return value instanceof Exact ? Number(value) : null;
 }
+
+// The bounds of windows are BIGINT for programs, and times for people, as at the prompt.
+const BOUND = /^(WINDOWSTART|WINDOWEND)$/i;
+export const isBound = (name, type) => BOUND.test(name) && /^BIGINT/.test(type ?? "");
+
+// A cell as its column shows it: a bound like a TIMESTAMP of the server.
+export function cellText(column, value) {
+  const ms = column.bound ? numeric(value) : null;
+  const date = ms === null ? null : new Date(ms);
+  return date === null || Number.isNaN(date.getTime()) ? shown(value) : date.toISOString().slice(0, -1);
+}

@@ -2,7 +2,7 @@
 // Arrow keys move the chosen row, Enter (or a click) shows it in full.
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { Exact, shown } from "../exact.js";
+import { cellText, Exact, isBound, shown } from "../exact.js";
 import { html } from "../html.js";
 
 const ROW = 30; // px, as in the style sheet
@@ -44,7 +44,7 @@ export function Grid({ label, columns, count, row, follow = false, version = 0, 
   const most = columns.map((c, i) => Math.max(widths.current[i] ?? 0, c.name.length + 2, 4));
   for (let i = Math.max(0, count - MEASURED); i < count; i++) {
     const { cells } = row(i);
-    for (let c = 0; c < columns.length; c++) most[c] = Math.max(most[c], Math.min(WIDTH_MAX, shown(cells[c]).length + 1));
+    for (let c = 0; c < columns.length; c++) most[c] = Math.max(most[c], Math.min(WIDTH_MAX, cellText(columns[c], cells[c]).length + 1));
   }
   widths.current = most;
   const wide = most.map((w) => `calc(${w}ch + 16px)`);
@@ -99,7 +99,7 @@ export function Grid({ label, columns, count, row, follow = false, version = 0, 
         onClick=${() => (setChosen(i), setOpen(i))}
       >
         ${columns.map((c, k) => {
-          const text = shown(cells[k]);
+          const text = cellText(c, cells[k]);
           const null_ = cells[k] === null || cells[k] === undefined;
           return html`<div role="gridcell" title=${text} class=${`${c.align ?? ""} ${null_ ? "null" : ""}`}>${text}</div>`;
         })}
@@ -137,7 +137,7 @@ export function Grid({ label, columns, count, row, follow = false, version = 0, 
             <button class="quiet" onClick=${() => setOpen(-1)}>Close</button>
           </div>
           <dl tabindex="0">
-            ${columns.map((c, k) => html`<dt>${c.name}</dt><dd>${pretty(opened[k])}</dd>`)}
+            ${columns.map((c, k) => html`<dt>${c.name}</dt><dd>${c.bound ? cellText(c, opened[k]) : pretty(opened[k])}</dd>`)}
           </dl>
         </section>
       `}
@@ -159,4 +159,8 @@ function pretty(value) {
 
 // What is a number stands to the right.
 export const numberColumns = (names, types) =>
-  names.map((name, i) => ({ name, type: types?.[i], align: /^(INT|BIGINT|DOUBLE|DECIMAL)/.test(types?.[i] ?? "") ? "right" : "" }));
+  names.map((name, i) => {
+    const type = types?.[i];
+    const bound = isBound(name, type);
+    return { name, type, bound, align: !bound && /^(INT|BIGINT|DOUBLE|DECIMAL)/.test(type ?? "") ? "right" : "" };
+  });
