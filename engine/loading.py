@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import pyarrow as pa
 
 from ..errors import PenstockError, StatementError, unwritable
+from .analysis.with_clause import CREATE_SOURCE, unknown_property
 from .delimited import delimiter_of, inferred
 from .intake.containers import columns_in
 from .long_work import tell
@@ -51,14 +52,20 @@ def create_from(
 
     Args:
         name: as in the catalog.
-        data: whatever `Database.insert` takes that has column names, or an `Iterator` of Arrow tables of one schema
-            or of rows.
+        data: the path of a file, whatever `Database.insert` takes that has column names, or an `Iterator` of Arrow tables
+            of one schema or of rows.
         key: the columns of the key, as the data names them; a table needs them.
         properties: of the WITH clause.
 
     Raises:
-        StatementError: the data has no columns, or a column has no SQL type; the source exists; a row is refused.
+        StatementError: there is no such property; the file cannot be read; the data has no columns, or a column has no SQL
+            type; the source exists; a row is refused.
     """
+    unknown = next((str(known) for known in properties or () if str(known).upper() not in CREATE_SOURCE), None)
+    if unknown is not None:  # before a long file is read
+        raise unknown_property(unknown, CREATE_SOURCE)
+    if isinstance(data, Path):
+        data = read_file(data)
     parts = data if isinstance(data, Iterator) else iter([as_arrow(data)])
     first = next(parts, None)
     if first is not None and not isinstance(first, (pa.Table, pa.RecordBatch)):  # a generator of rows

@@ -251,7 +251,7 @@ class Session(ClientMethods):
     ) -> Message:
         self._check_open()
         own = name[1:-1].replace("``", "`") if len(name) > 2 and name[0] == name[-1] == "`" else name.upper()
-        source = read_file(named_path(data)) if isinstance(data, (str, Path)) else data
+        source = named_path(data) if isinstance(data, (str, Path)) else data
         return create_from(self, kind, own, source, key=key, properties=properties)
 
     def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:

@@ -8,7 +8,7 @@ import re
 from ..errors import StatementError
 from .lexer import Lines, Token, is_open
 from .tables import END, ParserTables, accepts
-from .words import statement_words
+from .words import number_meant, statement_words
 
 EXPECTED_MAX = 10
 """How many alternatives an error lists; longer lists do not help."""
@@ -149,6 +149,13 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
     forgotten = _next_statement(text, token, previous)
     if forgotten is not None and (END in accepted or forgotten != lexeme):
         return f"Is a ; missing before {forgotten}?"
+    number = number_meant(lexeme)
+    if number is not None:
+        return f"Numbers have no underscores: write {number}."
+    if previous and previous[-1][2] == start and lexeme[0] == "." and previous[-1][0] == "DIGIT_IDENTIFIER":
+        number = number_meant(text[previous[-1][1] : start])
+        if number is not None:  # 1_000.5 is the name 1_000 and the number .5
+            return f"Numbers have no underscores: write {number}{lexeme}."
     if group == "DOUBLE_QUOTED" and "TEXT" in accepted:
         return f"Double quotes make a name; a text is written '{lexeme[1:-1]}'."
     if group == "NAMED_PARAMETER" or lexeme == "?":

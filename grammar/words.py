@@ -10,6 +10,8 @@ from typing import Literal
 from .lexer import tokens
 from .tables import accepts, tables
 
+_WITH_UNDERSCORES = re.compile(r"[0-9]+(?:_[0-9]+)+")
+
 TokenClass = Literal["keyword", "name", "quoted_name", "number", "text", "symbol", "comment", "error"]
 
 _CLASSES: dict[str, TokenClass] = {
@@ -25,6 +27,15 @@ _CLASSES: dict[str, TokenClass] = {
     "symbol": "symbol",
     "bad": "error",
 }
+
+
+def number_meant(word: str) -> str | None:
+    """The number that was probably meant by a name such as ``60_000``; None for other names.
+
+    >>> number_meant("60_000"), number_meant("60_s")
+    ('60000', None)
+    """
+    return word.replace("_", "") if _WITH_UNDERSCORES.fullmatch(word) else None
 
 
 @functools.cache

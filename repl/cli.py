@@ -22,6 +22,40 @@ from .topics import add_topic_commands, run_topic_command
 from .user_functions import add_functions, load_functions
 
 
+class _SubCommands(argparse._SubParsersAction):  # type: ignore[type-arg]
+    """Sub-commands that take over the options which stand before them: ``penstock -d shop.db top``.
+
+    argparse would forget such an option if the sub-command has one of the same name.
+    """
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[str] | None,
+        option_string: str | None = None,
+    ) -> None:
+        assert isinstance(values, list)
+        name, *arguments = values
+        inner: argparse.ArgumentParser | None = self.choices.get(name)
+        if inner is None:
+            super().__call__(parser, namespace, values, option_string)  # says that there is none
+            return
+        before: list[str] = []
+        for action in parser._actions:
+            given = getattr(namespace, action.dest, action.default)
+            if not action.option_strings or given == action.default:
+                continue
+            option = action.option_strings[-1]
+            same = inner._option_string_actions.get(option)
+            if same is None or same.dest != action.dest:
+                inner.error(f"{option} means nothing before {name}: {inner.prog} --help shows what it takes")
+            before += [f"{option}={value}" for value in (given if isinstance(given, list) else [given])]
+        super().__call__(parser, namespace, [name, *before, *arguments], option_string)
+        if left := getattr(namespace, argparse._UNRECOGNIZED_ARGS_ATTR, None):
+            inner.error(f"unrecognized arguments: {' '.join(left)}")
+
+
 class _Arguments(argparse.ArgumentParser):
     """Says what was probably meant by something that stands where a sub-command belongs."""
 
@@ -68,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
         default="table",
         help="how results are written (table); all but table and vertical put nothing but rows on standard output",
     )
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="sub-commands")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="sub-commands", action=_SubCommands)
     run = commands.add_parser(
         "run",
         help="submit a script's statements as persistent queries and keep them up",

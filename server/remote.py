@@ -24,7 +24,7 @@ from ..engine.flow import FlowGraph
 from ..engine.flow_picture import Flow
 from ..engine.handles import StreamHandle, TableHandle, handle
 from ..engine.intake.rows import columns_of
-from ..engine.loading import create_from, read_file
+from ..engine.loading import create_from
 from ..engine.parameters import Parameters, ScriptValues, parameter_names, with_values
 from ..engine.results import Message, PushResult, Result, Table
 from ..engine.settings import Settings, canonical_name
@@ -352,7 +352,7 @@ class RemoteDatabase(RemoteLog):
         self, kind: Literal["STREAM", "TABLE"], name: str, data: Any, key: Any, properties: Mapping[str, object]
     ) -> Message:
         own = name[1:-1].replace("``", "`") if len(name) > 2 and name[0] == name[-1] == "`" else name.upper()
-        source = read_file(named_path(data)) if isinstance(data, (str, Path)) else data
+        source = named_path(data) if isinstance(data, (str, Path)) else data
         return create_from(self, kind, own, source, key=key, properties=properties)
 
     # --- looking ---------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ...errors import Span, StatementError
 from ...grammar import ast
+from ...grammar.words import number_meant
 from .. import types as t
 from ..expressions import nodes as n
 from ..functions.registry import Registry
@@ -65,10 +66,12 @@ class NoColumns:
     """The scope of INSERT VALUES and other places that allow only constants."""
 
     def resolve(self, reference: ast.NameRef) -> n.ColumnRef:
+        number = number_meant(reference.name)
+        hint = "Write a literal, or a call whose arguments are literals."
         raise StatementError(
             f"only constants may stand here, and {reference.name} is a name",
             span=reference.span,
-            suggestion="Write a literal, or a call whose arguments are literals.",
+            suggestion=hint if number is None else f"Numbers have no underscores: write {number}.",
         )
 
     def rowtime(self, span: Span) -> n.ColumnRef:

@@ -14,6 +14,7 @@ from typing import Literal
 from ...errors import Span, StatementError
 from ...grammar import ast
 from ...grammar.unparse import quote, unparse_expression
+from ...grammar.words import number_meant
 from ..catalog import Catalog, DataSource
 from ..expressions.nodes import ColumnRef, OuterValue, name_text
 from ..functions.near_misses import of_column
@@ -277,6 +278,8 @@ class Scope:
                 hint += " (HAVING, if it is an aggregate)"
         elif near:
             hint = f"Did you mean {quote(near[0])}?"
+        elif reference.qualifier is None and (number := number_meant(reference.name)) is not None:
+            hint = f"{reference.name} is a name: numbers have no underscores. Write {number}."
         elif elsewhere is not None:
             hint = elsewhere
         elif self.clause in ("GROUP BY", "PARTITION BY", "WHERE", "HAVING"):

@@ -40,6 +40,16 @@ INSERT_INTO = frozenset({"QUERY_ID"})
 CleanupPolicy = Literal["delete", "compact", "compact,delete"]
 
 
+def unknown_property(name: str, allowed: frozenset[str], span: Span | None = None) -> StatementError:
+    """The error for a property that a WITH clause with these properties does not know."""
+    near = difflib.get_close_matches(name.upper(), sorted(allowed), 1)
+    return StatementError(
+        f"the WITH clause of this statement has no property {name}",
+        span=span,
+        suggestion=f"Did you mean {near[0]}?" if near else f"It knows {', '.join(sorted(allowed))}.",
+    )
+
+
 class WithClause:
     """The properties of one statement.
 
@@ -55,12 +65,7 @@ class WithClause:
         for item in properties:
             name = item.name.upper()
             if name not in allowed:
-                near = difflib.get_close_matches(name, sorted(allowed), 1)
-                raise StatementError(
-                    f"the WITH clause of this statement has no property {item.name}",
-                    span=item.span,
-                    suggestion=f"Did you mean {near[0]}?" if near else f"It knows {', '.join(sorted(allowed))}.",
-                )
+                raise unknown_property(item.name, allowed, item.span)
             if name in self._values:
                 raise StatementError(
                     f"the WITH clause has {name} twice", span=item.span, suggestion="Leave one of them out."

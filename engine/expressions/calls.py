@@ -1,4 +1,4 @@
-"""Calls of functions: applies row functions to columns, passes columns to Arrow functions, and runs lambdas."""
+"""Calls of functions: applies row functions to columns, passes columns to Arrow functions, and runs lambdas.  And CASE."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 pip install fastapi uvicorn
 uvicorn service:app          # in this folder
+curl localhost:8000/orders -H 'content-type: application/json' -d '{"customer": "ada", "item": "pen", "cents": 120}'
 """
 
 from __future__ import annotations

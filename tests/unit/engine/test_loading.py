@@ -154,3 +154,12 @@ def test_a_wrong_property_is_said_before_the_file_is_read(tmp_path: Path) -> Non
     with penstock.connect(threads=0) as db, pytest.raises(penstock.StatementError, match="no property PARTITONS") as caught:
         db.execute(f"CREATE STREAM e FROM '{tmp_path / 'none.csv'}' WITH (KEY = 'id', PARTITONS = 2);")
     assert caught.value.span is not None and caught.value.suggestion == "Did you mean PARTITIONS?"
+
+
+def test_an_unknown_property_is_refused_before_a_file_is_read(tmp_path: Path) -> None:
+    """The file is not there, so reading it first would be noticed."""
+    with (
+        penstock.connect(None, threads=0) as database,
+        pytest.raises(penstock.StatementError, match=r"(?s)no property partitons.*Did you mean PARTITIONS\?"),
+    ):
+        database.create_stream("s", tmp_path / "none.csv", partitons=2)

@@ -24,6 +24,26 @@ CREATE STREAM visits (`WHEN` TIMESTAMP, address STRUCT<city STRING>) WITH (KAFKA
 """
 MISTAKES = [
     (
+        "SELECT price + «60_000» FROM orders;",
+        "SELECT column 60_000 does not exist",
+        "60_000 is a name: numbers have no underscores. Write 60000.",
+    ),
+    (
+        "INSERT INTO orders (id) VALUES («60_000»);",
+        "only constants may stand here, and 60_000 is a name",
+        "Numbers have no underscores: write 60000.",
+    ),
+    (
+        "SELECT * FROM orders LIMIT «60_000»;",
+        "60_000 was not expected here",
+        "Numbers have no underscores: write 60000.",
+    ),
+    (
+        "SELECT 1_000«.5» FROM orders;",
+        ".5 was not expected here",
+        "Numbers have no underscores: write 1000.5.",
+    ),
+    (
         "SELECT * FROM people\n«INSERT» INTO people VALUES ('a', 'b');",
         "INSERT was not expected here",
         "Is a ; missing before INSERT?",

@@ -14,6 +14,7 @@ import penstock
 from penstock.repl import exporting, working
 from penstock.repl.cli import main, parser
 from penstock.repl.completion_script import script
+from penstock.repl.formats import FORMATS
 
 SETUP = (
     "SET 'auto.offset.reset' = 'earliest';"
@@ -155,8 +156,36 @@ def test_a_shell_completes(capsys: pytest.CaptureFixture[str]) -> None:
     assert offered("val") == ["validate"]
     assert "verify" in offered("log", "ver")
     assert offered("top", "--o") == ["--once"]
+    assert offered("--format", "") == list(FORMATS)
+    assert offered("--format", "=", "js") == ["json", "jsonl"]
+    assert offered("--format", "=") == list(FORMATS)
+    assert offered("completion", "f") == ["fish"]
     assert "bashcompinit" in script("zsh", parser())
-    assert "complete -c penstock -n '__fish_seen_subcommand_from top' -l once" in script("fish", parser())
+    fish = script("fish", parser()).splitlines()
+    assert "complete -c penstock -n '__fish_seen_subcommand_from top' -l once" in fish
+    assert "complete -c penstock -n '__fish_seen_subcommand_from top' -l interval -r" in fish
+    (formats,) = [line for line in fish if " -l format " in line]
+    assert formats.endswith(f"-x -a '{' '.join(FORMATS)}'")
+
+
+def test_options_before_a_sub_command_are_its_own(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the sub-command takes, too, is not forgotten; anything else is an error that shows the sub-command's usage."""
+    assert main(["-d", str(shop), "top", "--once"]) == 0
+    assert "CTAS_T" in capsys.readouterr().out
+    read = parser().parse_args(["-s", "a=1", "-d", "x", "run", "-s", "b=2", "s.sql"])
+    assert (read.data, read.set) == ("x", ["a=1", "b=2"])
+    assert parser().parse_args(["-d", "x", "run", "-d", "y", "s.sql"]).data == "y"
+    for given, said in (
+        (["-d", "x", "log", "verify"], "penstock log: error: --data means nothing before log"),
+        (["--format", "csv", "top", "--once"], "penstock top: error: --format means nothing before top"),
+        (["--kafka", "h:1", "serve"], "penstock serve: error: --kafka means nothing before serve"),  # it listens there
+        (["import", "a.csv", "--into", "s", "-d", "x"], "penstock import: error: unrecognized arguments: --into"),
+        (["log", "verify", "-d", "x", "--all"], "penstock log: error: unrecognized arguments: --all"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(given)
+        assert ended.value.code == 2
+        assert said in capsys.readouterr().err
 
 
 def test_the_demo_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
