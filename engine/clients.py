@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..arguments import checked
+from ..errors import ClientError, unwritable
 from ..runtime.clients.consumer import Consumer
 from ..runtime.clients.consumer_options import ConsumerOptions
 from ..runtime.clients.membership import Topics
@@ -23,6 +25,7 @@ Listener = Callable[[list[TopicPartition]], object]
 
 
 @interrupts.doors()
+@checked("producer", "consumer")
 class ClientMethods:
     """The methods of a database for the log's clients; see docs/reference/clients.md."""
 
@@ -61,6 +64,8 @@ class ClientMethods:
             ClientError: the value of an option is not allowed.
         """
         self._check_open()
+        if id is not None and (refused := unwritable(id)) is not None:
+            raise ClientError(f"the id of a producer holds {refused}")
         options = ProducerOptions(
             compression, linger_ms, batch_bytes, max_in_flight, buffer_memory, max_block_ms, durable, background
         )

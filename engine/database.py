@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 from weakref import WeakSet
 
-from ..arguments import check_arguments
+from ..arguments import check_arguments, checked
 from ..errors import StatementError
 from ..paths import named_path
 from ..runtime.clients.records import RawRecord
@@ -117,6 +117,7 @@ def connect(
 
 
 @interrupts.doors()
+@checked("alter_topic", "backup", "create_topic", "graph", "is_behind", "partition_rows", "session")
 class Database(Session):
     """An open database.  Thread-safe; close it, or use it as a context manager.
 
@@ -164,7 +165,6 @@ class Database(Session):
                 a variable's name is not valid.
         """
         self._check_open()
-        check_arguments(Database.session, locals())
         state = SessionState(
             self._engine.settings.for_session({**self._base, **(properties or {})}), variables, user, headers
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
+from ..arguments import checked
 from ..errors import StatementError
 from ..grammar import ast
 from ..grammar.unparse import unparse
@@ -50,6 +51,7 @@ __all__ = ["Session"]
 
 
 @interrupts.doors()
+@checked("create_stream", "create_table", "consume", "key_lookup", "last_sequence", "steps", "submit")
 class Session(ClientMethods):
     """One user's view of an open database: its own SET, DEFINE and ASSERT VALUES, over what all sessions share.
 
@@ -507,6 +509,8 @@ class Session(ClientMethods):
         Raises:
             StatementError: the source does not exist, or a row does not fit it; nothing was written.
         """
+        if not isinstance(source, str):
+            raise StatementError(f"the name of a stream or table must be text, not {type(source).__name__}")
         return self.insert_many({source: rows}, durable=durable, producer=producer, sequence=sequence)
 
     def insert_many(
@@ -528,6 +532,8 @@ class Session(ClientMethods):
         """
         with use_clock(self._engine.clock):
             self._check_open()
+            if not isinstance(rows, Mapping):
+                raise StatementError(f"the rows of several sources are a mapping by their names, not {type(rows).__name__}")
             return records.insert(
                 self._engine,
                 rows,
@@ -571,6 +577,7 @@ class Session(ClientMethods):
         """
         with use_clock(self._engine.clock):
             self._check_open()
+            check_name(topic, "the name of a topic")
             config = self._engine.topic(topic)
             if config is None:
                 raise StatementError(f"there is no topic {topic}", suggestion="SHOW TOPICS; lists them.")

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from ..errors import StatementError
+from ..errors import StatementError, unwritable
 from ..grammar.substitute import is_variable_name
 from .settings import Settings
 
@@ -30,7 +30,7 @@ class SessionState:
         headers: of every record that the session writes by INSERT, DELETE and `insert`.
 
     Raises:
-        StatementError: a variable's name is not valid, or its value is no text.
+        StatementError: a variable's name is not valid, or its value is no text; a header's name cannot be written.
     """
 
     def __init__(
@@ -40,6 +40,9 @@ class SessionState:
         user: str | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> None:
+        for name, _ in headers:
+            if (refused := unwritable(name)) is not None:
+                raise StatementError(f"the name of a header holds {refused}")
         self.settings = settings
         self.user = user
         self.headers = tuple(headers)

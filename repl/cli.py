@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +23,8 @@ from .serve_arguments import add_commands as add_serve_commands
 from .tools import TOOLS, add_tools, run_tool
 from .topics import add_topic_commands, run_topic_command
 from .user_functions import add_functions, load_functions
+
+_FOR_PEOPLE = ("table", "vertical", "chart")
 
 
 class _SubCommands(argparse._SubParsersAction):  # type: ignore[type-arg]
@@ -181,6 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
        is gone.
     """
     options = parser().parse_args(arguments)
+    _show_all(getattr(options, "format", "table"))
     try:
         settings = {**_kafka(options), **dict(name_and_value("--set", text) for text in options.set)}
         if options.command is not None:  # (the prompt's are loaded while it is read)
@@ -227,13 +233,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read what we print has seen enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushing at the end would meet it again
+        _print_no_more()
         return 141
+    except UnicodeEncodeError as problem:
+        _print_error(
+            f"error: the output is in {problem.encoding}, which lacks a character of the rows\n"
+            "hint: PYTHONIOENCODING=utf-8 makes it UTF-8"
+        )
+        return 1
+    except OSError as problem:
+        if problem.errno not in _FULL:
+            raise
+        _print_no_more()
+        _print_error(f"error: the output cannot be written: {problem.strerror}")
+        return 1
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""What is wrong if a file to which the output goes takes no more.  (The database's own files raise a StorageError.)"""
+
+
+def _show_all(format_: str) -> None:
+    """Have characters that the terminal's encoding lacks shown as escapes.  What programs read is not changed: it fails."""
+    if format_ in _FOR_PEOPLE:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict" and stream.encoding.lower() != "utf-8":
+                stream.reconfigure(errors="backslashreplace")
+
+
+def _print_no_more() -> None:
+    """Let what was not printed be dropped: flushing at the end would meet the same error again."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _shell(options: argparse.Namespace, settings: dict[str, str]) -> int:
     scripts = [(_read(name), name) for name in options.file or ()] + [(text, None) for text in options.execute or ()]
-    if not scripts and sys.stdin.isatty():
+    if not scripts and sys.stdin is not None and sys.stdin.isatty():
         waits_s = _PERSON_WAITS_S if options.server is None else 0.0
         return _interact(lambda progress: _connect(options, settings, progress), options.format, waits_s)
     from .opening import opened
@@ -354,6 +390,8 @@ def _read(name: str) -> str:
 
 
 def _standard_input() -> str:
+    if sys.stdin is None:
+        raise StatementError("standard input is closed", suggestion="Give statements by -e, or a script by -f.")
     try:
         return sys.stdin.read()
     except UnicodeDecodeError as problem:

@@ -8,7 +8,6 @@ import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any, Protocol
 
 from ..errors import StatementError
@@ -349,7 +348,7 @@ def copy(shell: Console, argument: str) -> None:
     from .exporting import write_rows
 
     statement, target = _copied(argument)
-    path = Path(target).expanduser()
+    path = named_path(target)
     with working(sys.stderr) as tell_progress:
         rows = shell.database.sql(_ended(statement))
         write_rows(rows, path, tell_progress)
@@ -392,8 +391,9 @@ def open_output(name: str) -> IO[str]:
 
     Raises:
         StatementError: it exists, or cannot be written.
+        StorageError: no path has this name.
     """
-    path = Path(name).expanduser()
+    path = named_path(name)
     try:
         return open(path, "x", encoding="utf-8")
     except FileExistsError:

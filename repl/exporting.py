@@ -46,9 +46,9 @@ def write_rows(rows: Relation, path: Path, tell: Callable[[Advance], None] = lam
         raise StatementError(
             f"{path} does not say by its ending what it should hold", suggestion=f"Endings are {', '.join(ENDINGS)}."
         )
-    if path.exists():
+    if os.path.lexists(path):
         raise StatementError(f"{path} is there already", suggestion="Name a new file.")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{os.getpid()}.{os.urandom(4).hex()}.part")
     try:
         _write(_Chunks(rows, tell), part, format_)
         os.replace(part, path)

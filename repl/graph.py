@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import StatementError
 from ..grammar.script_files import read_script
+from ..paths import named_path
 
 __all__ = ["graph_script", "write_picture"]
 
@@ -35,7 +36,7 @@ def graph_script(
 
 def write_picture(flow: Any, name: str) -> str:
     """Write the picture of a flow to a new file.  Returns: a message.  Raises: StatementError, if it cannot be written."""
-    path = Path(name).expanduser()
+    path = named_path(name)
     if path.suffix.lower() != ".svg":
         raise StatementError(f"the picture is SVG, and {path} has another ending", suggestion=f"Write {path.stem}.svg.")
     try:

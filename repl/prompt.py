@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -17,6 +19,7 @@ from prompt_toolkit.styles import Style
 
 from ..errors import PenstockError
 from ..grammar.complete import suggest
+from ..paths import open_descriptor
 from .commands import COMMANDS
 from .highlight import STYLE, SqlLexer, Underlines
 from .marks import Mark, Marker
@@ -51,10 +54,18 @@ def history_at(path: Path | None) -> History:
         return InMemoryHistory()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError:
+        os.close(open_descriptor(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+    except (OSError, ValueError):
         return InMemoryHistory()
-    return FileHistory(str(path))
+    return _KeptHistory(str(path))
+
+
+class _KeptHistory(FileHistory):
+    """A history whose file takes what it can."""
+
+    def store_string(self, string: str) -> None:
+        with suppress(OSError):
+            super().store_string(string.encode("utf-8", "replace").decode())
 
 
 class Prompt:
@@ -184,7 +195,10 @@ def interact(shell: Shell, history: Path | None, opening: Opening | None = None)
         except Quit:
             return
         except KeyboardInterrupt:
-            shell.write("(interrupted)")
+            with suppress(PenstockError):
+                shell.write("(interrupted)")
+        except (OSError, MemoryError) as problem:  # of a file, a pager: no reason to lose a database in memory
+            shell.print_error(f"error: {getattr(problem, 'strerror', None) or problem or type(problem).__name__}")
 
 
 async def _announce(prompt: PromptSession[str], opening: Opening) -> None:

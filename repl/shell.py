@@ -109,23 +109,40 @@ class Shell:
     def write(self, text: str) -> None:
         """Print a text where results go."""
         if self.output is not None:
-            self.output.write(text + "\n")
-            self.output.flush()
+            self._to_file("output", text)
             return
         if self.format in _FOR_PEOPLE:
             text = render.harmless(text)
         self._printed(text)
-        if self.spool is not None:
-            self.spool.write(text + "\n")
-            self.spool.flush()
+        self._to_file("spool", text)
+
+    def _to_file(self, which: str, text: str) -> None:
+        """Write a text to the file of ``\\o`` or SPOOL, if there is one.
+
+        Raises:
+            StatementError: it cannot be written; it is closed.
+        """
+        file: IO[str] | None = getattr(self, which)
+        if file is None:
+            return
+        try:
+            file.write(text + "\n")
+            file.flush()
+        except (OSError, ValueError) as error:
+            setattr(self, which, None)
+            with suppress(OSError, ValueError):  # (it tries again what has just failed)
+                file.close()
+            raise StatementError(
+                f"{file.name} cannot be written: {getattr(error, 'strerror', None) or error}",
+                suggestion="It is closed; results go to the screen.",
+            ) from error
 
     def print_error(self, text: str) -> None:
         """Print an error where the person sees it."""
         text = render.harmless(text)
         (self._print_error or self._printed)(text)
-        if self.spool is not None:
-            self.spool.write(text + "\n")
-            self.spool.flush()
+        with suppress(StatementError):  # an error is told already, and the next result tells of the file
+            self._to_file("spool", text)
 
     def note(self, text: str) -> None:
         """Print a message that is not a result; programs read results only."""
@@ -303,9 +320,8 @@ class Shell:
         if paged and self._page is not None and text.count("\n") >= self._height():
             text = render.harmless(text)
             self._page(text)
-            if self.spool is not None:
-                self.spool.write(text + "\n")
             self._printed(text.rsplit("\n", 1)[-1])
+            self._to_file("spool", text)
             return
         self.write(text)
 
@@ -393,7 +409,8 @@ class Shell:
         self.jobs.close()
         for file in (self.output, self.spool):
             if file is not None:
-                file.close()
+                with suppress(OSError):  # whatever could not be written was told
+                    file.close()
         self.output = self.spool = None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from ...errors import ClientError, Span, StatementError, StorageError
+from ...errors import ClientError, Span, StatementError, StorageError, unwritable
 from ...runtime.clients.records import raw_columns
 from ...runtime.clock import now_ms
 from ...runtime.host import Token
@@ -376,6 +376,8 @@ def _admit(engine: Engine, topics: Sequence[str], producer: str | None, sequence
         )
     if producer is not None and not isinstance(producer, str):
         raise StatementError(f"a producer is a name, not {shown(producer)}")
+    if producer is not None and not producer.isprintable() and (refused := unwritable(producer)) is not None:
+        raise StatementError(f"the name of a producer holds {refused}")
     if sequence is not None and (not isinstance(sequence, int) or not 0 <= sequence < 1 << 63):
         raise StatementError(f"a sequence is a whole number from 0 to 2^63 - 1, not {shown(sequence)}")
     engine.host.admit(topics)

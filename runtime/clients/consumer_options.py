@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...errors import ClientError
+from ...arguments import check_fields
+from ...errors import ClientError, unwritable
 from ...storage.log.protocol import OffsetReset
 
 __all__ = ["ConsumerOptions"]
@@ -42,6 +43,10 @@ class ConsumerOptions:
 
     def check(self) -> None:
         """Check the values.  Raises: ClientError."""
+        check_fields(self, ClientError)
+        for name in ("group", "client_id"):
+            if (refused := unwritable(getattr(self, name) or "")) is not None:
+                raise ClientError(f"{name} holds {refused}")
         if self.auto_offset_reset not in ("earliest", "latest", "none"):
             raise ClientError(f"auto_offset_reset must be earliest, latest or none, not {self.auto_offset_reset!r}")
         if self.isolation_level != "read_committed":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...arguments import check_fields
 from ...errors import ClientError
 from ...storage.log.protocol import Compression
 
@@ -38,6 +39,7 @@ class ProducerOptions:
 
     def check(self) -> None:
         """Check the values.  Raises: ClientError."""
+        check_fields(self, ClientError)
         if self.compression not in (None, "none", "lz4", "zstd"):
             raise ClientError(f"compression must be none, lz4 or zstd, not {self.compression!r}")
         for name in ("linger_ms", "max_block_ms"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -151,6 +152,73 @@ def test_certificates_that_are_none(db: Database, tmp_path: Path) -> None:
 def test_paths_of_a_server_may_be_texts(db: Database, tmp_path: Path) -> None:
     with penstock.serve(db, port=0, audit=str(tmp_path / "audit.log"), hosts=["here"]) as server:
         assert server.config.audit == tmp_path / "audit.log" and server.config.hosts == ("here",)
+
+
+ODD_VALUES: tuple[Any, ...] = (None, 5, 1.5, b"x", [1], {5: 5}, object(), int, "\ud800")
+METHODS: dict[str, dict[str, Any]] = {
+    "alter_topic": {"name": "s", "config": {}},
+    "consume": {"topic": "s", "offset": 0, "partition": 0},
+    "consumer": {"topics": ["s"], "group": "g", "auto_commit_interval_ms": 1, "max_poll_records": 1, "client_id": "c"},
+    "create_stream": {"name": "n", "key": "a", "data": {"a": [1]}},
+    "create_table": {"name": "n", "key": "a", "data": {"a": [1]}},
+    "create_topic": {"name": "n", "partitions": 1, "replicas": 1, "config": {}},
+    "execute": {"text": "SHOW STREAMS;", "parameters": [], "path": "x"},
+    "graph": {"sees": lambda source: True},
+    "insert": {"source": "s", "rows": [], "durable": True, "producer": "p", "sequence": 1},
+    "insert_many": {"rows": {}},
+    "is_behind": {"topics": ["s"]},
+    "key_lookup": {"name": "t"},
+    "last_sequence": {"producer": "p"},
+    "produce": {"topic": "s", "value": b"{}", "timestamp": 1, "headers": (), "partition": 0},
+    "producer": {"id": "p", "linger_ms": 1, "batch_bytes": 1, "max_in_flight": 1, "buffer_memory": 1, "max_block_ms": 1},
+    "register": {"name": "n", "data": {"a": [1]}},
+    "session": {"properties": {}, "variables": {}, "user": "u", "headers": ()},
+    "sql": {"text": "SELECT * FROM t;", "parameters": []},
+    "steps": {"text": "SHOW STREAMS;", "parameters": [], "path": "x"},
+    "subscribe": {"text": "SELECT * FROM s EMIT CHANGES;", "parameters": [], "overflow": "drop", "resume": "r"},
+    "submit": {"text": "SHOW STREAMS;", "name": "n", "path": "x"},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_arguments_of_methods(method: str, db: Database) -> None:
+    """Each argument of each method, one odd value at a time: it works, or it is an error of ours."""
+    db.execute(
+        "CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1, VALUE_FORMAT='JSON');"
+        "CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;"
+    )
+    good = METHODS[method]
+    for name in good:
+        for value in ODD_VALUES:
+            if name == "sees" and callable(value):
+                continue
+            with contextlib.suppress(penstock.PenstockError):
+                made = getattr(db, method)(**{**good, name: value})
+                if hasattr(made, "close"):
+                    made.close()
+    db.insert("s", {"k": "a", "v": 1})
+    db.drain()
+    assert db.sql("SELECT COUNT(*) FROM t WHERE k = 'a';").fetchall() == [(1,)]
+
+
+def test_texts_that_have_no_bytes(db: Database) -> None:
+    """Half of a surrogate pair, in what is written to the log."""
+    half = "\ud800"
+    db.execute("CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC='s', PARTITIONS=1, VALUE_FORMAT='JSON');")
+    row = {"k": "a", "v": 1}
+    calls: list[Callable[[], Any]] = [
+        lambda: db.insert("s", row, producer=half, sequence=1),
+        lambda: db.produce("s", value=b"{}", producer=half, sequence=1),
+        lambda: db.session(headers=[(half, b"x")]),
+        lambda: db.producer(half),
+        lambda: db.consumer(["s"], group=half),
+        lambda: db.consumer(["s"], client_id=half),
+    ]
+    for call in calls:
+        with pytest.raises(penstock.PenstockError, match="surrogate"):
+            call()
+    db.insert("s", row, producer="p", sequence=1)
+    assert db.sql("SELECT COUNT(*) FROM s;").fetchall() == [(1,)]
 
 
 def test_what_is_no_database(tmp_path: Path) -> None:
