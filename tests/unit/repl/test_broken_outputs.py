@@ -52,9 +52,7 @@ def test_a_file_that_fails_is_closed_at_the_end(shell: Any) -> None:
     shell.close()
 
 
-@pytest.mark.parametrize(
-    "name", ["~nobody-of-this-name/x.csv", "a\0b.csv", "x" * 300 + ".csv", "\udcff.csv", "no/such/x.csv"]
-)
+@pytest.mark.parametrize("name", ["~nobody-of-this-name/x.csv", "a\0b.csv", "x" * 300 + ".csv", "no/such/x.csv"])
 def test_names_that_no_file_can_have(shell: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for command in (f"\\o {name}", f"\\copy ksql_processing_log TO {name}", f"\\graph {name[:-4]}.svg", f"\\backup {name}"):
