@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, Failures
+from ...storage.values.arrow_calls import index_array
+from .kinds import Column, Datum, PythonValue
 from .sizes import bounded_broadcast, check_column, has_any_size
 
 Floats = npt.NDArray[np.float64]
@@ -18,40 +20,43 @@ Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
-def flat(column: Any) -> Any:
+def flat(column: Any) -> Column:
     """A column as one `pyarrow.Array` (compute functions sometimes return chunks)."""
     if isinstance(column, pa.ChunkedArray):
-        return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    return column
+        joined: Any = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+        column = joined
+    array: Column = column
+    return array
 
 
-def is_literal(argument: Any) -> bool:
+def is_literal(argument: Datum) -> TypeGuard[pa.Scalar[Any]]:
     """Whether an argument is a single value for all rows."""
     return isinstance(argument, pa.Scalar)
 
 
-def length_of(arguments: Sequence[Any]) -> int:
+def length_of(arguments: Sequence[Datum]) -> int:
     """The number of rows of a call (at least one argument is a column)."""
     return next(len(a) for a in arguments if isinstance(a, (pa.Array, pa.ChunkedArray)))
 
 
-def broadcast(argument: Any, length: int) -> Any:
+def broadcast(argument: Datum, length: int) -> Column:
     """An argument as an array: a literal is repeated."""
     return bounded_broadcast(argument, length) if isinstance(argument, pa.Scalar) else flat(argument)
 
 
-def nulls(type_: Any, length: int) -> Any:
-    return pa.nulls(length, type_)
+def nulls(type_: Any, length: int) -> Column:
+    made: Column = pa.nulls(length, type_)
+    return made
 
 
-def null_mask(array: Any) -> Bools:
+def null_mask(array: Column) -> Bools:
     """bool[n], true where the array is null."""
     if array.null_count == 0:
         return np.zeros(len(array), np.bool_)
     return np.asarray(pc.is_null(array).to_numpy(zero_copy_only=False), np.bool_)
 
 
-def int64s(array: Any) -> Int64s:
+def int64s(array: Column) -> Int64s:
     """Integers, dates, times, timestamps and BOOLEAN (1 for true) as int64[n], with 0 for null."""
     if pa.types.is_temporal(array.type):
         array = array.view(pa.int32() if array.type.bit_width == 32 else pa.int64())
@@ -60,14 +65,14 @@ def int64s(array: Any) -> Int64s:
     return np.asarray(array.to_numpy(zero_copy_only=False)).astype(np.int64, copy=False)
 
 
-def floats(array: Any) -> Floats:
+def floats(array: Column) -> Floats:
     """Numbers as float64[n], with 0 for null."""
     if array.null_count:
         array = array.fill_null(0)
     return np.asarray(array.cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
 
 
-def from_numpy(values: npt.NDArray[Any], type_: pa.DataType, missing: Bools | None = None) -> Any:
+def from_numpy(values: npt.NDArray[Any], type_: pa.DataType, missing: Bools | None = None) -> Column:
     """Make an Arrow array of a type from numbers (days or milliseconds, for temporal types), null where ``missing``."""
     mask = missing if missing is not None and missing.any() else None
     if pa.types.is_temporal(type_):
@@ -76,14 +81,14 @@ def from_numpy(values: npt.NDArray[Any], type_: pa.DataType, missing: Bools | No
     return pa.array(values, type_, mask=mask)
 
 
-def with_nulls(array: Any, missing: Bools) -> Any:
+def with_nulls(array: Column, missing: Bools) -> Column:
     """The array with further nulls where ``missing``."""
     if not missing.any():
         return array
     return flat(pc.if_else(pa.array(~missing), array, pa.scalar(None, array.type)))
 
 
-def fail(values: Any, failed: Bools, reason: str) -> Evaluated:
+def fail(values: Column, failed: Bools, reason: str) -> Evaluated:
     """``values`` with the failed rows null, and their failures, all for one reason."""
     rows = np.flatnonzero(failed)
     if len(rows) == 0:
@@ -92,15 +97,15 @@ def fail(values: Any, failed: Bools, reason: str) -> Evaluated:
 
 
 def row_by_row(
-    function: Callable[..., Any], type_: pa.DataType, *arguments: Any, calls_with_nulls: bool = False
+    function: Callable[..., PythonValue], type_: pa.DataType, *arguments: Datum, calls_with_nulls: bool = False
 ) -> Evaluated:
     """Evaluate a Python function row by row: the slow way, for cases that a function's fast way does not cover.
 
     Arguments are converted by `pyarrow`, results must fit ``type_``; an error fails its row.
     """
     length = length_of(arguments)
-    columns = [a.to_pylist() if isinstance(a, pa.Array) else [a.as_py()] * length for a in map(flat, arguments)]
-    results: list[Any] = [None] * length
+    columns = [[a.as_py()] * length if isinstance(a, pa.Scalar) else flat(a).to_pylist() for a in arguments]
+    results: list[PythonValue] = [None] * length
     rows: list[int] = []
     reasons: list[str] = []
     size, sized = 0, has_any_size(type_)
@@ -119,7 +124,7 @@ def row_by_row(
     return Evaluated(pa.array(results, type_), failures)
 
 
-def each(function: Callable[[Any], Any], type_: pa.DataType, column: Any) -> Evaluated:
+def each(function: Callable[[PythonValue], PythonValue], type_: pa.DataType, column: Column) -> Evaluated:
     """`row_by_row` for a function of one argument; faster if no row fails."""
     values = column.to_pylist()
     try:
@@ -138,7 +143,9 @@ def each(function: Callable[[Any], Any], type_: pa.DataType, column: Any) -> Eva
         return row_by_row(function, type_, column)
 
 
-def by_prepared(prepare: Callable[..., Callable[[Any], Any]], type_: pa.DataType, column: Any, *settings: Any) -> Evaluated:
+def by_prepared(
+    prepare: Callable[..., Callable[[PythonValue], PythonValue]], type_: pa.DataType, column: Datum, *settings: Datum
+) -> Evaluated:
     """Evaluate, for each row, a function of one value that is prepared from settings (a pattern, ..).
 
     Args:
@@ -158,7 +165,7 @@ SETTINGS_AT_ONCE_MAX = 64
 
 
 def by_setting(
-    function: Callable[..., Evaluated], one: Callable[..., Any], type_: pa.DataType, column: Any, *settings: Any
+    function: Callable[..., Evaluated], one: Callable[..., PythonValue], type_: pa.DataType, column: Datum, *settings: Datum
 ) -> Evaluated:
     """Evaluate a function once for each distinct setting (a format, a zone), over the rows that have it.
 
@@ -169,10 +176,11 @@ def by_setting(
     """
     length = length_of((column, *settings))
     column = broadcast(column, length)
-    if all(map(is_literal, settings)):
-        if not all(setting.is_valid for setting in settings):
+    literals = [setting for setting in settings if is_literal(setting)]
+    if len(literals) == len(settings):
+        if not all(literal.is_valid for literal in literals):
             return Evaluated(nulls(type_, length))
-        return _with_settings(function, type_, column, [setting.as_py() for setting in settings])
+        return _with_settings(function, type_, column, [literal.as_py() for literal in literals])
     encoded = [broadcast(setting, length).dictionary_encode() for setting in settings]
     missing = np.zeros(length, np.bool_)
     codes = np.zeros(length, np.int64)
@@ -183,16 +191,16 @@ def by_setting(
     if len(distinct) > SETTINGS_AT_ONCE_MAX:
         plain = column.view(pa.int64() if column.type.bit_width == 64 else pa.int32()) if _temporal(column) else column
         return row_by_row(one, type_, plain, *settings)
-    parts: list[Any] = [nulls(type_, int(missing.sum()))]
+    parts: list[Column] = [nulls(type_, int(missing.sum()))]
     places = [np.flatnonzero(missing)]
     failed: list[tuple[int, str]] = []
     for code in distinct.tolist():
         rows = np.flatnonzero((codes == code) & ~missing)
-        values: list[Any] = []
+        values: list[PythonValue] = []
         for part in reversed(encoded):
             code, place = divmod(code, len(part.dictionary))
             values.insert(0, part.dictionary[place].as_py())
-        made = _with_settings(function, type_, column.take(pa.array(rows)), values)
+        made = _with_settings(function, type_, column.take(index_array(rows)), values)
         parts.append(made.values)
         places.append(rows)
         if made.failures is not None:
@@ -201,21 +209,28 @@ def by_setting(
     order[np.concatenate(places)] = np.arange(length)
     failed.sort()
     failures = Failures(np.array([row for row, _ in failed], np.int64), tuple(r for _, r in failed)) if failed else None
-    return Evaluated(pa.concat_arrays(parts).take(pa.array(order)), failures)
+    return Evaluated(pa.concat_arrays(parts).take(index_array(order)), failures)
 
 
-def _with_settings(function: Callable[..., Evaluated], type_: pa.DataType, column: Any, values: Sequence[Any]) -> Evaluated:
+def _with_settings(
+    function: Callable[..., Evaluated], type_: pa.DataType, column: Column, values: Sequence[PythonValue]
+) -> Evaluated:
     try:
         return function(column, *values)
     except ValueError as error:
         return fail(nulls(type_, len(column)), ~null_mask(column), str(error))
 
 
-def _temporal(array: Any) -> bool:
+def _temporal(array: Column) -> bool:
     return bool(pa.types.is_temporal(array.type))
 
 
-def text_column(function: Callable[[str], Any], type_: pa.DataType, text: Any, ascii_kernel: Callable[[Any], Any]) -> Any:
+def text_column(
+    function: Callable[[PythonValue], PythonValue],
+    type_: pa.DataType,
+    text: Column,
+    ascii_kernel: Callable[[Column], Column],
+) -> Column:
     """Evaluate a function of one text that cannot fail, over a string column.
 
     Args:
@@ -231,7 +246,7 @@ def text_column(function: Callable[[str], Any], type_: pa.DataType, text: Any, a
     return flat(pc.replace_with_mask(result, rest, others))
 
 
-def with_bytes(text: Any, data: npt.NDArray[np.uint8]) -> Any:
+def with_bytes(text: Column, data: npt.NDArray[np.uint8]) -> Column:
     """The string array with its data bytes replaced by as many others, in the same places; see `text_bytes`."""
     missing = null_mask(text)
     validity = from_numpy(~missing, pa.bool_()).buffers()[1] if missing.any() else None
@@ -241,7 +256,7 @@ def with_bytes(text: Any, data: npt.NDArray[np.uint8]) -> Any:
     )
 
 
-def ascii_rows(array: Any) -> Bools:
+def ascii_rows(array: Column) -> Bools:
     """bool[n]: whether each item of a string array is ASCII only (nulls are)."""
     high = text_bytes(array) >= 0x80
     if not high.any():
@@ -252,13 +267,13 @@ def ascii_rows(array: Any) -> Bools:
     return plain
 
 
-def all_ascii(array: Any) -> bool:
+def all_ascii(array: Column) -> bool:
     """Whether a string array is ASCII only, so that bytes, characters and UTF-16 units are the same."""
     data = text_bytes(array)
     return not len(data) or int(data.max()) < 0x80
 
 
-def has_no_pairs(array: Any) -> bool:
+def has_no_pairs(array: Column) -> bool:
     """Whether a string array has no character above U+FFFF, so that characters and UTF-16 units are the same."""
     data = text_bytes(array)
     return not len(data) or int(data.max()) < 0xF0
@@ -282,6 +297,6 @@ def text_offsets(array: Any) -> npt.NDArray[np.int32]:
     return np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
 
 
-def unit_word(unit: Any) -> str:
+def unit_word(unit: pa.Scalar[Any] | str) -> str:
     """A UNIT argument in the singular (DAY, HOUR, ..)."""
     return str(unit.as_py() if isinstance(unit, pa.Scalar) else unit)

@@ -5,32 +5,31 @@ In UTF-8 every byte of a character beyond ASCII is 0x80 or above, so a smaller b
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from .arrow import Bools, Int64s, from_numpy, text_offsets
+from .kinds import Column
 
 Bytes = npt.NDArray[np.uint8]
 
 
-def byte_bounds(text: Any) -> Int64s:
+def byte_bounds(text: Column) -> Int64s:
     """int64[n + 1]: the start of each item in `text_bytes`, and the end."""
     offsets = text_offsets(text).astype(np.int64)
     bounds: Int64s = offsets - offsets[0]
     return bounds
 
 
-def of_bytes(bounds: Int64s, data: Bytes, missing: Bools, type_: Any = None) -> Any:
+def of_bytes(bounds: Int64s, data: Bytes, missing: Bools, type_: pa.DataType | None = None) -> Column:
     """Make a column from bytes, null where ``missing``; the inverse of `byte_bounds` and `text_bytes`."""
     validity = from_numpy(~missing, pa.bool_()).buffers()[1] if missing.any() else None
     offsets = pa.py_buffer(bounds.astype(np.int32).data)
     return pa.Array.from_buffers(type_ or pa.string(), len(bounds) - 1, [validity, offsets, pa.py_buffer(data.data)])
 
 
-def pieces(data: Bytes, begins: Int64s, ends: Int64s, missing: Bools) -> Any:
+def pieces(data: Bytes, begins: Int64s, ends: Int64s, missing: Bools) -> Column:
     """Make a string column of pieces of ``data``; each piece has whole characters."""
     sizes = np.where(missing, 0, ends - begins)
     bounds = np.concatenate(([0], np.cumsum(sizes)))

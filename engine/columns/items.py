@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ...storage.values.arrow_calls import index_array, list_array, map_array
 from ...storage.values.canonical import canonical, canonical_doubles
 from .arrow import Bools, Int64s, flat, floats, int64s, null_mask
+from .kinds import Column
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Items:
     missing: Bools
     lengths: Int64s
     rows: Int64s
-    columns: tuple[Any, ...]
+    columns: tuple[Column, ...]
 
     @property
     def begins(self) -> Int64s:
@@ -46,20 +48,20 @@ def all_entries_of(maps: Any) -> Items:
     return _laid_out(maps, (maps.values.field(0), maps.values.field(1)))
 
 
-def entries_of(maps: Any) -> Items:
+def entries_of(maps: Column) -> Items:
     """The entries of a MAP column without repeated keys: a key has its first entry's place and its last one's value."""
     given = all_entries_of(maps)
     return distinct_keys(given.missing, given.rows, *given.columns)
 
 
-def _laid_out(array: Any, columns: tuple[Any, ...]) -> Items:
+def _laid_out(array: Any, columns: tuple[Column, ...]) -> Items:
     missing = null_mask(array)
     offsets = np.asarray(array.offsets.to_numpy(), np.int64) if len(array) else np.zeros(1, np.int64)
     sizes = np.diff(offsets)
     lengths = np.where(missing, 0, sizes)
     rows = np.repeat(np.arange(len(array), dtype=np.int64), lengths)
     if missing.any() and sizes[missing].any():
-        index = pa.array(positions(offsets[:-1], lengths))
+        index = index_array(positions(offsets[:-1], lengths))
         return Items(missing, lengths, rows, tuple(column.take(index) for column in columns))
     return Items(missing, lengths, rows, tuple(column.slice(offsets[0], len(rows)) for column in columns))
 
@@ -68,7 +70,7 @@ def joined(left: Items, right: Items) -> Items:
     """In each row the items of the first column, then those of the second; a row is null if both are."""
     rows = np.concatenate((left.rows, right.rows))
     order = np.argsort(rows, kind="stable")
-    index = pa.array(order)
+    index = index_array(order)
     columns = (pa.concat_arrays(pair).take(index) for pair in zip(left.columns, right.columns, strict=True))
     return Items(left.missing & right.missing, left.lengths + right.lengths, rows[order], tuple(columns))
 
@@ -83,21 +85,21 @@ def positions(begins: Int64s, lengths: Int64s) -> Int64s:
 # --- new columns ---------------------------------------------------------------------------
 
 
-def lists_of(values: Any, rows: Int64s, missing: Bools) -> Any:
+def lists_of(values: Column, rows: Int64s, missing: Bools) -> Column:
     """An ARRAY column from values and their rows (ascending); the rows ``missing`` are null."""
-    values, rows = _present(missing, rows, values)
+    columns, rows = _present(missing, rows, values)
     mask = pa.array(missing) if missing.any() else None
-    return pa.ListArray.from_arrays(_offsets(rows, len(missing)), values[0], mask=mask)
+    return list_array(_offsets(rows, len(missing)), columns[0], mask=mask)
 
 
-def maps_of(entries: Items, missing: Bools) -> Any:
+def maps_of(entries: Items, missing: Bools) -> Column:
     """A MAP column from entries; the rows ``missing`` are null."""
     (keys, values), rows = _present(missing, entries.rows, *entries.columns)
     mask = pa.array(missing) if missing.any() else None
-    return pa.MapArray.from_arrays(_offsets(rows, len(missing)), keys, values, mask=mask)
+    return map_array(_offsets(rows, len(missing)), keys, values, mask=mask)
 
 
-def _present(missing: Bools, rows: Int64s, *columns: Any) -> tuple[tuple[Any, ...], Int64s]:
+def _present(missing: Bools, rows: Int64s, *columns: Column) -> tuple[tuple[Column, ...], Int64s]:
     kept = ~missing[rows]
     if kept.all():
         return tuple(map(flat, columns)), rows
@@ -105,19 +107,19 @@ def _present(missing: Bools, rows: Int64s, *columns: Any) -> tuple[tuple[Any, ..
     return tuple(flat(column).filter(chosen) for column in columns), rows[kept]
 
 
-def _offsets(rows: Int64s, length: int) -> Any:
+def _offsets(rows: Int64s, length: int) -> Column:
     if len(rows) >= 2**31:
         raise ValueError(f"{len(rows)} items are more than one column holds")
-    return pa.array(np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=length)))).astype(np.int32))
+    return index_array(np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=length)))).astype(np.int32))
 
 
-def distinct_keys(missing: Bools, rows: Int64s, keys: Any, values: Any) -> Items:
+def distinct_keys(missing: Bools, rows: Int64s, keys: Column, values: Column) -> Items:
     """Drop repeated keys within a row: the first entry keeps its place, with the value of the last."""
     groups = groups_of(rows, identities(keys))
     if len(groups.firsts) < len(rows):
         order = np.argsort(groups.firsts)
         firsts = groups.firsts[order]
-        rows, keys, values = rows[firsts], keys.take(pa.array(firsts)), values.take(pa.array(groups.lasts[order]))
+        rows, keys, values = rows[firsts], keys.take(index_array(firsts)), values.take(index_array(groups.lasts[order]))
     return Items(missing, np.bincount(rows, minlength=len(missing)), rows, (keys, values))
 
 
@@ -136,7 +138,7 @@ def within_rows(rows: Int64s, numbers: Int64s) -> Int64s:
     return np.argsort(rows * span + (numbers - least), kind="stable").astype(np.int64, copy=False)
 
 
-def sort_numbers(values: Any) -> Int64s:
+def sort_numbers(values: Column) -> Int64s:
     """A sort key for each value; those of nulls have no meaning.
 
     Texts and bytes are ordered by their bytes, NaN comes after all other numbers, and 0.0 equals -0.0.
@@ -181,7 +183,7 @@ def groups_of(rows: Int64s, ids: Int64s) -> ItemGroups:
     return ItemGroups(numbers, order[begins], order[np.append(begins[1:], True)[: len(order)]])
 
 
-def identities(values: Any) -> Int64s:
+def identities(values: Column) -> Int64s:
     """A number for each value; equal values, and only those, have equal numbers.
 
     Null equals null, and nested values are compared part by part (maps whatever the order of their entries).  NaN equals
@@ -205,12 +207,12 @@ def _paired(left: Int64s, right: Int64s) -> Int64s:
     return groups_of(left, right).numbers
 
 
-def _identities_of_lists(values: Any) -> Int64s:
+def _identities_of_lists(values: Column) -> Int64s:
     items = items_of(values)
     return _folded(items, identities(items.columns[0]))
 
 
-def _identities_of_maps(values: Any) -> Int64s:
+def _identities_of_maps(values: Column) -> Int64s:
     entries = entries_of(values)
     ids = _paired(*map(identities, entries.columns))
     return _folded(entries, ids[within_rows(entries.rows, ids)])
@@ -229,7 +231,7 @@ def _folded(items: Items, ids: Int64s) -> Int64s:
     return result
 
 
-def _identities_of_structs(values: Any) -> Int64s:
+def _identities_of_structs(values: Column) -> Int64s:
     result = null_mask(values).astype(np.int64)
     for place in range(values.type.num_fields):
         result = _paired(result, identities(pc.struct_field(values, [place])))

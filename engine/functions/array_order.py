@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, Failures, failures_of
 from ...storage.formats.values import storage_type
+from ...storage.values.arrow_calls import index_array
 from ...storage.values.java_doubles import format_doubles
 from ...storage.values.number_texts import decimal_column
 from ..columns.arrow import Int64s, broadcast, flat, floats, length_of, null_mask, with_nulls
@@ -45,7 +46,7 @@ def array_sort(items: Any, direction: Any = None) -> Evaluated:
     if pa.types.is_nested(values.type):
         order, failures = _compared(lists, _sorted, downwards.tolist())
         places = given.begins[order.rows] + np.asarray(order.columns[0], np.int64)
-        return Evaluated(lists_of(values.take(pa.array(places)), order.rows, order.missing), failures)
+        return Evaluated(lists_of(values.take(index_array(places)), order.rows, order.missing), failures)
     absent = null_mask(values)
     present = np.flatnonzero(~absent)
     numbers, rows = sort_numbers(values)[present], given.rows[present]
@@ -53,12 +54,12 @@ def array_sort(items: Any, direction: Any = None) -> Evaluated:
     if absent.any():
         ordered = np.concatenate((ordered, np.flatnonzero(absent)))
         ordered = ordered[np.argsort(given.rows[ordered], kind="stable")]
-    return Evaluated(lists_of(values.take(pa.array(ordered)), given.rows, given.missing))
+    return Evaluated(lists_of(values.take(index_array(ordered)), given.rows, given.missing))
 
 
 def _directions(words: Any, length: int) -> Int64s:
     """0 for ascending, 1 for descending, -1 for neither."""
-    encoded = broadcast(words, length).dictionary_encode()
+    encoded: Any = broadcast(words, length).dictionary_encode()
     known = [_DIRECTIONS.get(word.upper(), -1) for word in encoded.dictionary.to_pylist()]
     directions: Int64s = np.array([*known, -1])[encoded.indices.fill_null(len(known)).to_numpy()]
     return directions
@@ -72,7 +73,7 @@ def _extreme(items: Any, largest: bool) -> Evaluated:
     if pa.types.is_nested(values.type):
         found, failures = _compared(items, _largest if largest else _smallest)
         places[found.rows] = given.begins[found.rows] + np.asarray(found.columns[0], np.int64)
-        return Evaluated(values.take(pa.array(places, mask=places < 0)), failures)
+        return Evaluated(values.take(index_array(places, mask=places < 0)), failures)
     present = np.flatnonzero(~null_mask(values))
     if len(present):
         numbers, rows = sort_numbers(values)[present], given.rows[present]
@@ -80,7 +81,7 @@ def _extreme(items: Any, largest: bool) -> Evaluated:
         best = (np.maximum if largest else np.minimum).reduceat(numbers, begins)
         hits = np.flatnonzero(numbers == np.repeat(best, np.diff(begins, append=len(rows))))[::-1]
         places[rows[hits]] = present[hits]  # of repeated assignments NumPy keeps the last, here the first item
-    return Evaluated(values.take(pa.array(places, mask=places < 0)))
+    return Evaluated(values.take(index_array(places, mask=places < 0)))
 
 
 @scalar(
@@ -173,7 +174,8 @@ def array_join(items: Any, delimiter: Any = None) -> Any:
     else:
         delimiter = flat(delimiter).fill_null("")
     joined = np.bincount(given.rows, minlength=length)
-    between = pc.binary_length(broadcast(delimiter, length)).to_numpy(zero_copy_only=False) * np.maximum(joined - 1, 0)
+    delimiters: Any = broadcast(delimiter, length)
+    between = pc.binary_length(delimiters).to_numpy(zero_copy_only=False) * np.maximum(joined - 1, 0)
     check_column(texts.nbytes + int(between.sum()))
     return flat(pc.binary_join(texts, delimiter))
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...limits import SERIES_ITEMS_MAX
 from ...runtime.kernel import Evaluated, Failures
+from ...storage.values.arrow_calls import index_array
 from ..columns.arrow import Bools, Int64s, broadcast, flat, from_numpy, int64s, length_of, null_mask
 from ..columns.comparing import equal
 from ..columns.items import Items, groups_of, identities, items_of, joined, lists_of, positions
+from ..columns.kinds import Column, Datum
 from ..columns.sizes import check_column
 from .registry import scalar
 
@@ -20,21 +20,21 @@ CATEGORY = "ARRAY"
 
 
 @scalar("ARRAY_LENGTH", "The number of items of an array.", "(items ARRAY<T>) -> INT", style="arrow", category=CATEGORY)
-def array_length(items: Any) -> Any:
+def array_length(items: Column) -> Column:
     return flat(pc.list_value_length(items)).cast(pa.int32())
 
 
 # --- items looked for ----------------------------------------------------------------------
 
 
-def _equal(given: Items, item: Any) -> Bools:
+def _equal(given: Items, item: Datum) -> Bools:
     """bool[m]: whether each item equals the value of its row."""
     (values,) = given.columns
     nested = pa.types.is_nested(values.type)
     if isinstance(item, pa.Scalar) and not nested:
         same = equal(values, item).fill_null(False) if item.is_valid else pc.is_null(values)
     else:
-        wanted = broadcast(item, len(given.missing)).take(pa.array(given.rows))
+        wanted = broadcast(item, len(given.missing)).take(index_array(given.rows))
         if nested:
             ids = identities(pa.concat_arrays([values, wanted]))
             found: Bools = ids[: len(values)] == ids[len(values) :]
@@ -52,7 +52,7 @@ def _equal(given: Items, item: Any) -> Bools:
     nulls=True,
     category=CATEGORY,
 )
-def array_contains(items: Any, item: Any) -> Any:
+def array_contains(items: Datum, item: Datum) -> Column:
     """A null array contains nothing."""
     length = length_of((items, item))
     given = items_of(broadcast(items, length))
@@ -69,7 +69,7 @@ def array_contains(items: Any, item: Any) -> Any:
     nulls=True,
     category=CATEGORY,
 )
-def array_remove(items: Any, item: Any) -> Any:
+def array_remove(items: Datum, item: Datum) -> Column:
     given = items_of(broadcast(items, length_of((items, item))))
     kept = ~_equal(given, item)
     return lists_of(given.columns[0].filter(pa.array(kept)), given.rows[kept], given.missing)
@@ -78,7 +78,7 @@ def array_remove(items: Any, item: Any) -> Any:
 # --- two arrays ----------------------------------------------------------------------------
 
 
-def _both(items: Any, other: Any) -> tuple[Items, Items]:
+def _both(items: Datum, other: Datum) -> tuple[Items, Items]:
     length = length_of((items, other))
     return items_of(broadcast(items, length)), items_of(broadcast(other, length))
 
@@ -91,15 +91,15 @@ def _both(items: Any, other: Any) -> tuple[Items, Items]:
     nulls=True,
     category=CATEGORY,
 )
-def array_concat(items: Any, more: Any) -> Any:
+def array_concat(items: Datum, more: Datum) -> Column:
     both = joined(*_both(items, more))
     return lists_of(both.columns[0], both.rows, both.missing)
 
 
-def _picked(given: Items, places: Int64s, missing: Bools) -> Any:
+def _picked(given: Items, places: Int64s, missing: Bools) -> Column:
     """Arrays of the items at some positions, in the order of the items."""
     places = np.sort(places)
-    return lists_of(given.columns[0].take(pa.array(places)), given.rows[places], missing)
+    return lists_of(given.columns[0].take(index_array(places)), given.rows[places], missing)
 
 
 @scalar(
@@ -109,7 +109,7 @@ def _picked(given: Items, places: Int64s, missing: Bools) -> Any:
     style="arrow",
     category=CATEGORY,
 )
-def array_distinct(items: Any) -> Any:
+def array_distinct(items: Column) -> Column:
     given = items_of(items)
     return _picked(given, groups_of(given.rows, identities(given.columns[0])).firsts, given.missing)
 
@@ -121,13 +121,13 @@ def array_distinct(items: Any) -> Any:
     style="arrow",
     category=CATEGORY,
 )
-def array_union(items: Any, other: Any) -> Any:
+def array_union(items: Datum, other: Datum) -> Column:
     left, right = _both(items, other)
     both = joined(left, right)
     return _picked(both, groups_of(both.rows, identities(both.columns[0])).firsts, left.missing | right.missing)
 
 
-def _by_presence(items: Any, other: Any, wanted: bool) -> Any:
+def _by_presence(items: Datum, other: Datum, wanted: bool) -> Column:
     """The distinct items that the other array contains, or does not contain."""
     left, right = _both(items, other)
     count = len(left.rows)
@@ -144,7 +144,7 @@ def _by_presence(items: Any, other: Any, wanted: bool) -> Any:
     style="arrow",
     category=CATEGORY,
 )
-def array_except(items: Any, other: Any) -> Any:
+def array_except(items: Datum, other: Datum) -> Column:
     return _by_presence(items, other, False)
 
 
@@ -155,7 +155,7 @@ def array_except(items: Any, other: Any) -> Any:
     style="arrow",
     category=CATEGORY,
 )
-def array_intersect(items: Any, other: Any) -> Any:
+def array_intersect(items: Datum, other: Datum) -> Column:
     return _by_presence(items, other, True)
 
 
@@ -170,7 +170,7 @@ def array_intersect(items: Any, other: Any) -> Any:
     nulls=True,
     category=CATEGORY,
 )
-def slice_(items: Any, from_: Any, to: Any) -> Evaluated:
+def slice_(items: Datum, from_: Datum, to: Datum) -> Evaluated:
     """Out of range gives null; a slice fails if it ends more than one item before it begins."""
     length = length_of((items, from_, to))
     given = items_of(broadcast(items, length))
@@ -181,7 +181,7 @@ def slice_(items: Any, from_: Any, to: Any) -> Evaluated:
     failed = np.flatnonzero(~missing & (begin > end))
     missing[failed] = True
     lengths = np.where(missing, 0, end - begin)
-    values = given.columns[0].take(pa.array(positions(given.begins + begin, lengths)))
+    values = given.columns[0].take(index_array(positions(given.begins + begin, lengths)))
     reasons = tuple(f"a slice cannot begin at {from_[row]} and end at {to[row]}" for row in failed.tolist())
     made = lists_of(values, np.repeat(np.arange(length), lengths), missing)
     return Evaluated(made, Failures(failed, reasons) if reasons else None)
@@ -197,7 +197,7 @@ def slice_(items: Any, from_: Any, to: Any) -> Evaluated:
     style="arrow",
     category=CATEGORY,
 )
-def generate_series(from_: Any, to: Any, *step: Any) -> Evaluated:
+def generate_series(from_: Datum, to: Datum, *step: Datum) -> Evaluated:
     """A step of 0 or in the wrong direction fails, and so do too many items."""
     length = length_of((from_, to, *step))
     columns = [broadcast(argument, length) for argument in (from_, to, *step)]

@@ -7,12 +7,12 @@ import binascii
 import re
 import struct
 from collections.abc import Callable
-from typing import Any
 
 import pyarrow as pa
 
 from ...runtime.kernel import Evaluated
 from ..columns.arrow import by_prepared
+from ..columns.kinds import Datum
 from .registry import scalar
 
 CATEGORY = "BYTES"
@@ -142,7 +142,7 @@ _ENCODERS: dict[str, Callable[[bytes], str]] = {
     style="arrow",
     category="STRING",
 )
-def encode(text: Any, from_: Any, to: Any) -> Evaluated:
+def encode(text: Datum, from_: Datum, to: Datum) -> Evaluated:
     """A text that is not in the encoding fails its row, and so does an unknown encoding."""
     return by_prepared(_recoder, pa.string(), text, from_, to)
 

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from ...runtime.kernel import Evaluated, failures_of
-from ...storage.values.arrow_calls import map_array
+from ...storage.values.arrow_calls import index_array, map_array
 from ..columns.arrow import broadcast, is_literal, length_of, null_mask, with_nulls
+from ..columns.kinds import Column, Datum
 from .json_values import HALF_PAIR, MISSING, JsonTextBuilder, Missing, is_json, needs_digits, read_all
 from .registry import scalar
 
@@ -156,7 +157,7 @@ def is_json_string(text: str | None) -> bool:
     nulls=True,
     category=CATEGORY,
 )
-def json_array_contains(json: Any, value: Any) -> Any:
+def json_array_contains(json: Datum, value: Datum) -> Column:
     """A number with a fraction or exponent equals only DOUBLE and DECIMAL values, one without them only integers."""
     length = length_of((json, value))
     value = broadcast(value, length)
@@ -180,7 +181,7 @@ def json_array_contains(json: Any, value: Any) -> Any:
     style="arrow",
     category=CATEGORY,
 )
-def json_array_length(json: Any) -> Evaluated:
+def json_array_length(json: Column) -> Evaluated:
     failed: dict[int, str] = {}
     lengths: list[int | None] = []
     for _, nodes in read_all(json, failed):
@@ -196,12 +197,12 @@ def json_array_length(json: Any) -> Evaluated:
     nulls=True,
     category=CATEGORY,
 )
-def json_concat(*json: Any) -> Evaluated:
+def json_concat(*json: Datum) -> Evaluated:
     """A null or blank text gives null."""
     length = length_of(json)
     columns = [broadcast(texts, length) for texts in json]
     known = np.flatnonzero(~np.logical_or.reduce([null_mask(texts) for texts in columns]))
-    columns = [texts.take(pa.array(known)) for texts in columns]
+    columns = [texts.take(index_array(known)) for texts in columns]
     failures: list[dict[int, str]] = [{} for _ in columns]
     read = [read_all(texts, failed, needs_digits(texts)) for texts, failed in zip(columns, failures, strict=True)]
     lacking: list[int] = []
@@ -240,7 +241,7 @@ def _together(columns: Sequence[list[Any]]) -> list[Any]:
     style="arrow",
     category=CATEGORY,
 )
-def json_items(json: Any) -> Evaluated:
+def json_items(json: Column) -> Evaluated:
     failed: dict[int, str] = {}
     lengths: list[int] = []
     items = JsonTextBuilder(bare=False)
@@ -259,7 +260,7 @@ def json_items(json: Any) -> Evaluated:
     style="arrow",
     category=CATEGORY,
 )
-def json_keys(json: Any) -> Evaluated:
+def json_keys(json: Column) -> Evaluated:
     failed: dict[int, str] = {}
     lengths: list[int] = []
     keys = JsonTextBuilder(bare=True)
@@ -278,7 +279,7 @@ def json_keys(json: Any) -> Evaluated:
     style="arrow",
     category=CATEGORY,
 )
-def json_records(json: Any) -> Evaluated:
+def json_records(json: Column) -> Evaluated:
     failed: dict[int, str] = {}
     lengths: list[int] = []
     keys, values = JsonTextBuilder(bare=True), JsonTextBuilder(bare=True)

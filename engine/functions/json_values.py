@@ -99,7 +99,7 @@ def needs_digits(texts: Any) -> list[bool] | None:
         together = pc.binary_join(pa.ListArray.from_arrays([0, len(known)], known)[0], "\n")
         if not bool(pc.match_substring_regex(together, _OTHER_DIGITS)):
             return None
-    other = flat(pc.match_substring_regex(texts, _OTHER_DIGITS)).fill_null(False)
+    other: Any = flat(pc.match_substring_regex(texts, _OTHER_DIGITS)).fill_null(False)
     return other.to_pylist() if pc.any(other).as_py() else None
 
 

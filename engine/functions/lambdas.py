@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ...runtime.kernel import Evaluated, LambdaKernel, failures_of
+from ...storage.values.arrow_calls import index_array
 from ..columns.arrow import Bools, Int64s, broadcast, flat, length_of, null_mask
 from ..columns.items import Items, entries_of, groups_of, identities, items_of, lists_of, maps_of
 from ..java.map_order import in_hash_order
@@ -64,7 +65,7 @@ def _maps(elements: Items, reasons: dict[int, str]) -> Any:
         again = np.ones(len(elements.rows), np.bool_)
         again[groups.firsts] = False
         places = np.flatnonzero(again)
-        for row, key in zip(elements.rows[places].tolist(), keys.take(pa.array(places)).to_pylist()):
+        for row, key in zip(elements.rows[places].tolist(), keys.take(index_array(places)).to_pylist()):
             reasons.setdefault(row, f"the key {key} cannot go into the new map twice")
     return maps_of(elements, _mask(elements.missing, reasons))
 
@@ -161,7 +162,7 @@ def reduce(collection: Any, state: Any, next_: LambdaKernel) -> Evaluated:
             active, states = active[going], states.filter(pa.array(going))
             if not len(active):
                 break
-        index = pa.array(begins[active] + step)
+        index = index_array(begins[active] + step)
         result = next_((states, *(column.take(index) for column in elements.columns)), active)
         reasons |= _failed_rows(active, result)
         states = flat(result.values)
@@ -177,5 +178,5 @@ def _in_row_order(
     order = np.empty(length, np.int64)
     order[np.concatenate(rows)] = np.arange(length)
     joined = pa.concat_arrays([flat(s).cast(type_) for s in states])
-    index = pa.array(order, mask=_mask(np.zeros(length, np.bool_), reasons) if reasons else None)
+    index = index_array(order, mask=_mask(np.zeros(length, np.bool_), reasons) if reasons else None)
     return joined.take(index)

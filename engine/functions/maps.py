@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 
 from ...runtime.kernel import Evaluated, failures_at
+from ...storage.values.arrow_calls import index_array
 from ..columns.arrow import broadcast, length_of, null_mask
 from ..columns.items import distinct_keys, entries_of, items_of, joined, lists_of, maps_of, sort_numbers, within_rows
+from ..columns.kinds import Column, Datum
 from ..java.map_order import in_hash_order
 from .registry import scalar
 
@@ -23,14 +23,14 @@ CATEGORY = "MAP"
     style="arrow",
     category=CATEGORY,
 )
-def as_map(keys: Any, values: Any) -> Evaluated:
+def as_map(keys: Datum, values: Datum) -> Evaluated:
     """A null key fails."""
     length = length_of((keys, values))
     of_keys, of_values = items_of(broadcast(keys, length)), items_of(broadcast(values, length))
     missing = of_keys.missing | of_values.missing
     nth = np.arange(len(of_keys.rows)) - of_keys.begins[of_keys.rows]
     absent = nth >= of_values.lengths[of_keys.rows]
-    index = pa.array(of_values.begins[of_keys.rows] + nth, mask=absent if absent.any() else None)
+    index = index_array(of_values.begins[of_keys.rows] + nth, mask=absent if absent.any() else None)
     failed = np.zeros(length, np.bool_)
     failed[of_keys.rows[null_mask(of_keys.columns[0])]] = True
     made = distinct_keys(missing, of_keys.rows, of_keys.columns[0], of_values.columns[0].take(index))
@@ -48,14 +48,14 @@ _ENTRY_TYPES = ("INT", "BIGINT", "DOUBLE", "BOOLEAN", "STRING")
     style="arrow",
     category=CATEGORY,
 )
-def entries(map_: Any, sort: Any) -> Any:
+def entries(map_: Datum, sort: Datum) -> Column:
     length = length_of((map_, sort))
     sort = broadcast(sort, length)
     made = in_hash_order(entries_of(broadcast(map_, length)))
     by_key = np.asarray(sort.fill_null(False).to_numpy(zero_copy_only=False), np.bool_)[made.rows]
     columns = made.columns
     if by_key.any():
-        index = pa.array(within_rows(made.rows, np.where(by_key, sort_numbers(columns[0]), 0)))
+        index = index_array(within_rows(made.rows, np.where(by_key, sort_numbers(columns[0]), 0)))
         columns = tuple(column.take(index) for column in columns)
     return lists_of(pa.StructArray.from_arrays(columns, ["K", "V"]), made.rows, made.missing | null_mask(sort))
 
@@ -67,7 +67,7 @@ def entries(map_: Any, sort: Any) -> Any:
     style="arrow",
     category=CATEGORY,
 )
-def map_keys(map_: Any) -> Any:
+def map_keys(map_: Column) -> Column:
     made = in_hash_order(entries_of(map_))
     return lists_of(made.columns[0], made.rows, made.missing)
 
@@ -79,7 +79,7 @@ def map_keys(map_: Any) -> Any:
     style="arrow",
     category=CATEGORY,
 )
-def map_values(map_: Any) -> Any:
+def map_values(map_: Column) -> Column:
     made = in_hash_order(entries_of(map_))
     return lists_of(made.columns[1], made.rows, made.missing)
 
@@ -92,7 +92,7 @@ def map_values(map_: Any) -> Any:
     nulls=True,
     category=CATEGORY,
 )
-def map_union(map_: Any, other: Any) -> Any:
+def map_union(map_: Datum, other: Datum) -> Column:
     length = length_of((map_, other))
     both = joined(entries_of(broadcast(map_, length)), entries_of(broadcast(other, length)))
     made = distinct_keys(both.missing, both.rows, *both.columns)

@@ -27,6 +27,7 @@ from ..columns.arrow import (
     with_nulls,
 )
 from ..columns.bytes import byte_bounds
+from ..columns.kinds import Column, Datum
 from ..java.text import from_units, to_units
 from .registry import scalar
 
@@ -92,7 +93,7 @@ def _masked(part: _Part, text: Any, counts: Int64s, masks: tuple[Any, ...]) -> E
     return Evaluated(result)
 
 
-def _masked_bytes(text: Any, part: _Part, counts: Int64s, signs: Int64s) -> Any:
+def _masked_bytes(text: Column, part: _Part, counts: Int64s, signs: Int64s) -> Column:
     """Mask rows of ASCII; the results of other rows have no meaning."""
     data, sizes = text_bytes(text), np.diff(byte_bounds(text))
     begins, ends = part(sizes, counts)
@@ -122,13 +123,13 @@ def _masked_texts(texts: list[str], part: _Part, counts: Int64s, table: _Table) 
     nulls=True,
     category=CATEGORY,
 )
-def mask(text: Any, *masks: Any) -> Evaluated:
+def mask(text: Datum, *masks: Datum) -> Evaluated:
     length = length_of((text, *masks))
     return _masked(lambda sizes, counts: (0 * sizes, sizes), broadcast(text, length), np.zeros(length, np.int64), masks)
 
 
 def _define(name: str, meaning: str, part: _Part) -> None:
-    def function(text: Any, count: Any, *masks: Any) -> Evaluated:
+    def function(text: Datum, count: Datum, *masks: Datum) -> Evaluated:
         length = length_of((text, count, *masks))
         text, count = broadcast(text, length), broadcast(count, length)
         counts = int64s(count)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..columns.arrow import broadcast, flat, length_of, null_mask, with_nulls
 from ..columns.comparing import equal
+from ..columns.kinds import Column, Datum
 from .registry import scalar
 
 CATEGORY = "CONDITIONAL"
@@ -23,7 +22,7 @@ CATEGORY = "CONDITIONAL"
     nulls=True,
     category=CATEGORY,
 )
-def coalesce(*arguments: Any) -> Any:
+def coalesce(*arguments: Datum) -> Datum:
     if len(arguments) == 1:
         return arguments[0]
     length = length_of(arguments)
@@ -38,7 +37,7 @@ def coalesce(*arguments: Any) -> Any:
     nulls=True,
     category=CATEGORY,
 )
-def ifnull(value: Any, alternative: Any) -> Any:
+def ifnull(value: Datum, alternative: Datum) -> Datum:
     return coalesce(value, alternative)
 
 
@@ -50,7 +49,7 @@ def ifnull(value: Any, alternative: Any) -> Any:
     nulls=True,
     category=CATEGORY,
 )
-def nullif(value: Any, other: Any) -> Any:
+def nullif(value: Datum, other: Datum) -> Column:
     length = length_of((value, other))
     values = broadcast(value, length)
     same = np.asarray(flat(equal(values, other)).fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
@@ -65,5 +64,5 @@ def nullif(value: Any, other: Any) -> Any:
     nulls=True,
     category="OTHER",
 )
-def as_value(key: Any) -> Any:
+def as_value(key: Column) -> Column:
     return key

@@ -19,20 +19,22 @@ import pyarrow.compute as pc
 
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Evaluated
+from ...storage.values.arrow_calls import index_array
 from ...storage.values.canonical import canonical
 from .. import types as t
 from ..columns.arrow import Bools, Floats, broadcast, by_setting, flat, floats, from_numpy, length_of, null_mask, row_by_row
+from ..columns.kinds import Column, Datum, PythonValue
 from ..java.decimals import half_towards_infinity, rescaled, truncated
 from .registry import scalar
 
 CATEGORY = "MATHEMATICAL"
 
 
-def _same(types: Sequence[t.SqlType], _literals: Sequence[Any]) -> t.SqlType:
+def _same(types: Sequence[t.SqlType], _literals: Sequence[PythonValue]) -> t.SqlType:
     return types[0]
 
 
-def _whole(types: Sequence[t.SqlType], _literals: Sequence[Any]) -> t.SqlType:
+def _whole(types: Sequence[t.SqlType], _literals: Sequence[PythonValue]) -> t.SqlType:
     """DECIMAL(p, s) without its fraction: DECIMAL(p - s, 0) as in ksqlDB, with at least one digit."""
     decimal = types[0]
     assert isinstance(decimal, t.Decimal)
@@ -47,7 +49,7 @@ def _fit(value: Decimal, precision: int, scale: int) -> Decimal:
     return result
 
 
-def _wider(value: Any) -> Any:
+def _wider(value: Column) -> Column:
     """DECIMALs with one more digit, so that rounding cannot overflow (Arrow would not notice).
 
     Raises: pa.ArrowInvalid, if there is no such type.
@@ -64,15 +66,15 @@ _ANY_NUMBER = ("(value INT) -> INT", "(value BIGINT) -> BIGINT", "(value DOUBLE)
 
 @scalar("ABS", "The absolute value.", *_ANY_NUMBER, style="arrow", category=CATEGORY)
 @scalar("ABS", "The absolute value.", "(value DECIMAL) -> *", style="arrow", returns=_same, category=CATEGORY)
-def absolute(value: Any) -> Any:
+def absolute(value: Column) -> Column:
     return flat(pc.abs(value))
 
 
 def _define_edge(name: str, meaning: str, kernel: Callable[[Any], Any], rounding: str) -> None:
-    def numbers(value: Any) -> Any:
+    def numbers(value: Column) -> Column:
         return flat(kernel(value)) if pa.types.is_floating(value.type) else value
 
-    def decimals(value: Any) -> Evaluated:
+    def decimals(value: Column) -> Evaluated:
         type_ = value.type
         try:
             return Evaluated(flat(kernel(_wider(value))).cast(type_))
@@ -93,7 +95,7 @@ _ROUND = "The value rounded to a number of decimal places (default 0); a half go
 _TRUNC = "The value cut off after a number of decimal places (default 0), towards zero."
 
 
-def _to_bigint(whole: Floats, missing: Bools) -> Any:
+def _to_bigint(whole: Floats, missing: Bools) -> Column:
     """Convert whole doubles to BIGINT as Java casts them: NaN is 0, values out of range become the nearest BIGINT."""
     whole = np.nan_to_num(whole, nan=0.0, posinf=np.inf, neginf=-np.inf)
     large, small = whole >= 2.0**63, whole <= -(2.0**63)
@@ -105,12 +107,12 @@ def _to_bigint(whole: Floats, missing: Bools) -> Any:
 
 @scalar("ROUND", _ROUND, "(value INT) -> BIGINT", "(value BIGINT) -> BIGINT", style="arrow", category=CATEGORY)
 @scalar("TRUNC", _TRUNC, "(value INT) -> BIGINT", "(value BIGINT) -> BIGINT", style="arrow", category=CATEGORY)
-def whole_as_it_is(value: Any) -> Any:
+def whole_as_it_is(value: Column) -> Column:
     return value.cast(pa.int64())
 
 
 @scalar("ROUND", _ROUND, "(value DOUBLE) -> BIGINT", style="arrow", category=CATEGORY)
-def round_double(value: Any) -> Any:
+def round_double(value: Column) -> Column:
     numbers = floats(value)
     lower = np.floor(numbers)
     with np.errstate(invalid="ignore"):
@@ -118,17 +120,17 @@ def round_double(value: Any) -> Any:
 
 
 @scalar("TRUNC", _TRUNC, "(value DOUBLE) -> BIGINT", style="arrow", category=CATEGORY)
-def trunc_double(value: Any) -> Any:
+def trunc_double(value: Column) -> Column:
     return _to_bigint(np.trunc(floats(value)), null_mask(value))
 
 
 @scalar("ROUND", _ROUND, "(value DECIMAL) -> *", style="arrow", returns=_whole, category=CATEGORY)
-def round_decimal(value: Any) -> Evaluated:
+def round_decimal(value: Column) -> Evaluated:
     return _whole_decimals(value, half_towards_infinity)
 
 
 @scalar("TRUNC", _TRUNC, "(value DECIMAL) -> *", style="arrow", returns=_whole, category=CATEGORY)
-def trunc_decimal(value: Any) -> Evaluated:
+def trunc_decimal(value: Column) -> Evaluated:
     return _whole_decimals(value, truncated)
 
 
@@ -140,7 +142,7 @@ _ARROW_MODES: dict[Callable[[Decimal, int], Decimal], _Mode] = {
 """Arrow's names; its ``half_up`` goes towards positive infinity, as ours does."""
 
 
-def _whole_decimals(value: Any, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
+def _whole_decimals(value: Column, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
     precision = max(1, value.type.precision - value.type.scale)
     type_ = t.to_arrow(t.Decimal(precision, 0))
     try:
@@ -150,16 +152,16 @@ def _whole_decimals(value: Any, rounding: Callable[[Decimal, int], Decimal]) -> 
 
 
 @scalar("ROUND", _ROUND, "(value DECIMAL, places INT) -> *", style="arrow", returns=_same, category=CATEGORY)
-def round_decimal_places(value: Any, places: Any) -> Evaluated:
+def round_decimal_places(value: Datum, places: Datum) -> Evaluated:
     return _decimals_to_places(value, places, half_towards_infinity)
 
 
 @scalar("TRUNC", _TRUNC, "(value DECIMAL, places INT) -> *", style="arrow", returns=_same, category=CATEGORY)
-def trunc_decimal_places(value: Any, places: Any) -> Evaluated:
+def trunc_decimal_places(value: Datum, places: Datum) -> Evaluated:
     return _decimals_to_places(value, places, truncated)
 
 
-def _decimals_to_places(value: Any, places: Any, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
+def _decimals_to_places(value: Datum, places: Datum, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
     type_ = value.type
 
     def one(number: Decimal, places: int) -> Decimal:
@@ -199,20 +201,20 @@ def _double_to_places(value: float, places: int, rounding: Callable[[Decimal, in
 
 
 @scalar("ROUND", _ROUND, "(value DOUBLE, places INT) -> DOUBLE", style="arrow", category=CATEGORY)
-def round_double_places(value: Any, places: Any) -> Evaluated:
+def round_double_places(value: Datum, places: Datum) -> Evaluated:
     return _doubles_to_places(value, places, half_towards_infinity)
 
 
 @scalar("TRUNC", _TRUNC, "(value DOUBLE, places INT) -> DOUBLE", style="arrow", category=CATEGORY)
-def trunc_double_places(value: Any, places: Any) -> Evaluated:
+def trunc_double_places(value: Datum, places: Datum) -> Evaluated:
     return _doubles_to_places(value, places, truncated)
 
 
-def _doubles_to_places(value: Any, places: Any, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
+def _doubles_to_places(value: Datum, places: Datum, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
     def one(number: float, count: int) -> float:
         return _double_to_places(number, count, rounding)
 
-    def column(values: Any, count: int) -> Evaluated:
+    def column(values: Column, count: int) -> Evaluated:
         if abs(count) > _PLACES_IN_BINARY_MAX:
             return row_by_row(one, pa.float64(), values, pa.scalar(count))
         return _doubles_in_binary(values, count, rounding)
@@ -224,7 +226,7 @@ _PLACES_IN_BINARY_MAX = 15
 """Powers of ten up to this one, and integers below them, are exact as doubles."""
 
 
-def _doubles_in_binary(value: Any, count: int, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
+def _doubles_in_binary(value: Column, count: int, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
     """Round vectorised where binary rounding cannot differ from rounding the decimal text: away from halves (for truncation,
     away from integers), and where the number has no more places than wanted.
     """
@@ -245,7 +247,7 @@ def _doubles_in_binary(value: Any, count: int, rounding: Callable[[Decimal, int]
     rows = np.flatnonzero(unsure & ~missing)
     if len(rows) == 0:
         return Evaluated(from_numpy(rounded, pa.float64(), missing))
-    slow = row_by_row(lambda v: _double_to_places(v, count, rounding), pa.float64(), value.take(pa.array(rows)))
+    slow = row_by_row(lambda v: _double_to_places(v, count, rounding), pa.float64(), value.take(index_array(rows)))
     rounded[rows] = slow.values.fill_null(0).to_numpy(zero_copy_only=False)
     missing[rows] = null_mask(slow.values)
     failures = slow.failures
@@ -258,7 +260,7 @@ def _doubles_in_binary(value: Any, count: int, rounding: Callable[[Decimal, int]
 
 
 def _define_double(name: str, meaning: str, kernel: Callable[[Any], Any]) -> None:
-    def function(value: Any) -> Any:
+    def function(value: Column) -> Column:
         return flat(kernel(value.cast(pa.float64())))
 
     signatures = ("(value INT) -> DOUBLE", "(value BIGINT) -> DOUBLE", "(value DOUBLE) -> DOUBLE")
@@ -271,7 +273,7 @@ def _of_arrow(name: str) -> Callable[[Any], Any]:
 
 
 def _by_numpy(function: Callable[[Floats], Floats]) -> Callable[[Any], Any]:
-    def kernel(value: Any) -> Any:
+    def kernel(value: Column) -> Column:
         with np.errstate(all="ignore"):
             return from_numpy(function(floats(value)), pa.float64(), null_mask(value))
 
@@ -305,7 +307,7 @@ def _product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     return product, ((a1 * b1 - product) + a1 * b2 + a2 * b1) + a2 * b2
 
 
-def _cotangent(value: Any) -> Any:
+def _cotangent(value: Column) -> Column:
     tangent = pc.tan(value)
     with np.errstate(all="ignore"):
         return from_numpy(1.0 / floats(tangent), pa.float64(), null_mask(tangent))
@@ -338,7 +340,7 @@ _define_double("ATAN", "The angle in radians whose tangent is the value.", pc.at
     style="arrow",
     category=CATEGORY,
 )
-def sign(value: Any) -> Any:
+def sign(value: Column) -> Column:
     numbers = np.nan_to_num(floats(value), nan=0.0)
     return from_numpy(np.sign(numbers).astype(np.int32), pa.int32(), null_mask(value))
 
@@ -351,12 +353,12 @@ def _pair_signatures(first: str, second: str) -> tuple[str, ...]:
 
 
 @scalar("ATAN2", "The angle in radians of the point (x, y).", *_pair_signatures("y", "x"), style="arrow", category=CATEGORY)
-def atan2(y: Any, x: Any) -> Any:
+def atan2(y: Datum, x: Datum) -> Column:
     return flat(pc.atan2(y.cast(pa.float64()), x.cast(pa.float64())))
 
 
 @scalar("POWER", "The base raised to the exponent.", *_pair_signatures("base", "exponent"), style="arrow", category=CATEGORY)
-def power(base: Any, exponent: Any) -> Any:
+def power(base: Datum, exponent: Datum) -> Column:
     return flat(pc.power(base.cast(pa.float64()), exponent.cast(pa.float64())))
 
 
@@ -372,12 +374,12 @@ _LOG = "The logarithm to a base (default e); NaN for a base that is not positive
     style="arrow",
     category=CATEGORY,
 )
-def log(value: Any) -> Any:
+def log(value: Column) -> Column:
     return flat(pc.ln(value.cast(pa.float64())))
 
 
 @scalar("LOG", _LOG, *_pair_signatures("base", "value"), style="arrow", category=CATEGORY)
-def log_base(base: Any, value: Any) -> Any:
+def log_base(base: Datum, value: Datum) -> Column:
     length = length_of((base, value))
     bases = broadcast(base, length).cast(pa.float64())
     values = broadcast(value, length).cast(pa.float64())
@@ -402,14 +404,14 @@ def random_number() -> float:
 # --- GREATEST and LEAST --------------------------------------------------------------------
 
 
-def _widest(types: Sequence[t.SqlType], _literals: Sequence[Any]) -> t.SqlType:
+def _widest(types: Sequence[t.SqlType], _literals: Sequence[PythonValue]) -> t.SqlType:
     decimals = [type_ for type_ in types if isinstance(type_, t.Decimal)]
     scale = max(d.scale for d in decimals)
     return t.Decimal(max(d.precision - d.scale for d in decimals) + scale, scale)
 
 
 def _define_extreme(name: str, meaning: str, kernel: Callable[..., Any]) -> None:
-    def function(*arguments: Any) -> Any:
+    def function(*arguments: Datum) -> Column:
         kind: Any = next((a.type for a in arguments if not pa.types.is_null(a.type)), None)
         if kind is not None and pa.types.is_decimal(kind):
             kind = t.to_arrow(_widest([t.from_arrow(a.type) for a in arguments if not pa.types.is_null(a.type)], ()))

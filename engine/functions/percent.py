@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from ..columns.arrow import Bools, Int64s, flat, null_mask, text_bytes
 from ..columns.bytes import Bytes, byte_bounds, of_bytes, rows_at
+from ..columns.kinds import Column
 
 _PLUS, _SPACE, _PERCENT = b"+ %"
 _SAFE = np.zeros(256, np.bool_)
@@ -22,7 +23,7 @@ _VALUES[_DIGITS] = np.arange(16)
 _VALUES[np.frombuffer(b"abcdef", np.uint8)] = np.arange(10, 16)
 
 
-def form_encoded(text: Any) -> Any:
+def form_encoded(text: Column) -> Column:
     """Encode each byte of the UTF-8 as itself, ``+`` or ``%XX``."""
     missing, data = null_mask(text), text_bytes(text)
     bounds, escaped = byte_bounds(text), np.flatnonzero(~_SAFE[data])

@@ -8,13 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
-from typing import Any
 
 import pyarrow as pa
 
 from ...limits import GROWN_CHARS_MAX
 from ...runtime.kernel import Evaluated
 from ..columns.arrow import by_prepared
+from ..columns.kinds import Datum
 from ..columns.sizes import check_grown
 from ..java.regex import replacement
 from ..java.regex_matching import compile_java, compile_uncaptured
@@ -37,7 +37,7 @@ _TEXTS = pa.list_(pa.string())
     style="arrow",
     category=CATEGORY,
 )
-def regexp_extract(pattern: Any, text: Any, *group: Any) -> Evaluated:
+def regexp_extract(pattern: Datum, text: Datum, *group: Datum) -> Evaluated:
     return by_prepared(first_match, pa.string(), text, pattern, *group)
 
 
@@ -62,7 +62,7 @@ def first_match(pattern: str, group: int = 0) -> Callable[[str], str | None]:
     style="arrow",
     category=CATEGORY,
 )
-def regexp_extract_all(pattern: Any, text: Any, *group: Any) -> Evaluated:
+def regexp_extract_all(pattern: Datum, text: Datum, *group: Datum) -> Evaluated:
     return by_prepared(all_matches, _TEXTS, text, pattern, *group)
 
 
@@ -105,7 +105,7 @@ def _nothing(text: str) -> None:
     style="arrow",
     category=CATEGORY,
 )
-def regexp_replace(text: Any, pattern: Any, new: Any) -> Evaluated:
+def regexp_replace(text: Datum, pattern: Datum, new: Datum) -> Evaluated:
     return by_prepared(replacer, pa.string(), text, pattern, new)
 
 
@@ -146,7 +146,7 @@ def replacer(pattern: str, new: str) -> Callable[[str], str]:
     style="arrow",
     category=CATEGORY,
 )
-def regexp_split_to_array(text: Any, pattern: Any) -> Evaluated:
+def regexp_split_to_array(text: Datum, pattern: Datum) -> Evaluated:
     return by_prepared(splitter, _TEXTS, text, pattern)
 
 

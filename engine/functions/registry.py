@@ -28,13 +28,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from ...errors import StatementError
 from ...runtime.kernel import Aggregator
 from .. import types as t
+from ..columns.kinds import PythonValue
 
 Style = Literal["row", "arrow"]
+Implementation = TypeVar("Implementation", bound=Callable[..., object])
+ResultType: TypeAlias = Callable[[Sequence[t.SqlType], Sequence[PythonValue]], t.SqlType]
+"""The result's type, from those of the arguments and the values of those that are literals (None for others)."""
 
 
 # --- the type language of signatures -------------------------------------------------------
@@ -261,7 +265,7 @@ class Overload:
     implementation: Callable[..., Any]
     style: Style = "row"
     nulls: bool = False
-    returns: Callable[[Sequence[t.SqlType], Sequence[Any]], t.SqlType] | None = None
+    returns: ResultType | None = None
     volatile: bool = False
 
     def ref(self, name: str) -> FunctionRef:
@@ -278,7 +282,7 @@ class AggregateOverload:
     """
 
     signature: Signature
-    make: Callable[[Sequence[t.SqlType], Sequence[Any]], Aggregator]
+    make: Callable[[Sequence[t.SqlType], Sequence[PythonValue]], Aggregator]
     literals: frozenset[str] = frozenset()
 
     def ref(self, name: str) -> FunctionRef:
@@ -316,7 +320,7 @@ class Registry:
         assert isinstance(found, Overload)
         return found
 
-    def aggregator(self, function: FunctionRef, types: Sequence[t.SqlType], literals: Sequence[Any]) -> Aggregator:
+    def aggregator(self, function: FunctionRef, types: Sequence[t.SqlType], literals: Sequence[PythonValue]) -> Aggregator:
         """An aggregator for values of some types.  Raises: StatementError, if it is not registered (any more)."""
         found = self._entry(function)
         assert isinstance(found, AggregateOverload)
@@ -363,14 +367,14 @@ def scalar(
     *signatures: str,
     style: Style = "row",
     nulls: bool = False,
-    returns: Callable[[Sequence[t.SqlType], Sequence[Any]], t.SqlType] | None = None,
+    returns: ResultType | None = None,
     volatile: bool = False,
     category: str = "OTHER",
     registry: Registry = BUILT_INS,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[Implementation], Implementation]:
     """Register a scalar function; each decorator on the same name adds an overload."""
 
-    def register(implementation: Callable[..., Any]) -> Callable[..., Any]:
+    def register(implementation: Implementation) -> Implementation:
         for text in signatures:
             overload = Overload(parse_signature(text), implementation, style, nulls, returns, volatile)
             registry.add(name, "SCALAR", meaning, overload, category)
@@ -385,15 +389,15 @@ def table_function(
     *signatures: str,
     style: Style = "row",
     nulls: bool = False,
-    returns: Callable[[Sequence[t.SqlType], Sequence[Any]], t.SqlType] | None = None,
+    returns: ResultType | None = None,
     category: str = "TABLE",
     registry: Registry = BUILT_INS,
-) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+) -> Callable[[Implementation], Implementation]:
     """Register a table function.  Its signature's result is the type of one output row; the implementation returns a list
     (``row``) or a list array (``arrow``).
     """
 
-    def register(implementation: Callable[..., Any]) -> Callable[..., Any]:
+    def register(implementation: Implementation) -> Implementation:
         for text in signatures:
             registry.add(
                 name, "TABLE", meaning, Overload(parse_signature(text), implementation, style, nulls, returns), category

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated
-from ...storage.values.arrow_calls import map_array
+from ...storage.values.arrow_calls import index_array, map_array
 from ..columns.arrow import Int64s, by_setting, flat, int64s, is_literal, null_mask, nulls, row_by_row
+from ..columns.kinds import Column, Datum, PythonValue
 from ..java.text import from_units, to_units
 from .registry import scalar
 
@@ -21,14 +22,14 @@ _SPLIT = "The pieces between delimiters, empty ones included; the single charact
 
 @scalar("SPLIT", _SPLIT, "(text STRING, delimiter STRING) -> ARRAY<STRING>", style="arrow", category=CATEGORY)
 @scalar("SPLIT", _SPLIT, "(bytes BYTES, delimiter BYTES) -> ARRAY<BYTES>", style="arrow", category=CATEGORY)
-def split(text: Any, delimiter: Any) -> Evaluated:
+def split(text: Datum, delimiter: Datum) -> Evaluated:
     kind = pa.list_(text.type)
     if is_literal(delimiter) and delimiter.as_py() and isinstance(text, pa.Array):
         return Evaluated(flat(pc.split_pattern(text, pattern=delimiter.as_py())).cast(kind))
     return row_by_row(_pieces, kind, text, delimiter)
 
 
-def _pieces(text: Any, delimiter: Any) -> list[Any]:
+def _pieces(text: Any, delimiter: str | bytes) -> list[PythonValue]:
     if delimiter:
         return list(text.split(delimiter))
     if isinstance(text, bytes):
@@ -47,7 +48,7 @@ _ENTRIES = pa.map_(pa.string(), pa.string())
     style="arrow",
     category=CATEGORY,
 )
-def split_to_map(text: Any, entry_delimiter: Any, value_delimiter: Any) -> Evaluated:
+def split_to_map(text: Datum, entry_delimiter: Datum, value_delimiter: Datum) -> Evaluated:
     return by_setting(_maps, _map, _ENTRIES, text, entry_delimiter, value_delimiter)
 
 
@@ -63,7 +64,7 @@ def _maps(texts: Any, entry_delimiter: str, value_delimiter: str) -> Evaluated:
     """`_map` for each row."""
     if not entry_delimiter or not value_delimiter or entry_delimiter == value_delimiter:
         return Evaluated(nulls(_ENTRIES, len(texts)))
-    lists = flat(pc.split_pattern(texts, pattern=entry_delimiter))
+    lists: Any = flat(pc.split_pattern(texts, pattern=entry_delimiter))
     entries, parents = lists.flatten(), flat(pc.list_parent_indices(lists))
     valued = pc.match_substring(entries, pattern=value_delimiter)
     rows = int64s(parents.filter(valued))
@@ -72,11 +73,11 @@ def _maps(texts: Any, entry_delimiter: str, value_delimiter: str) -> Evaluated:
     first, last = _first_and_last(rows, keys)
     bounds = np.concatenate(([0], np.cumsum(np.bincount(rows[first], minlength=len(texts))))).astype(np.int32)
     missing = pa.array(null_mask(texts)) if texts.null_count else None
-    keys, values = keys.take(pa.array(first)), values.take(pa.array(last))
+    keys, values = keys.take(index_array(first)), values.take(index_array(last))
     return Evaluated(map_array(pa.array(bounds), keys, values, _ENTRIES, missing))
 
 
-def _first_and_last(rows: Int64s, keys: Any) -> tuple[Int64s, Int64s]:
+def _first_and_last(rows: Int64s, keys: Column) -> tuple[Int64s, Int64s]:
     """For each key of each row, in order, the positions of its first and its last occurrence."""
     encoded = keys.dictionary_encode()
     entries = rows * len(encoded.dictionary) + int64s(encoded.indices)

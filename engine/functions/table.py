@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from ...runtime.kernel import Evaluated, Failures
+from ...storage.values.arrow_calls import index_array
 from ..columns.arrow import Int64s, null_mask
 from ..columns.items import items_of, lists_of, positions
 from .registry import table_function
@@ -42,7 +42,7 @@ def cube_explode(items: Any) -> Evaluated:
     item = positions(given.begins[row], lengths)
     # A way is a number with a binary digit for each present item, the first item's the highest; 1 keeps the item.
     kept = present[item] & (np.repeat(way, lengths) >> np.maximum(digit[item], 0) & 1 == 1)
-    values = given.columns[0].take(pa.array(item, mask=~kept))
+    values = given.columns[0].take(index_array(item, mask=~kept))
     cubes = lists_of(values, np.repeat(np.arange(len(row)), lengths), np.zeros(len(row), np.bool_))
     reasons = tuple(f"CUBE_EXPLODE takes at most {_CUBE_ITEMS_MAX} items, not {n}" for n in given.lengths[long].tolist())
     failures = Failures(np.flatnonzero(long), reasons) if reasons else None

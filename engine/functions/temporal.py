@@ -11,7 +11,8 @@ import pyarrow as pa
 from ...runtime.clock import now_ms
 from ...runtime.kernel import Evaluated, Failures, failures_of
 from ...storage.values.time_units import DAY_MS, UNIT_MS
-from ..columns.arrow import broadcast, by_setting, fail, from_numpy, int64s, length_of, null_mask, unit_word
+from ..columns.arrow import Int64s, broadcast, by_setting, fail, from_numpy, int64s, length_of, null_mask, unit_word
+from ..columns.kinds import Column, Datum, PythonValue
 from ..java import time_formatting, time_parsing
 from ..java.time_columns import (
     format_dates,
@@ -29,7 +30,7 @@ from .registry import scalar
 CATEGORY = "DATE / TIME"
 
 
-def unit_ms(unit: Any) -> int:
+def unit_ms(unit: pa.Scalar[Any] | str) -> int:
     """The milliseconds of a unit, singular or plural.  Raises: ValueError, for units without a fixed length."""
     word = unit_word(unit).upper()
     found = UNIT_MS.get(word) or UNIT_MS.get(word.removesuffix("S"))
@@ -41,15 +42,16 @@ def unit_ms(unit: Any) -> int:
 # --- adding and subtracting ----------------------------------------------------------------
 
 
-def _define_sum(name: str, type_: str, meaning: str, sign: int, combine: Callable[[Any, Any], Any]) -> None:
+def _define_sum(name: str, type_: str, meaning: str, sign: int, combine: Callable[[Int64s, Int64s], Int64s]) -> None:
     parameter = type_.lower()
 
-    def function(unit: Any, amount: Any, value: Any) -> Evaluated:
+    def function(unit: Datum, amount: Datum, value: Datum) -> Evaluated:
         length = length_of((unit, amount, value))
         amounts, values = broadcast(amount, length), broadcast(value, length)
         missing = null_mask(amounts) | null_mask(values)
         if isinstance(unit, pa.Array):
-            factor: Any = np.array([unit_ms(u) for u in unit.to_pylist()], np.int64)
+            words: list[PythonValue] = unit.to_pylist()
+            factor: Int64s | int = np.array([unit_ms(word) for word in words], np.int64)
         else:
             factor = unit_ms(unit)
         with np.errstate(over="ignore"):
@@ -65,11 +67,11 @@ def _define_sum(name: str, type_: str, meaning: str, sign: int, combine: Callabl
     )
 
 
-def _add_to_date(days: Any, amount_ms: Any) -> Any:
+def _add_to_date(days: Int64s, amount_ms: Int64s) -> Int64s:
     return (days * DAY_MS + amount_ms) // DAY_MS
 
 
-def _add_to_time(time_ms: Any, amount_ms: Any) -> Any:
+def _add_to_time(time_ms: Int64s, amount_ms: Int64s) -> Int64s:
     return (time_ms + amount_ms) % DAY_MS
 
 
@@ -93,7 +95,7 @@ def today() -> int:
 
 
 @scalar("UNIX_DATE", _UNIX_DATE, "(date DATE) -> INT", style="arrow", category=CATEGORY)
-def unix_date(date: Any) -> Any:
+def unix_date(date: Column) -> Column:
     return date.view(pa.int32())
 
 
@@ -103,7 +105,7 @@ def now() -> int:
 
 
 @scalar("UNIX_TIMESTAMP", _UNIX_TIMESTAMP, "(timestamp TIMESTAMP) -> BIGINT", style="arrow", category=CATEGORY)
-def unix_timestamp(timestamp: Any) -> Any:
+def unix_timestamp(timestamp: Column) -> Column:
     return timestamp.view(pa.int64())
 
 
@@ -114,12 +116,12 @@ def unix_timestamp(timestamp: Any) -> Any:
     style="arrow",
     category=CATEGORY,
 )
-def from_unixtime(milliseconds: Any) -> Any:
+def from_unixtime(milliseconds: Column) -> Column:
     return milliseconds.view(pa.timestamp("ms"))
 
 
 @scalar("FROM_DAYS", "The date of days since 1970-01-01.", "(days INT) -> DATE", style="arrow", category=CATEGORY)
-def from_days(days: Any) -> Any:
+def from_days(days: Column) -> Column:
     return days.view(pa.date32())
 
 
@@ -128,10 +130,12 @@ def from_days(days: Any) -> Any:
 _DATE_PATTERN = "in a pattern such as 'yyyy-MM-dd'"
 
 
-def _define_format(names: dict[str, str], column: str, letters: frozenset[str], unit_ms: int, kernel: Any) -> None:
+def _define_format(
+    names: dict[str, str], column: str, letters: frozenset[str], unit_ms: int, kernel: Callable[[Any, str], Any]
+) -> None:
     """Define FORMAT_DATE, DATETOSTRING or FORMAT_TIME; the kernel takes a column and a pattern."""
 
-    def function(value: Any, pattern: Any) -> Evaluated:
+    def function(value: Datum, pattern: Datum) -> Evaluated:
         return by_setting(
             lambda values, text: Evaluated(kernel(values, text)),
             lambda number, text: time_formatting.format_local(text, number * unit_ms, letters),
@@ -169,7 +173,7 @@ def _numbers(parsed: tuple[Any, Any, Failures | None], type_: pa.DataType) -> Ev
     return Evaluated(from_numpy(values, type_, missing), failures)
 
 
-def _parse_days(text: Any, pattern: Any, type_: pa.DataType, *, whole: bool) -> Evaluated:
+def _parse_days(text: Datum, pattern: Datum, type_: pa.DataType, *, whole: bool) -> Evaluated:
     return by_setting(
         lambda texts, format_: _fitting_days(parse_dates(texts, format_, whole=whole), type_),
         lambda one, format_: time_parsing.parse_date(format_, one, whole),
@@ -198,7 +202,7 @@ def _fitting_days(parsed: tuple[Any, Any, Failures | None], type_: pa.DataType) 
     style="arrow",
     category=CATEGORY,
 )
-def parse_date(text: Any, pattern: Any) -> Evaluated:
+def parse_date(text: Datum, pattern: Datum) -> Evaluated:
     """Text after the date is ignored, as in ksqlDB."""
     return _parse_days(text, pattern, pa.date32(), whole=False)
 
@@ -210,7 +214,7 @@ def parse_date(text: Any, pattern: Any) -> Evaluated:
     style="arrow",
     category=CATEGORY,
 )
-def string_to_date(text: Any, pattern: Any) -> Evaluated:
+def string_to_date(text: Datum, pattern: Datum) -> Evaluated:
     return _parse_days(text, pattern, pa.int32(), whole=True)
 
 
@@ -221,7 +225,7 @@ def string_to_date(text: Any, pattern: Any) -> Evaluated:
     style="arrow",
     category=CATEGORY,
 )
-def parse_time(text: Any, pattern: Any) -> Evaluated:
+def parse_time(text: Datum, pattern: Datum) -> Evaluated:
     return by_setting(
         lambda texts, format_: _numbers(parse_times(texts, format_), pa.time32("ms")),
         lambda one, format_: time_parsing.parse_time(format_, one),
@@ -236,7 +240,7 @@ def parse_time(text: Any, pattern: Any) -> Evaluated:
 _TIMESTAMP_PATTERN = "in a pattern such as 'yyyy-MM-dd HH:mm:ss'"
 
 
-def _parse(text: Any, pattern: Any, zone: Any, default: Zone, type_: pa.DataType) -> Evaluated:
+def _parse(text: Datum, pattern: Datum, zone: Datum | None, default: Zone, type_: pa.DataType) -> Evaluated:
     return by_setting(
         lambda texts, format_, name=None: _numbers(
             parse_timestamps(texts, format_, default if name is None else name), type_
@@ -249,7 +253,7 @@ def _parse(text: Any, pattern: Any, zone: Any, default: Zone, type_: pa.DataType
     )
 
 
-def _format(instant: Any, pattern: Any, zone: Any, default: Zone) -> Evaluated:
+def _format(instant: Datum, pattern: Datum, zone: Datum | None, default: Zone) -> Evaluated:
     return by_setting(
         lambda values, format_, name=None: Evaluated(
             format_timestamps(values, format_, default if name is None else zone_of(name))
@@ -274,7 +278,7 @@ _ZONED = ("(text STRING, format STRING)", "(text STRING, format STRING, zone STR
     style="arrow",
     category=CATEGORY,
 )
-def parse_timestamp(text: Any, pattern: Any, zone: Any = None) -> Evaluated:
+def parse_timestamp(text: Datum, pattern: Datum, zone: Datum | None = None) -> Evaluated:
     return _parse(text, pattern, zone, UTC_ZONE, pa.timestamp("ms"))
 
 
@@ -286,7 +290,7 @@ def parse_timestamp(text: Any, pattern: Any, zone: Any = None) -> Evaluated:
     style="arrow",
     category=CATEGORY,
 )
-def string_to_timestamp(text: Any, pattern: Any, zone: Any = None) -> Evaluated:
+def string_to_timestamp(text: Datum, pattern: Datum, zone: Datum | None = None) -> Evaluated:
     return _parse(text, pattern, zone, SYSTEM_ZONE, pa.int64())
 
 
@@ -298,7 +302,7 @@ def string_to_timestamp(text: Any, pattern: Any, zone: Any = None) -> Evaluated:
     style="arrow",
     category=CATEGORY,
 )
-def format_timestamp(timestamp: Any, pattern: Any, zone: Any = None) -> Evaluated:
+def format_timestamp(timestamp: Datum, pattern: Datum, zone: Datum | None = None) -> Evaluated:
     return _format(timestamp, pattern, zone, UTC_ZONE)
 
 
@@ -311,7 +315,7 @@ def format_timestamp(timestamp: Any, pattern: Any, zone: Any = None) -> Evaluate
     style="arrow",
     category=CATEGORY,
 )
-def timestamp_to_string(milliseconds: Any, pattern: Any, zone: Any = None) -> Evaluated:
+def timestamp_to_string(milliseconds: Datum, pattern: Datum, zone: Datum | None = None) -> Evaluated:
     return _format(milliseconds, pattern, zone, SYSTEM_ZONE)
 
 
@@ -322,8 +326,8 @@ def timestamp_to_string(milliseconds: Any, pattern: Any, zone: Any = None) -> Ev
     style="arrow",
     category=CATEGORY,
 )
-def convert_tz(timestamp: Any, from_zone: Any, to_zone: Any) -> Evaluated:
-    def moved(instants: Any, from_name: str, to_name: str) -> Evaluated:
+def convert_tz(timestamp: Datum, from_zone: Datum, to_zone: Datum) -> Evaluated:
+    def moved(instants: Column, from_name: str, to_name: str) -> Evaluated:
         values = int64s(instants)
         with np.errstate(over="ignore"):
             values = values + offsets_ms(zone_of(to_name), values) - offsets_ms(zone_of(from_name), values)

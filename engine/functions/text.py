@@ -31,6 +31,7 @@ from ..columns.arrow import (
     text_offsets,
     with_bytes,
 )
+from ..columns.kinds import Column, Datum
 from ..columns.sizes import check_column, check_grown, size_of
 from ..java.text import BLANKS, from_units, to_units
 from .registry import scalar
@@ -42,7 +43,7 @@ CATEGORY = "STRING"
 
 
 def _define_case(name: str, meaning: str, ascii_kernel: Callable[[Any], Any], function: Callable[[str], str]) -> None:
-    def change(text: Any) -> Any:
+    def change(text: Column) -> Column:
         return text_column(function, pa.string(), text, lambda column: flat(ascii_kernel(column)))
 
     scalar(name, meaning, "(text STRING) -> STRING", style="arrow", category=CATEGORY)(change)
@@ -59,7 +60,7 @@ _define_case("UCASE", "The text in upper case.", pc.ascii_upper, str.upper)
     style="arrow",
     category=CATEGORY,
 )
-def initcap(text: Any) -> Any:
+def initcap(text: Column) -> Column:
     return text_column(_initcap, pa.string(), text, _initcap_ascii)
 
 
@@ -70,7 +71,7 @@ def _initcap(text: str) -> str:
 _IS_SPACE = np.array([chr(code).isspace() for code in range(128)] + [False] * 128)
 
 
-def _initcap_ascii(text: Any) -> Any:
+def _initcap_ascii(text: Column) -> Column:
     """Lower-case everything, then capitalise after white space and at the beginning."""
     data = text_bytes(flat(pc.ascii_lower(text))).copy()
     first = np.ones(len(data), np.bool_)
@@ -88,7 +89,7 @@ def _initcap_ascii(text: Any) -> Any:
     style="arrow",
     category=CATEGORY,
 )
-def trim(text: Any) -> Any:
+def trim(text: Column) -> Column:
     return flat(pc.utf8_trim(text, characters=BLANKS))
 
 
@@ -171,7 +172,7 @@ _CONCAT_WS = "The arguments joined by a separator, nulls left out."
 
 @scalar("CONCAT", _CONCAT, "(first STRING, rest STRING...) -> STRING", style="arrow", nulls=True, category=CATEGORY)
 @scalar("CONCAT", _CONCAT, "(first BYTES, rest BYTES...) -> BYTES", style="arrow", nulls=True, category=CATEGORY)
-def concat(*parts: Any) -> Any:
+def concat(*parts: Datum) -> Column:
     return _join(parts, pa.scalar("" if pa.types.is_string(parts[0].type) else b"", parts[0].type))
 
 
@@ -191,15 +192,16 @@ def concat(*parts: Any) -> Any:
     nulls=True,
     category=CATEGORY,
 )
-def concat_ws(separator: Any, *parts: Any) -> Any:
+def concat_ws(separator: Datum, *parts: Datum) -> Column:
     """A null separator makes the result null."""
     return _join(parts, separator)
 
 
-def _join(parts: tuple[Any, ...], separator: Any) -> Any:
+def _join(parts: tuple[Datum, ...], separator: Datum) -> Column:
     """Join columns.  A row of only nulls gets one empty part, since Arrow 26 loses such rows."""
     length = length_of((*parts, separator))
-    left = [flat(part) for part in parts if not isinstance(part, pa.Scalar) or part.is_valid]
+    columns = [part if isinstance(part, pa.Scalar) else flat(part) for part in parts]
+    left: list[Any] = [part for part in columns if not isinstance(part, pa.Scalar) or part.is_valid]
     empty = pa.scalar("" if pa.types.is_string(parts[0].type) else b"", parts[0].type)
     nowhere = np.ones(length, np.bool_)
     for part in left:
@@ -207,7 +209,8 @@ def _join(parts: tuple[Any, ...], separator: Any) -> Any:
     if nowhere.any() or not left:
         left.append(flat(pc.if_else(pa.array(nowhere), empty, pa.scalar(None, empty.type))))
     check_column(sum(size_of(part, length) for part in left) + (len(left) - 1) * size_of(separator, length))
-    return flat(pc.binary_join_element_wise(*left, separator, null_handling="skip"))
+    between: Any = separator
+    return flat(pc.binary_join_element_wise(*left, between, null_handling="skip"))
 
 
 # --- replacing and searching ---------------------------------------------------------------
@@ -220,7 +223,7 @@ def _join(parts: tuple[Any, ...], separator: Any) -> Any:
     style="arrow",
     category=CATEGORY,
 )
-def replace(text: Any, old: Any, new: Any) -> Evaluated:
+def replace(text: Datum, old: Datum, new: Datum) -> Evaluated:
     if is_literal(old) and is_literal(new) and isinstance(text, pa.Array) and old.as_py() and new.is_valid:
         growth = max(len(new.as_py().encode()) // len(old.as_py().encode()), 1)
         if text.nbytes * growth <= GROWN_CHARS_MAX:  # of all rows together, so that none is too long

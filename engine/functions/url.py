@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...runtime.kernel import Evaluated, Failures
+from ...storage.values.arrow_calls import index_array
 from ..columns.arrow import (
     Bools,
     Int64s,
@@ -28,6 +28,7 @@ from ..columns.arrow import (
     with_nulls,
 )
 from ..columns.bytes import Bytes, byte_bounds, first_at, pieces
+from ..columns.kinds import Column, Datum
 from .percent import decoded, form_encoded
 from .registry import scalar
 
@@ -82,14 +83,14 @@ _ILLEGAL_ASCII = r"""[\x00-\x20\x7f"<>\\^`{|}]|%[^0-9A-Fa-f]|%[0-9A-Fa-f][^0-9A-
 
 
 def _define_part(name: str, meaning: str, part: str) -> None:
-    def function(url: Any) -> Evaluated:
+    def function(url: Column) -> Evaluated:
         return _part_of(url, part)
 
     type_ = "INT" if part == "port" else "STRING"
     scalar(name, meaning, f"(url STRING) -> {type_}", style="arrow", category=CATEGORY)(function)
 
 
-def _part_of(url: Any, part: str) -> Evaluated:
+def _part_of(url: Column, part: str) -> Evaluated:
     """One part of all URLs: of plain ones at once, of the others one by one."""
     missing = null_mask(url)
     plain = ~missing & ascii_rows(url) & _true(pc.match_substring_regex(url, _PLAIN))
@@ -105,12 +106,12 @@ def _part_of(url: Any, part: str) -> Evaluated:
     rows = np.flatnonzero(~plain & ~missing)
     if not len(rows):
         return Evaluated(values)
-    slow = row_by_row(lambda text: getattr(_url(text), part), values.type, url.take(pa.array(rows)))
+    slow = row_by_row(lambda text: getattr(_url(text), part), values.type, url.take(index_array(rows)))
     failures = slow.failures and Failures(rows[slow.failures.rows], slow.failures.reasons)
     return Evaluated(flat(pc.replace_with_mask(values, pa.array(~plain & ~missing), slow.values)), failures)
 
 
-def _true(answers: Any) -> Bools:
+def _true(answers: Column) -> Bools:
     return np.asarray(flat(answers).fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
 
 
@@ -180,14 +181,14 @@ _define_part("URL_EXTRACT_FRAGMENT", "The fragment of a URL.", "fragment")
     style="arrow",
     category=CATEGORY,
 )
-def url_extract_parameter(url: Any, name: Any) -> Evaluated:
+def url_extract_parameter(url: Datum, name: Datum) -> Evaluated:
     length = length_of((url, name))
     queries = _part_of(with_nulls(broadcast(url, length), null_mask(broadcast(name, length))), "query")
     found = by_setting(_parameters, _parameter, pa.string(), queries.values, name)
     return Evaluated(found.values, queries.failures)
 
 
-def _parameters(queries: Any, name: str) -> Evaluated:
+def _parameters(queries: Column, name: str) -> Evaluated:
     if "=" in name or "&" in name:
         return Evaluated(nulls(pa.string(), len(queries)))
     value = r"=(?P<value>[^&]*)" if name == "" else r"(?:=(?P<value>[^&]*))?"
@@ -210,7 +211,7 @@ def _parameter(query: str, name: str) -> str | None:
     style="arrow",
     category=CATEGORY,
 )
-def url_encode_param(text: Any) -> Any:
+def url_encode_param(text: Column) -> Column:
     return form_encoded(text)
 
 
@@ -221,7 +222,7 @@ def url_encode_param(text: Any) -> Any:
     style="arrow",
     category=CATEGORY,
 )
-def url_decode_param(text: Any) -> Evaluated:
+def url_decode_param(text: Column) -> Evaluated:
     """A % without two hexadecimal digits fails its row."""
     values, bad = decoded(text, form=True)
     if not bad.any():

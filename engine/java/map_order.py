@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...storage.values.arrow_calls import index_array
 from ...storage.values.time_units import DAY_MS
 from ..columns.arrow import Floats, all_ascii, int64s, text_bytes, text_offsets
 from ..columns.items import Items, within_rows
@@ -38,7 +39,7 @@ def in_hash_order(entries: Items) -> Items:
     order = within_rows(entries.rows, numbers)
     if (np.diff(order) > 0).all():
         return entries
-    index = pa.array(order)
+    index = index_array(order)
     return Items(entries.missing, entries.lengths, entries.rows, tuple(c.take(index) for c in entries.columns))
 
 

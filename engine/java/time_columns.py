@@ -297,7 +297,7 @@ def _read_expression(texts: Any, pattern: str, whole: bool) -> tuple[_Values, Bo
     if known is None:
         return None
     expression, fields = known
-    matched = flat(pc.extract_regex(texts, expression))
+    matched: Any = flat(pc.extract_regex(texts, expression))
     fits = ~null_mask(matched) & ascii_rows(texts)
     kept = matched.filter(pa.array(fits))
     values: _Values = {}

@@ -33,9 +33,9 @@ def repeated(value: pa.Scalar[Any], length: int) -> pa.Array[Any]:
     return cast("pa.Array[Any]", cast(Any, pa.repeat)(value, length))
 
 
-def index_array(rows: npt.NDArray[np.integer[Any]]) -> pa.Array[Any]:
-    """Row numbers as an Arrow array of the same width, for ``take``."""
-    return cast("pa.Array[Any]", pa.array(rows))
+def index_array(rows: npt.NDArray[np.integer[Any]], mask: npt.NDArray[np.bool_] | None = None) -> pa.Array[Any]:
+    """Row numbers as an Arrow array of the same width, for ``take``; null where ``mask``."""
+    return cast("pa.Array[Any]", pa.array(rows, mask=mask))
 
 
 def join_texts(*pieces: Any) -> Any:
