@@ -30,17 +30,21 @@ from .values import from_numpy, null_mask, to_numpy
 _ARROW_CALLS = {"+": pc.add, "-": pc.subtract, "*": pc.multiply}
 
 
+def _unchanged(data: Any) -> Any:
+    return data
+
+
 def widening(source: t.SqlType, target: t.SqlType) -> Callable[[Any], Any]:
     """Make a function that puts an operand into a wider numeric type: an array, or a scalar.
 
     A scalar that comes with every batch, as a constant does, is converted once.
     """
+    if source == target:
+        return _unchanged
     last: tuple[object, object] = (None, None)
 
     def widen(data: Any) -> Any:
         nonlocal last
-        if source == target:
-            return data
         if not isinstance(data, pa.Scalar):
             return cast_array(data, source, target).values
         before, after = last

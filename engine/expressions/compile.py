@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -38,6 +39,9 @@ from .like import compile_like
 from .structures import compile_array, compile_field, compile_map, compile_struct, compile_subscript
 from .values import blank, from_python, merge_failures, null_mask, restrict_failures, to_numpy
 
+_SHARED_MAX: Final = 4_096
+"""How many kernels of unchanged columns are kept, which all queries share."""
+
 
 def compile_expression(
     expression: n.TypedExpression,
@@ -60,16 +64,15 @@ def compile_expression(
     Raises:
         StatementError: a function is not registered (any more).
     """
+    if isinstance(expression, n.ColumnRef):
+        return _column_kernel(_place(expression, schema), t.to_arrow(expression.type))
     evaluator = _Compiler(expression, schema, functions).compile(expression)
     type_ = t.Array(expression.type) if isinstance(expression, n.TableCall) else expression.type
     arrow = t.to_arrow(type_)
-    place = schema.get_field_index(expression.name) if isinstance(expression, n.ColumnRef) else None
 
     def kernel(columns: Sequence[Any], length: int) -> Evaluated:
         if not length:
             return Evaluated(pa.nulls(0, arrow))
-        if place is not None and isinstance(columns[place], (pa.Array, Later)):
-            return Evaluated(columns[place])
         frame = RowFrame(columns, length)
         value = evaluator(frame) if guard else _unguarded(evaluator(frame), frame)
         data = frame.array(value.data)
@@ -79,6 +82,32 @@ def compile_expression(
         return Evaluated(data, merge_failures(value.failures, reports))
 
     return kernel
+
+
+@lru_cache(_SHARED_MAX)
+def _column_kernel(place: int, arrow: pa.DataType) -> Kernel:
+    """The kernel of an unchanged column; one for all queries, so that a thousand of them do not burden garbage collection."""
+    read = _column_at(place)
+
+    def kernel(columns: Sequence[Any], length: int) -> Evaluated:
+        if not length:
+            return Evaluated(pa.nulls(0, arrow))
+        column = columns[place]
+        return Evaluated(column if isinstance(column, (pa.Array, Later)) else read(RowFrame(columns, length)).data)
+
+    return kernel
+
+
+@lru_cache(_SHARED_MAX)
+def _column_at(place: int) -> Evaluator:
+    return lambda frame: Value(frame.column(place))
+
+
+def _place(column: n.ColumnRef, schema: pa.Schema) -> int:
+    index: int = schema.get_field_index(column.name)
+    if index < 0:
+        raise InternalError(f"column {column.name} is not in {schema.names}")
+    return index
 
 
 def _unguarded(value: Value, frame: RowFrame) -> Value:
@@ -177,7 +206,7 @@ class _Compiler:
     def _node(self, e: n.TypedExpression) -> Evaluator:
         match e:
             case n.ColumnRef():
-                return self._column(e)
+                return _column_at(_place(e, self._schema))
             case n.ParameterRef(name=name):
                 return lambda frame: Value(frame.parameter(name))
             case n.Call() | n.TableCall():
@@ -220,12 +249,6 @@ class _Compiler:
             case n.StructMake(fields=fields):
                 return compile_struct(e, [self._guarded(value) for _, value in fields])
         raise InternalError(f"{type(e).__name__} cannot be compiled: {n.text(e)}")
-
-    def _column(self, e: n.ColumnRef) -> Evaluator:
-        index = self._schema.get_field_index(e.name)
-        if index < 0:
-            raise InternalError(f"column {e.name} is not in {self._schema.names}")
-        return lambda frame: Value(frame.column(index))
 
     def _in(self, e: n.In) -> Evaluator:
         items = [self.compile(item) for item in e.items]
