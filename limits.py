@@ -11,9 +11,12 @@ NESTING_DEPTH_MAX: Final = 200
 """Levels of nesting in an expression or type: Python's recursion limit is 1000 and the tree walkers use 3 frames a level."""
 
 BATCH_ROWS_MAX: Final = 131_072
-"""Rows that a query takes in one step.  Large enough that fixed costs vanish (kernels, commits, rows left over of one input
-when another has no more), small enough for the cache; twice as many gain nothing.
+"""Rows that a query takes in one step, unless it aggregates one input.  Large enough that fixed costs vanish (kernels,
+commits, rows left over of one input when another has no more), small enough for the cache.
 """
+
+STEP_ROWS_MAX: Final = 262_144
+"""Rows that a query takes in one step if it aggregates one input (`runtime/query/step_size.py::rows_per_step`)."""
 
 STEP_BYTES_MAX: Final = 64 * 1024 * 1024
 """Bytes of input that a query decodes in one step.  It bounds memory when records are large."""

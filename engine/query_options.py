@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from ..limits import BATCH_ROWS_MAX, DUCKDB_MEMORY_BYTES
+from ..limits import DUCKDB_MEMORY_BYTES, STEP_ROWS_MAX
 from ..storage.schemas.registry import LEVELS
 
 Kind = Literal["text", "integer", "boolean"]
@@ -270,7 +270,7 @@ class DatabaseOptions:
     )
     threads: int = _number("penstock.threads", 2, "threads that run queries; 0 leaves all work to drain()", at_connect=True)
     rows_per_step: int = _number(
-        "penstock.rows.per.step", BATCH_ROWS_MAX, "records a query takes in one step at most", least=1, at_connect=True
+        "penstock.rows.per.step", STEP_ROWS_MAX, "records a query takes in one step at most", least=1, at_connect=True
     )
 
     @staticmethod

@@ -88,6 +88,7 @@ class OperatorNode:
         carried: columns of its single input that it passes on unread, with their places in the output.  It accepts them as a
             `Later`, too.
         takes_later: it accepts any column of its inputs, except keys, as a `Later`.
+        folds: it puts out one row for many of a step (unless every update is wanted).
     """
 
     name: str
@@ -96,6 +97,7 @@ class OperatorNode:
     picked: frozenset[int] = frozenset()
     carried: Mapping[int, frozenset[int]] = field(default_factory=dict)
     takes_later: bool = False
+    folds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from ..errors import DataError, StatementError
-from ..limits import BATCH_ROWS_MAX, UNREAD_ROWS_MAX
+from ..limits import STEP_ROWS_MAX, UNREAD_ROWS_MAX
 from ..storage.layout import CHANGELOG_PREFIX
 from ..storage.log.protocol import Commit, Log, TopicConfig, TopicPartition
 from .clients.coordinator import is_client_group
@@ -119,7 +119,7 @@ class QueryHost:
         checkpoints: Checkpoints | None,
         *,
         threads: int = 2,
-        rows_max: int = BATCH_ROWS_MAX,
+        rows_max: int = STEP_ROWS_MAX,
         durable: bool | None = None,
     ) -> None:
         self.log = log

@@ -85,8 +85,8 @@ def compile_expression(
 
 
 @lru_cache(_SHARED_MAX)
-def _column_kernel(place: int, arrow: pa.DataType) -> Kernel:
-    """The kernel of an unchanged column; one for all queries, so that a thousand of them do not burden garbage collection."""
+def _column_kernel(place: int, arrow: Any) -> Kernel:
+    """The kernel of an unchanged column: one for all queries, of which a thousand would burden garbage collection."""
     read = _column_at(place)
 
     def kernel(columns: Sequence[Any], length: int) -> Evaluated:

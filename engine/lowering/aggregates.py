@@ -23,7 +23,7 @@ def aggregate(build: DataflowBuilder, node: p.Aggregate, input_: Lowered, before
         return Aggregate(context, schema, key_count, calls, before=before)
 
     transform = view_transform(key_count, calls)
-    number = build.add(d.OperatorNode(name, (input_.number,), make, picked(calls, key_count)))
+    number = build.add(d.OperatorNode(name, (input_.number,), make, picked(calls, key_count), folds=True))
     return Lowered(number, StoredTable.of_groups(name, "groups", node.schema, transform, windowed=False))
 
 
@@ -49,7 +49,7 @@ def window_aggregate(build: DataflowBuilder, node: p.WindowAggregate, input_: Lo
         )
 
     transform = view_transform(key_count, calls, size_ms=spec.size_ms)
-    number = build.add(d.OperatorNode(name, (input_.number,), make, picked(calls, key_count)))
+    number = build.add(d.OperatorNode(name, (input_.number,), make, picked(calls, key_count), folds=True))
     return Lowered(number, StoredTable.of_groups(name, "windows", node.schema, transform, windowed=True, final=final))
 
 
@@ -73,7 +73,7 @@ def session_aggregate(build: DataflowBuilder, node: p.SessionAggregate, input_: 
         )
 
     transform = view_transform(key_count, calls, session=True)
-    number = build.add(d.OperatorNode(name, (input_.number,), make))
+    number = build.add(d.OperatorNode(name, (input_.number,), make, folds=True))
     return Lowered(number, StoredTable.of_groups(name, "sessions", node.schema, transform, windowed=True, final=final))
 
 

@@ -19,6 +19,7 @@ from .services import Services
 from .sharing import Sharing
 from .standbys import Standbys
 from .step import StepComputer
+from .step_size import rows_per_step
 from .task import Task
 
 
@@ -30,6 +31,7 @@ class Assembly:
         computer, keeper, committer: `make` replaces them all.
         inputs: the same object for good, unless other partitions come (`make_anew`).
         published: its table, for readers.
+        rows_max: of a step.
         tallies: of its nodes, by number.
     """
 
@@ -41,6 +43,7 @@ class Assembly:
         self.services = services
         self.log = services.log
         self.ledger = ledger
+        self.rows_max = rows_per_step(dataflow, services.rows_max)
         self._sharing = sharing
         sources = [n for n in dataflow.nodes if isinstance(n, Source) and n.moved_by is None]
         self.partitions = max((partitions(self.log, s.topic) for s in sources), default=1)
@@ -56,7 +59,7 @@ class Assembly:
     def _inputs(self) -> Inputs:
         services = self.services
         mine = None if self._sharing is None else self._sharing.mine
-        return Inputs(self.dataflow, self.log, services.decoded, services.rows_max, services.pool, mine)
+        return Inputs(self.dataflow, self.log, services.decoded, self.rows_max, services.pool, mine)
 
     def make_anew(self) -> None:
         """Make all parts, for the partitions that this process has now."""

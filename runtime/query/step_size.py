@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from ...limits import BATCH_ROWS_MAX
+from ..dataflow import Dataflow, OperatorNode
+
 TARGET_S = 0.2
 """How long a step shall take where other queries wait for the same workers, in seconds."""
 
@@ -16,6 +19,18 @@ _CAUTIOUS_ROWS = 16
 _COMMITTED_ROWS = 4096
 """Steps do not get smaller than this because of slow commits.  A commit waits for disks or brokers, however few rows it has,
 and steps of one row would never catch up."""
+
+
+def rows_per_step(dataflow: Dataflow, rows_max: int) -> int:
+    """The largest number of rows of a query's steps, if the database allows ``rows_max``.
+
+    An aggregation puts out each group once per step, so it gains from larger steps.  Others gain nothing, since columns
+    outgrow the cache; with joins the commit of a step has fewer steps beside which it can run.
+    """
+    operators = [node for node in dataflow.nodes if isinstance(node, OperatorNode)]
+    aggregates = any(node.folds for node in operators) and not dataflow.every_update
+    one_input = all(len(node.inputs) == 1 for node in operators)
+    return rows_max if aggregates and one_input else min(rows_max, BATCH_ROWS_MAX)
 
 
 class StepSize:

@@ -78,7 +78,7 @@ class Steps:
         """The commits under way, the oldest first."""
         self._marks: list[Capture] | None = None
         """The marked state before the present step; None if it was not marked."""
-        self._step_size = StepSize(assembly.services.rows_max)
+        self._step_size = StepSize(assembly.rows_max)
         self._allowance = Allowance()
         self._guard = threading.Lock()
         self._ending = 0

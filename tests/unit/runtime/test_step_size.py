@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from penstock.runtime.query.step_size import StepSize
+import pytest
+
+import penstock
+from penstock.limits import BATCH_ROWS_MAX, STEP_ROWS_MAX
+from penstock.runtime.query.step_size import StepSize, rows_per_step
 
 
 def after(steps: int, rows_waiting: int, *, row_s: float, commit_s: float) -> int:
@@ -36,3 +40,34 @@ def test_slow_rows_count() -> None:
     """A step has as many of them as fit into its time."""
     assert after(20, 100_000, row_s=0.01, commit_s=0.0) == 20
     assert after(20, 100_000, row_s=0.01, commit_s=1.0) == 20
+
+
+@pytest.mark.parametrize(
+    ("query", "most"),
+    [
+        ("SELECT k, COUNT(*) AS n FROM s GROUP BY k", STEP_ROWS_MAX),
+        ("SELECT k, MAX(v) AS n FROM s WINDOW TUMBLING (SIZE 1 SECOND) WHERE v > 3 GROUP BY k", STEP_ROWS_MAX),
+        ("SELECT k, COUNT(*) AS n FROM s WINDOW SESSION (1 SECOND) GROUP BY k HAVING COUNT(*) > 1", STEP_ROWS_MAX),
+        ("SELECT k, v FROM s WHERE v > 3", BATCH_ROWS_MAX),
+        ("SELECT s.k AS k, COUNT(*) AS n FROM s JOIN s2 WITHIN 1 DAY ON s.k = s2.k GROUP BY s.k", BATCH_ROWS_MAX),
+    ],
+)
+def test_only_aggregations_of_one_input_take_large_steps(query: str, most: int) -> None:
+    """They put out each group once a step.  A smaller number that the user has set holds for all."""
+    with penstock.connect(threads=0) as db:
+        for name in ("s", "s2"):
+            db.execute(f"CREATE STREAM {name} (k BIGINT, v BIGINT) WITH (VALUE_FORMAT='ARROW', PARTITIONS=1);")
+        kind = "TABLE" if "GROUP BY" in query else "STREAM"
+        db.execute(f"CREATE {kind} made AS {query};")
+        (planned,) = db._engine.planned.values()
+        assert rows_per_step(planned.dataflow, STEP_ROWS_MAX) == most
+        assert rows_per_step(planned.dataflow, 7) == 7
+
+
+def test_who_wants_every_update_gains_nothing_from_large_steps() -> None:
+    """As many rows are put out then."""
+    with penstock.connect(threads=0, settings={"cache.max.bytes.buffering": "0"}) as db:
+        db.execute("CREATE STREAM s (k BIGINT) WITH (VALUE_FORMAT='ARROW', PARTITIONS=1);")
+        db.execute("CREATE TABLE made AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;")
+        (planned,) = db._engine.planned.values()
+        assert rows_per_step(planned.dataflow, STEP_ROWS_MAX) == BATCH_ROWS_MAX
