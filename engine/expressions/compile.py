@@ -65,7 +65,7 @@ def compile_expression(
         StatementError: a function is not registered (any more).
     """
     if isinstance(expression, n.ColumnRef):
-        return _column_kernel(_place(expression, schema), t.to_arrow(expression.type))
+        return _column_kernel(_place(expression, schema), expression.type)
     evaluator = _Compiler(expression, schema, functions).compile(expression)
     type_ = t.Array(expression.type) if isinstance(expression, n.TableCall) else expression.type
     arrow = t.to_arrow(type_)
@@ -85,9 +85,9 @@ def compile_expression(
 
 
 @lru_cache(_SHARED_MAX)
-def _column_kernel(place: int, arrow: Any) -> Kernel:
+def _column_kernel(place: int, type_: t.SqlType) -> Kernel:
     """The kernel of an unchanged column: one for all queries, of which a thousand would burden garbage collection."""
-    read = _column_at(place)
+    read, arrow = _column_at(place), t.to_arrow(type_)
 
     def kernel(columns: Sequence[Any], length: int) -> Evaluated:
         if not length:
