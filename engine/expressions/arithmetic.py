@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal, localcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,10 +27,11 @@ from .casts import cast_array
 from .frames import Evaluator, RowFrame, Value, strict
 from .values import from_numpy, null_mask, to_numpy
 
+_T = TypeVar("_T")
 _ARROW_CALLS = {"+": pc.add, "-": pc.subtract, "*": pc.multiply}
 
 
-def _unchanged(data: Any) -> Any:
+def _unchanged(data: _T) -> _T:
     return data
 
 

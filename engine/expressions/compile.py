@@ -89,7 +89,7 @@ def _column_kernel(place: int, type_: t.SqlType) -> Kernel:
     """The kernel of an unchanged column: one for all queries, of which a thousand would burden garbage collection."""
     read, arrow = _column_at(place), t.to_arrow(type_)
 
-    def kernel(columns: Sequence[Any], length: int) -> Evaluated:
+    def kernel(columns: Sequence[object], length: int) -> Evaluated:
         if not length:
             return Evaluated(pa.nulls(0, arrow))
         column = columns[place]
