@@ -132,6 +132,8 @@ class Application:
         scope["penstock.allow"] = sorted({m for m, known in self._exact if known == path} | self._methods_of(scope))
         if scope["penstock.allow"]:
             return "(wrong method)", self._wrong_method
+        if (wanted, path) == ("GET", "/ws/query"):
+            return "(no websocket)", self._no_socket
         return "(none)", self._nothing
 
     def _methods_of(self, scope: Scope) -> set[str]:
@@ -273,6 +275,11 @@ class Application:
 
     async def _nothing(self, request: Request, account: Account) -> None:
         await request.respond(b"Not Found", "text/plain; charset=utf-8", 404)
+
+    async def _no_socket(self, request: Request, account: Account) -> None:
+        text = b"Upgrade Required: /ws/query is a WebSocket; POST /query-stream gives rows as HTTP"
+        headers = [] if request.is_http2 else [(b"upgrade", b"websocket")]  # (HTTP/2 forbids the header)
+        await request.respond(text, "text/plain; charset=utf-8", 426, headers)
 
     async def _wrong_method(self, request: Request, account: Account) -> None:
         allowed = ", ".join(request.scope["penstock.allow"])

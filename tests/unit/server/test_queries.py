@@ -330,6 +330,14 @@ def test_a_websocket_with_a_bad_request(shop: Api) -> None:
         assert (list(frames[-1]), code) == (["error"], 1003), request
 
 
+def test_the_path_of_the_websocket_asked_by_plain_http(shop: Api) -> None:
+    """The answer says what it is, and what plain HTTP has instead."""
+    answer = shop.http.get("/ws/query")
+    assert (answer.status_code, answer.headers["upgrade"]) == (426, "websocket")
+    assert "POST /query-stream" in answer.text
+    assert shop.http.delete("/ws/query").status_code == 404
+
+
 def test_a_websocket_that_is_closed_ends_its_query(shop: Api) -> None:
     """At once."""
     request = httpx.QueryParams({"request": '{"ksql":"SELECT * FROM orders EMIT CHANGES;"}'})
