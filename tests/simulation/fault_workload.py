@@ -209,7 +209,7 @@ def run(prepared: FaultyFiles, name: str, fault: Fault, expected: dict[str, Any]
             files.heal()
             db = open_on(files, ROWS_MAX)
     files.heal()
-    if db._engine.log.committer._failure is not None:  # in the background: nobody was told, so nobody's work was lost
+    if db._engine.log.committer.failure is not None:  # in the background: nobody was told, so nobody's work was lost
         db.close()
         db = open_on(files, ROWS_MAX)
     resume(db)
@@ -244,7 +244,7 @@ def go_on(db: Database, files: FaultyFiles, event: Event, before: Records, fault
         after = inputs(db)
         for place, rows in before.items():
             assert after[place][: len(rows)] == rows, f"{place} has lost rows"
-    broken = db._engine.log.committer._failure is not None
+    broken = db._engine.log.committer.failure is not None
     if event.name.startswith("insert") and not broken:
         assert not event.happened(db), "an insert that failed has happened"
     files.heal()

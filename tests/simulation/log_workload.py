@@ -137,7 +137,7 @@ class Run:
     def restart(self) -> None:
         """After a failure: go on with the same log if it can, otherwise open it again."""
         assert self.log is not None
-        if self.log.committer._failure is None:
+        if self.log.committer.failure is None:
             if self.pinned:  # it said that nothing happened, so nothing may have
                 self.history.pop()
                 self.pinned = False
@@ -193,7 +193,7 @@ class Run:
                     begun.append((transaction.begin_commit(), after))
                 except StorageError as error:  # those before it may happen
                     failure = error
-                    if self.log.committer._failure is None and after is not None:
+                    if self.log.committer.failure is None and after is not None:
                         possible.pop()
                         self.state = kept
                     break
@@ -206,7 +206,7 @@ class Run:
                     self.history.append(deepcopy(after))
                     self.durable = len(self.history) - 1
         except (Crash, StorageError):
-            if self.log.committer._failure is None and not self.files.dead:
+            if self.log.committer.failure is None and not self.files.dead:
                 self.state = self.settled  # none of the others happened
             else:
                 states = [state for state in possible if state.epoch > self.settled.epoch]

@@ -45,7 +45,7 @@ if pid == 0:
     signal.alarm(20)  # a lock that another thread of the parent held is never released here
     os.close(up[0])
     chance = random.Random(seed + 1000)
-    db._engine.log.committer._pool = None  # its threads are not here
+    db._engine.log.committer._io._pool = None  # its threads are not here
     for i in range(6 if alone else chance.randrange(1, 8)):
         insert(f"child-{i}", child)
         if not alone and chance.random() < 0.5:

@@ -27,64 +27,28 @@ it, `Committer.complete` does the rest, for all that have come so far (see `in_f
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
 
 from .....errors import StorageError
 from ....combining import Combiner
-from ....files import File, Files, NothingSyncedError, discard
-from ....layout import journal_path, partition_directory
+from ....files import Files
 from ...measures import CommitMeasures
 from ...protocol import Outcome
 from ...settings import LogSettings
 from ..log_state import LogState
-from ..manifest import Committed, Entry, SegmentsReplaced
+from ..manifest import Entry
 from ..segments.segment import Segment
 from .append_plan import AppendPlan, Pending
 from .contents import Contents
+from .fail_stop import FailStop
 from .in_flight import InFlight, WriteLock
 from .journal import CommitJournal
+from .journal_writer import JournalWriter
 from .log_end import LogEnd
+from .parallel_io import ParallelIO
 
 __all__ = ["Committer"]
-
-_BYTES_WRITTEN_BY_TWO_MIN = 1 << 20
-"""From this size of a commit, in bytes, two threads write to its files at the same time."""
-_CHUNKS_WRITTEN_APART_MAX = 8
-_CHUNK_BYTES_JOINED_MAX = 4096
-"""Smaller pieces are joined before they are written, since each costs 0.4 us in the kernel."""
-
-
-class _Step3(NamedTuple):
-    """What must be synced before the journal records the commit."""
-
-    segments: set[Segment]
-    directories: set[str]
-
-
-def _directories_of(path: str) -> Iterator[str]:
-    """The directories that a file is in, innermost first."""
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path
-
-
-def _write_files(writes: Sequence[tuple[File, int, list[Any]]], size: int) -> None:
-    """Write to files, one after the other.
-
-    Args:
-        writes: each a file, a position and what goes there.
-        size: of the commit, in bytes.
-    """
-    for file, position, chunks in writes:
-        if len(chunks) > _CHUNKS_WRITTEN_APART_MAX and size <= len(chunks) * _CHUNK_BYTES_JOINED_MAX:
-            chunks = [b"".join(chunks)]
-        file.write(position, *chunks)
 
 
 @dataclass(slots=True, eq=False)
@@ -97,9 +61,16 @@ class _Waiter:
 
 
 class Committer:
-    """The one writer of the log.  ``write_lock`` is held by whoever leads a group or changes topics or segments.
+    """The one writer of the log: the order of commits, who waits for them, and when they are flushed.
 
-    Lock order: the write lock (or its ``appending``), ``_flushing``, ``_guard``.
+    `AppendPlan` knows where their bytes go, `JournalWriter` how they become durable, `ParallelIO` has the threads for it,
+    and `FailStop` remembers why there can be no more commits.
+
+    Lock order: the write lock (or its ``appending``), ``_flushing``, ``_guard``.  ``write_lock`` is held by whoever leads a
+    group or changes topics or segments.  What each guards: the write lock, the end of the log, the manifest while nothing
+    is in flight, and which journal is written to; ``appending``, plans and their writes; ``_flushing``, the journal, and
+    the manifest while it takes in what was in flight; ``_guard``, what waits for the journal and what is in flight, and
+    the journal writer's notes of what is not synced.
     """
 
     def __init__(
@@ -109,10 +80,8 @@ class Committer:
         self._state = state
         self._on_relaxed = on_relaxed
         self._files = files
-        self._journal = journal
         self._manifest = state.manifest
         self._settings = settings
-        self._journal_bytes_max = settings.journal_bytes_max
         self._combiner = Combiner(self.write_lock)
         self._flushing = threading.Lock()
         """Held from taking what is to be flushed until it is in the journal.  Taken under ``write_lock`` or without it, but
@@ -128,15 +97,23 @@ class Committer:
         """Bytes appended by transactions that did not fail."""
         self._bytes_flushed = 0
         """How many of these bytes are durable."""
-        self._dirty: set[Segment] = set()
-        self._new_names: set[str] = set()
-        """Directories with names of segments, partitions or topics that are not durable yet."""
         self._leftovers = False
         """Whether a commit failed in step 2 or later: segments may be longer than the journal says."""
-        self.measures = CommitMeasures()
-        self._failure: StorageError | None = None
-        self._pool: ThreadPoolExecutor | None = None
-        self._writer: ThreadPoolExecutor | None = None
+        self._fail_stop = FailStop(files.root)
+        self._io = ParallelIO(settings.sync_threads)
+        self._journal_writer = JournalWriter(
+            files, journal, state.manifest, settings, self._guard, self._fail_stop, self._io
+        )
+
+    @property
+    def failure(self) -> StorageError | None:
+        """Why the log takes no more commits; None while it does."""
+        return self._fail_stop.failure
+
+    @property
+    def measures(self) -> CommitMeasures:
+        """How long steps 3 and 4 took."""
+        return self._journal_writer.measures
 
     def check_process(self) -> None:
         """See `protocol.Log.check_process`."""
@@ -172,7 +149,7 @@ class Committer:
             self._commit_group(group)
         except Exception as error:
             left = [waiter for waiter in group if waiter.outcome is None]
-            if len(group) > 1 and self._failure is None:
+            if len(group) > 1 and self.failure is None:
                 for waiter in left:  # one may be at fault: each for itself
                     self._lead([waiter])
             else:
@@ -186,7 +163,7 @@ class Committer:
                 raise
 
     def _commit_group(self, group: list[_Waiter]) -> None:
-        self._check_running()
+        self._fail_stop.check()
         plan = AppendPlan(LogEnd.after(self._manifest), self._state, self._settings)
         try:
             results = [plan.add(waiter.contents) for waiter in group]
@@ -216,50 +193,20 @@ class Committer:
         try:
             self._state.publish(entries)
         except BaseException as error:
-            self._stop(error)
+            self._fail_stop.stop(error)
             raise
 
     def _write(self, plan: AppendPlan) -> None:
         """Step 2.  The bytes lie behind the recorded length, so a failure does no harm."""
         plan.close()
-        writes = list(plan.writes.values())
-        if len(writes) < 2 or plan.bytes < _BYTES_WRITTEN_BY_TWO_MIN:
-            _write_files(writes, plan.bytes)
-            return
-        # Copying into the kernel is what it takes: another thread does about a half of it.
-        first, size = 0, 0
-        while size < plan.bytes // 2 and first < len(writes) - 1:
-            size += sum(map(len, writes[first][2]))
-            first += 1
-        if self._writer is None:
-            self._writer = ThreadPoolExecutor(1, "penstock-write")
-        try:
-            other = self._writer.submit(_write_files, writes[:first], plan.bytes)
-        except RuntimeError:  # no thread is to be had: then it takes longer
-            _write_files(writes, plan.bytes)
-            return
-        try:
-            _write_files(writes[first:], plan.bytes)
-        finally:
-            wait([other])  # also where this half fails: nobody writes on behind the back of a commit
-        other.result()
+        self._io.write(list(plan.writes.values()), plan.bytes)
 
     def _take_in(self, plan: AppendPlan) -> None:
         """Note a plan whose bytes are written, so that the next flush puts it into the journal."""
-        with self._guard, self._whole():
-            self._dirty.update(plan.writes)  # (only now: a sync that runs meanwhile may have come too early for them)
-            self._new_names.update(plan.fresh_directories)
+        with self._guard, self._fail_stop.whole():
+            self._journal_writer.appended(plan.writes, plan.fresh_directories)
             self._unflushed.extend(plan.pendings)
             self._bytes_taken_in += plan.bytes
-
-    @contextmanager
-    def _whole(self) -> Iterator[None]:
-        """Guard changes that belong together.  After half of them, what waits for the journal is unknown: the log stops."""
-        try:
-            yield
-        except BaseException as error:
-            self._stop(error)
-            raise
 
     def _give_up(self, pendings: int, size: int) -> None:
         """Drop the last ``pendings`` entries, which have ``size`` bytes: they do not happen."""
@@ -286,7 +233,7 @@ class Committer:
 
     def _begin(self, contents: Contents, after: InFlight | None) -> InFlight | None:
         """Plan and write a transaction.  None if it was planned behind a commit in flight that has failed since."""
-        self._check_running()
+        self._fail_stop.check()
         with self._guard:
             if after is not None and isinstance(after.outcome, BaseException):
                 raise StorageError(
@@ -304,7 +251,7 @@ class Committer:
             if end.broken:
                 self._leftovers = True
                 return None
-            with self._whole():
+            with self._fail_stop.whole():
                 plan.extend()
                 self._end = end
                 self._take_in(plan)
@@ -329,7 +276,7 @@ class Committer:
                 interruption = error
         if interruption is not None:
             raise interruption
-        if self._journal.end > self._journal_bytes_max:
+        if self._journal_writer.too_long:
             with self.write_lock:
                 self._bound_journal()
         return begun.outcome
@@ -345,12 +292,12 @@ class Committer:
         """Take all of ``_in_flight`` through steps 3 to 5; afterwards each has its outcome.  Under ``_flushing``."""
         completing: list[InFlight] = []
         try:
-            self._check_running()
+            self._fail_stop.check()
             with self._guard:
                 completing, flushing = self._in_flight[:], tuple(self._unflushed)
-                step = self._take(flushing)
+                step = self._journal_writer.take(flushing)
             own = flushing[len(flushing) - sum(s.pendings for s in completing) :]
-            self._write_down(flushing, step)
+            self._journal_writer.write(flushing, step)
         except BaseException as error:
             self._lose(error)
             raise
@@ -365,8 +312,8 @@ class Committer:
                 if not self._in_flight:
                     self._end = None
         except BaseException as error:
-            self._stop(error)
-            self._lose(self._failure or error)
+            self._fail_stop.stop(error)
+            self._lose(self.failure or error)
             raise
 
     def _lose(self, error: BaseException) -> None:
@@ -379,9 +326,7 @@ class Committer:
                 self._end = None
             self._leftovers = True
         if not isinstance(error, Exception):  # an interruption is for the thread that it came to
-            error = self._failure or StorageError(
-                "the commit was interrupted: nothing of it happened", path=self._files.root
-            )
+            error = self.failure or StorageError("the commit was interrupted: nothing of it happened", path=self._files.root)
         for begun in lost:
             begun.outcome = error
 
@@ -396,7 +341,7 @@ class Committer:
         Raises:
             StorageError: it did not happen.
         """
-        self._check_running()
+        self._fail_stop.check()
         with self._guard:
             self._unflushed.append(Pending(entry))
         if not durable:
@@ -412,18 +357,15 @@ class Committer:
 
     def begun(self, directories: Iterable[str]) -> None:
         """Note new file names, which must be synced before the content of these files counts."""
-        with self._guard:
-            self._new_names.update(directories)
+        self._journal_writer.begun(directories)
 
     def forget(self, topic: str) -> None:
         """Note that the files and the directory of a topic are removed, so they need no sync."""
-        with self._guard:
-            self._dirty = {s for s in self._dirty if not s.path.startswith(topic + "/")}
-            self._new_names = {d for d in self._new_names if not f"{d}/".startswith(topic + "/")}
+        self._journal_writer.forget(topic)
 
     def forget_segments(self, segments: set[Segment]) -> None:
         """Note that these segments' files are removed."""
-        self._dirty -= segments
+        self._journal_writer.forget_segments(segments)
 
     # ---------------------------------------------------------------------------------------------------- steps 3, 4
 
@@ -435,7 +377,7 @@ class Committer:
         """
         with self.write_lock:
             if self._unflushed:
-                self._check_running()
+                self._fail_stop.check()
                 self._flush()
 
     def flush_beside(self) -> None:
@@ -447,17 +389,17 @@ class Committer:
         with self.write_lock:
             if not self._unflushed:
                 return
-            self._check_running()
+            self._fail_stop.check()
             self._flushing.acquire()
             try:
                 with self._guard:
                     flushing = tuple(self._unflushed)
-                    step = self._take(flushing)
+                    step = self._journal_writer.take(flushing)
             except BaseException:
                 self._flushing.release()
                 raise
         try:
-            self._write_down(flushing, step)
+            self._journal_writer.write(flushing, step)
             with self._guard:
                 self._flushed(flushing)
         finally:
@@ -468,11 +410,11 @@ class Committer:
         with self._flushing:
             if not self._unflushed:
                 return
-            self._check_running()
+            self._fail_stop.check()
             with self._guard:
                 flushing = tuple(self._unflushed)
-                step = self._take(flushing)
-            self._write_down(flushing, step)
+                step = self._journal_writer.take(flushing)
+            self._journal_writer.write(flushing, step)
             with self._guard:
                 self._flushed(flushing)
 
@@ -481,121 +423,10 @@ class Committer:
         del self._unflushed[: len(flushing)]
         self._bytes_flushed += sum(size for p in flushing for _, size, _ in p.writes)
 
-    def _take(self, flushing: Sequence[Pending]) -> _Step3:
-        """Decide what step 3 syncs: each byte is either synced or embedded in the commit record.  Under ``_guard``."""
-        sizes: dict[Segment, int] = {}
-        for pending in flushing:
-            for segment, size, _ in pending.writes:
-                sizes[segment] = sizes.get(segment, 0) + size
-        large = {s for s, size in sizes.items() if size > self._settings.embedded_bytes_max}
-        for pending in flushing:
-            if isinstance(pending.entry, Committed):
-                for part, (segment, _, chunks) in zip(pending.entry.appended, pending.writes, strict=True):
-                    part.data = None if segment in large else b"".join(chunks)
-        files = [segment.path for segment in large]
-        for pending in flushing:
-            match pending.entry:
-                case SegmentsReplaced(topic=topic, partition=number, added=[_, *_]):  # which are synced themselves
-                    files.append(f"{partition_directory(topic, self._manifest.topics[topic].id, number)}/")
-        if not files:
-            return _Step3(set(), set())
-        step = _Step3(large, self._new_names & {d for file in files for d in _directories_of(file)})
-        self._new_names -= step.directories
-        self._dirty -= large  # before the sync: what is written meanwhile makes them dirty again
-        return step
-
-    def _write_down(self, flushing: Sequence[Pending], step: _Step3) -> None:
-        """Steps 3 and 4.
-
-        Raises:
-            StorageError, or any other error: nothing happened; or that is unknown, and the log takes no more commits.
-        """
-        end = self._journal.end
-        began_s = time.perf_counter()
-        try:
-            self._sync_all(step.segments, step.directories)  # step 3
-            self._journal.append([p.entry for p in flushing])  # step 4
-        except BaseException:
-            if self._journal.end != end:
-                self._withdraw()
-            with self._guard:
-                self._dirty |= step.segments
-                self._new_names |= step.directories
-            raise
-        try:
-            self._journal.sync()
-            self.measures.add(time.perf_counter() - began_s, len(step.segments) + len(step.directories) + 1)
-        except NothingSyncedError:
-            self._withdraw()
-            raise
-        except BaseException as error:
-            self._stop(error)
-            raise
-
-    def _withdraw(self) -> None:
-        """Take back what was appended to the journal and not synced, so that recovery does not find it."""
-        try:
-            self._journal.withdraw()
-        except BaseException as error:
-            self._stop(error)
-            raise
-
-    def _stop(self, error: BaseException) -> None:
-        """Refuse all further commits, since it is unknown what is on the disk."""
-        cause = f"{error.message} [{error.path}]" if isinstance(error, StorageError) else repr(error)
-        self._failure = self._failure or StorageError(
-            f"the log takes no more commits: {cause}",
-            path=self._files.root,
-            action="check the disk, then close and open the database: it opens with the last commit that is durable",
-        )
-
-    def _sync_all(self, segments: Iterable[Segment], directories: Iterable[str]) -> None:
-        """Sync several files at once.
-
-        Raises:
-            NothingSyncedError: one of them could not be opened; those that could may be synced.
-            StorageError: a sync failed: the log takes no more commits, as what the disk has is unknown.
-        """
-        syncs = [s.file.sync for s in segments]
-        syncs += [partial(self._files.sync_directory, d) for d in sorted(directories)]
-        errors = [error for error in self._at_once(syncs) if error is not None]
-        fatal = next((error for error in errors if not isinstance(error, NothingSyncedError)), None)
-        if fatal is not None:
-            self._stop(fatal)
-        for error in errors[:1] if fatal is None else [fatal]:
-            raise error
-
-    def _at_once(self, syncs: Sequence[Callable[[], None]]) -> list[BaseException | None]:
-        """Run all syncs, side by side if there are several.  Returns the error of each, or None."""
-
-        def tried(sync: Callable[[], None]) -> BaseException | None:
-            try:
-                sync()
-            except BaseException as error:  # told to whoever asked, on another thread
-                return error
-            return None
-
-        if len(syncs) < 2:
-            return [tried(sync) for sync in syncs]
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._settings.sync_threads, "penstock-sync")
-        waiting: list[Future[BaseException | None]] = []
-        try:
-            for sync in syncs:
-                waiting.append(self._pool.submit(tried, sync))
-        except RuntimeError:  # no thread is to be had: then it takes longer
-            found = [tried(sync) for sync in syncs[len(waiting) :]]
-            return found + [future.result() for future in waiting]
-        return [future.result() for future in waiting]
-
-    def _check_running(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
     # ----------------------------------------------------------------------------------------------------- the journal
 
     def _bound_journal(self) -> None:
-        if self._journal.end > self._journal_bytes_max:
+        if self._journal_writer.too_long:
             self._roll_when_possible()
 
     def _roll_when_possible(self) -> None:
@@ -603,39 +434,30 @@ class Committer:
         try:
             self.roll()
         except StorageError as error:
-            if self._failure is None and self._files.exists(journal_path(self._journal.number + 1)):
-                self._failure = error  # the new one may count after a crash: nothing may go to the old one
-            self._journal_bytes_max *= 2
+            self._journal_writer.roll_failed(error)
 
     def roll(self) -> None:
-        """Start a new journal from the present state, so that opening stays quick.
+        """Make everything durable and start a new journal from the present state, so that opening stays quick.
 
-        Crash before the new journal has its name => the old one counts.  After => the new one does; the old is removed.
+        Raises:
+            StorageError: the old journal counts, or the log takes no more commits.
         """
         with self.write_lock:
             self.flush()
-            self._check_running()
-            self._sync_all(self._dirty, self._new_names)
-            self._dirty.clear()
-            self._new_names.clear()
-            old = self._journal
-            self._journal = CommitJournal.create(self._files, old.number + 1, self._manifest)
-            old.close()
-            discard(self._files, journal_path(old.number))
+            self._fail_stop.check()
+            self._journal_writer.roll()
 
     def close(self) -> None:
         """Make everything durable and close the journal."""
         with self.write_lock:
             try:
-                if self._failure is None:
+                if self.failure is None:
                     self.flush()
-                    if self._journal.end > self._journal_bytes_max // 64:
+                    if self._journal_writer.long_to_replay:
                         self._roll_when_possible()  # the next open has little to replay
-                    if self._failure is None:
-                        self._journal.seal(closed=not self._leftovers)
+                    if self.failure is None:
+                        self._journal_writer.seal(closed=not self._leftovers)
             finally:
-                self._failure = self._failure or StorageError("the database is closed", path=self._files.root)
-                self._journal.close()
-                for pool in (self._pool, self._writer):
-                    if pool is not None:
-                        pool.shutdown()
+                self._fail_stop.refuse(StorageError("the database is closed", path=self._files.root))
+                self._journal_writer.close()
+                self._io.shutdown()

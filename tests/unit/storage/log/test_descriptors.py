@@ -17,7 +17,7 @@ import pytest
 from penstock.errors import StorageError
 from penstock.storage import files as files_module
 from penstock.storage.files import NothingSyncedError
-from penstock.storage.log.local.commit import committer as committer_module
+from penstock.storage.log.local.commit import parallel_io
 from penstock.storage.log.local.local_log import LocalLog
 from penstock.storage.log.protocol import Records, TopicConfig
 from penstock.storage.log.settings import LogSettings
@@ -104,7 +104,7 @@ def test_a_journal_that_cannot_be_opened_to_be_synced_forgets_what_it_got(
     log = opened(tmp_path)
     log.create_topic("t", TopicConfig())
     commit(log, b"x")
-    file = log.committer._journal._file
+    file = log.committer._journal_writer._journal._file
     monkeypatch.setattr(type(file), "sync", _refusing(type(file).sync, file))
     with pytest.raises(NothingSyncedError):
         commit(log, b"lost")
@@ -141,9 +141,9 @@ def test_an_error_before_the_journal_has_it_costs_that_commit(
     def failing(*args: Any) -> None:
         raise error
 
-    for name in ("_write", "_take"):
+    for part, name in ((log.committer, "_write"), (log.committer._journal_writer, "take")):
         with monkeypatch.context() as patched:
-            patched.setattr(log.committer, name, failing)
+            patched.setattr(part, name, failing)
             with pytest.raises(type(error)):
                 commit(log, b"y" * size)
         commit(log, b"z" * size)
@@ -165,7 +165,7 @@ def test_no_thread_to_sync_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
         def shutdown(self) -> None: ...
 
-    monkeypatch.setattr(committer_module, "ThreadPoolExecutor", NoThreads)
+    monkeypatch.setattr(parallel_io, "ThreadPoolExecutor", NoThreads)
     commit(log, b"z" * LARGE)
     log.close()
     assert values(opened(tmp_path)) == [LARGE]
