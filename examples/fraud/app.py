@@ -2,8 +2,7 @@
 
 pip install fastapi uvicorn
 uvicorn app:app              # in this folder; then open http://127.0.0.1:8000, and pay twice:
-curl localhost:8000/payments -H 'content-type: application/json' \\
-    -d '{"card": "c1", "id": 1, "country": "DE", "cents": 1200}'
+curl localhost:8000/payments -H 'content-type: application/json' -d '{"card": "c1", "country": "DE", "cents": 1200}'
 curl localhost:8000/terminals -H 'content-type: application/json' -d '{"card": "c1", "terminal": "t1", "country": "FR"}'
 """
 
