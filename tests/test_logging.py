@@ -50,10 +50,10 @@ def loggers() -> set[str]:
 
 
 def test_every_logger_is_penstocks_and_documented() -> None:
-    """The page lists those that there are, and no others."""
+    """The page lists those that there are, and no others.  Their parent, which `serve --log` listens to, is silent."""
     page = (ROOT / "docs" / "how-to" / "logging.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `(penstock[\w.]*)` \|", page, re.M))
-    assert listed == loggers() and all(name.startswith("penstock.") for name in listed)
+    assert listed == loggers() - {"penstock"} and all(name.startswith("penstock.") for name in listed)
 
 
 def test_the_library_prints_nothing() -> None:

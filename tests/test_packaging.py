@@ -34,7 +34,7 @@ def test_every_folder_with_code_is_a_declared_package() -> None:
 
 def test_no_other_module_lies_at_the_root() -> None:
     """Any .py file at the root ships as a module of penstock."""
-    modules = {"__init__", "__main__", "addresses", "errors", "limits", "paths"}
+    modules = {"__init__", "__main__", "addresses", "arguments", "certificates", "errors", "limits", "paths"}
     assert {p.stem for p in ROOT.glob("*.py")} == modules
 
 

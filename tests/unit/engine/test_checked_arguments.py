@@ -76,7 +76,7 @@ def test_a_name_to_wait_for_is_one_name(db: Database) -> None:
 @pytest.mark.parametrize("name", ["../x", "x" * 250, ".", "..", "a b", "a/b", "ä", "a\n", 5, "\ud800"])
 def test_names_of_topics(db: Database, name: Any) -> None:
     """Kafka's rule, whichever way a topic is made."""
-    with pytest.raises(StatementError, match=r"topic"):
+    with pytest.raises(StatementError, match=r"topic|name must be text"):
         db.create_topic(name)
     if isinstance(name, str) and name.isprintable():
         before = len(db.catalog.sources)
@@ -100,7 +100,7 @@ def test_the_processing_log_is_altered_by_nobody(db: Database) -> None:
     with pytest.raises(StatementError, match="is internal"):
         db.alter_topic("ksql_processing_log", {"retention.ms": 1})
     for call in (db.alter_topic, db.describe_topic, db.delete_topic):
-        with pytest.raises(StatementError, match="there is no topic"):
+        with pytest.raises(StatementError, match=r"there is no topic|name must be text"):
             call(5)  # type: ignore[arg-type]
 
 
