@@ -1,4 +1,4 @@
-"""Checks the types of what programs give for named arguments, by the annotations, before anything happens."""
+"""Checks that the arguments of a public function have the types of its annotations, before the function does anything."""
 
 from __future__ import annotations
 
@@ -32,14 +32,16 @@ _WORDS: Mapping[Any, str] = {
 
 
 def check_arguments(function: Callable[..., Any], given: Mapping[str, object]) -> None:
-    """Check arguments by a function's annotations.  A number is no bool, a path may be text, a tuple may be a list; of a
-    literal only the type is checked.
+    """Check arguments against a function's annotations.
+
+    A bool is not taken for a number.  Text is taken for a `Path`, and a list for a tuple.  For a `Literal` only the type of
+    the value is checked.
 
     Args:
-        given: the arguments by name; other names are passed over, so `locals` will do.
+        given: the arguments by name.  Names that the function does not have are ignored, so `locals` can be passed.
 
     Raises:
-        StatementError: an argument is of a type that its annotation has not.
+        StatementError: an argument's type does not fit its annotation.
     """
     for name, hint in _hints(function).items():
         if name in given and name != "return":
@@ -47,9 +49,9 @@ def check_arguments(function: Callable[..., Any], given: Mapping[str, object]) -
 
 
 def checked(*names: str) -> Callable[[type[_Class]], type[_Class]]:
-    """A class decorator: methods of these names check their arguments first, see `check_arguments`.
+    """A class decorator: the methods of these names check their arguments first, see `check_arguments`.
 
-    For methods that are not called for each record: it takes some microseconds.
+    A check takes some microseconds, so it does not suit methods that are called for each record.
     """
 
     def checking(cls: type[_Class]) -> type[_Class]:
@@ -72,10 +74,14 @@ def _checked(method: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_fields(options: Any, error: type[PenstockError] = StatementError) -> None:
-    """Check the fields of a dataclass by their annotations.
+    """Check the fields of a dataclass against their annotations.
+
+    Args:
+        options: an instance of the dataclass.
+        error: the class of the error.
 
     Raises:
-        StatementError, or ``error``: a field is of a type that its annotation has not.
+        StatementError, or ``error``: a field's type does not fit its annotation.
     """
     kind: Any = type(options)
     for name, hint in _hints(kind).items():
@@ -83,13 +89,15 @@ def check_fields(options: Any, error: type[PenstockError] = StatementError) -> N
 
 
 def check_options(taker: Callable[..., Any], given: Mapping[str, object], owner: str) -> None:
-    """Check that a class or a function takes arguments of these names.
+    """Check that a class or a function has options (parameters with a default) of these names.
 
     Args:
-        owner: what has the options, for the error.
+        taker: the class or function.
+        given: the options by name; the values are not checked.
+        owner: how the error's text calls the taker.
 
     Raises:
-        StatementError: it does not.
+        StatementError: a name is not that of an option; the suggestion lists the options.
     """
     names = [name for name, p in inspect.signature(taker).parameters.items() if p.default is not p.empty]
     for name in given:

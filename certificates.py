@@ -1,4 +1,4 @@
-"""Certificates of TLS that a user names."""
+"""TLS contexts from the certificate files that a user names."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ __all__ = ["server_context"]
 
 
 def server_context(certificate: str | PathLike[str] | None, key: str | PathLike[str] | None) -> ssl.SSLContext | None:
-    """The TLS context of a server; None without a certificate.
+    """Make the TLS context of a server; None without a certificate.
 
     Args:
-        certificate, key: PEM files.
+        certificate: a PEM file with the certificate, and the key if ``key`` is None.
+        key: a PEM file with the private key.
 
     Raises:
         StatementError: there is a key without a certificate.
@@ -40,5 +41,5 @@ def server_context(certificate: str | PathLike[str] | None, key: str | PathLike[
 
 
 def _no_password() -> str:
-    """Instead of OpenSSL's question at the terminal, for a key that has a password."""
+    """The password that OpenSSL is given for an encrypted key.  Without it, OpenSSL would ask at the terminal."""
     return ""

@@ -1,1 +1,1 @@
-"""The database for asyncio: blocking calls run on threads of the connection, and waiting for rows takes no thread."""
+"""The database for asyncio: blocking calls run on the connection's own threads; a wait for rows occupies no thread."""

@@ -1,9 +1,9 @@
 """`connect_async`: a database whose methods are awaited.
 
-A call that may block runs on threads that belong to the connection, never on the loop's own pool.  Reading a subscription
-takes no thread.  A connection belongs to no event loop: several may use it, one after the other or each on its own thread.
-A call that is cancelled while it waits for a thread never runs; one that has begun runs to its end, and
-what it opened is closed.
+A call that may block runs on a thread of the connection, never in the event loop's default executor.  Reading a
+subscription occupies no thread.  A connection is not bound to an event loop: several loops may use it, one after the other
+or each on its own thread.  A call that is cancelled while it waits for a thread never runs.  A call that is cancelled later
+runs to its end on its thread; what it has opened (a database, a subscription) is then closed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _Parameters = ParamSpec("_Parameters")
 _Returned = TypeVar("_Returned")
 
 _ROWS_PER_TURN = 256
-"""After so many rows without waiting, ``async for`` lets the loop's other tasks run."""
+"""Rows that ``async for`` yields without waiting before it lets the loop's other tasks run."""
 
 
 _HANDLE = "what it gives has methods that block; `db.database` has it, and `db.call` takes such a method"
@@ -59,7 +59,7 @@ ELSEWHERE: Mapping[str, str] = {
     "user": _LOOK,
     "variables": _LOOK,
 }
-"""What `Database` has and `AsyncDatabase` has not, and why."""
+"""Methods that only `Database` has, each with the reason and how to call it from asyncio; used in the error's text."""
 
 
 def _closed(database: Database) -> None:
@@ -69,11 +69,11 @@ def _closed(database: Database) -> None:
 class connect_async:
     """Open a database for asyncio: ``async with connect_async(path) as db``, or ``db = await connect_async(path)``.
 
-    ``connect_async("http://host:8088")`` connects to a server.  Takes the arguments of `connect` and raises its errors.  If
-    it is cancelled, it closes what it has opened.
+    ``connect_async("http://host:8088")`` connects to a server.  The arguments and errors are those of `connect`.  If the
+    opening is cancelled, whatever was opened is closed.
 
     Raises:
-        StatementError: no loop of asyncio is running; ``async with`` is still inside this one.
+        StatementError: no asyncio event loop is running, or this object is already entered with ``async with``.
     """
 
     def __init__(self, path: str | Path | None = None, **how: Any) -> None:
@@ -112,10 +112,11 @@ class connect_async:
 
 
 class AsyncDatabase:
-    """An open database whose methods are awaited; `Database` says what each does and raises.
+    """An open database whose methods are awaited.  Each does and raises what the method of the same name of `Database` does.
 
     Attributes:
-        database: the database itself, for calls that do not block (``catalog``, ``settings``) and for other threads.
+        database: the `Database` itself, for calls that do not block (``catalog``, ``settings``) and for use on other
+            threads.
     """
 
     def __init__(self, database: Database, threads: Threads) -> None:
@@ -157,10 +158,9 @@ class AsyncDatabase:
         overflow: Literal["block", "drop"] = "block",
         resume: str | None = None,
     ) -> AsyncSubscription:
-        """The rows of a push query: ``async for row in db.subscribe(..)``.  The query starts when it is first read or
-        awaited.
+        """Subscribe to the rows of a push query: ``async for row in db.subscribe(..)``.
 
-        See `Database.subscribe`.
+        The query starts when the subscription is first read or awaited.  See `Database.subscribe`.
         """
         begin = partial(self.database.subscribe, text, parameters, overflow=overflow, resume=resume)
         return AsyncSubscription(self._threads, begin)
@@ -248,15 +248,15 @@ class AsyncDatabase:
         await self._call(self.database.delete_topic, name)
 
     async def describe_topic(self, name: str) -> TopicDescription:
-        """A topic's config, and what its partitions hold, see `Database.describe_topic`."""
+        """Return a topic's config and the offsets and sizes of its partitions, see `Database.describe_topic`."""
         return await self._call(self.database.describe_topic, name)
 
     async def wait_idle(self, timeout_s: float | None = None) -> bool:
-        """Wait until all running queries have processed everything there is, see `Database.wait_idle`."""
+        """Wait until all running queries have processed all records in the log, see `Database.wait_idle`."""
         return await self._threads.call(partial(self.database.wait_idle, timeout_s), waits=True)
 
     async def drain(self) -> None:
-        """Process everything there is, see `Database.drain`."""
+        """Process all records in the log, see `Database.drain`."""
         await self._call(self.database.drain)
 
     async def call(
@@ -278,7 +278,7 @@ class AsyncDatabase:
         return self.database.settings
 
     async def close(self) -> None:
-        """Close the database, see `Database.close`.  A cancellation does not stop this."""
+        """Close the database, see `Database.close`.  The database is closed even if the caller is cancelled."""
         running_loop()
         with self._guard:
             closing = self._closing = self._closing or self._threads.submit(self._close)
@@ -316,8 +316,8 @@ class AsyncDatabase:
 class AsyncSubscription:
     """The rows of a push query for asyncio.
 
-    Iterate it: ``async for row in db.subscribe(..)``.  ``async with`` closes it at the end; ``await`` starts the query and
-    returns the subscription.  Waiting for a row takes no thread.
+    Iterate over it: ``async for row in db.subscribe(..)``.  ``async with`` closes it at the end of the block.  ``await``
+    starts the query and returns the subscription.  A wait for a row occupies no thread.
     """
 
     def __init__(self, threads: Threads, subscribe: Callable[[], Subscription]) -> None:
@@ -325,14 +325,14 @@ class AsyncSubscription:
         self._subscribe = subscribe
         self._guard = threading.Lock()
         self._opening: Future[Subscription] | None = None
-        """The subscription, or the thread that begins it, for all tasks of all loops that wait for it."""
+        """The future of the query's start, for which the tasks of all loops wait.  None before the start."""
         self._waiting = 0
         self._given_out = False
         self._given = 0
         self._closed = False
 
     async def _open(self) -> Subscription | None:
-        """The subscription; None if it was closed before it was begun."""
+        """Start the query unless that was done.  Return the subscription; None if it was closed before its start."""
         running_loop()
         with self._guard:
             if self._opening is None or (self._opening.done() and self._begun is None):  # never begun, or that failed
@@ -355,14 +355,14 @@ class AsyncSubscription:
 
     @property
     def _begun(self) -> Subscription | None:
-        """The subscription, once it has begun."""
+        """The subscription; None while its query has not started."""
         opening = self._opening
         if opening is None or not opening.done() or opening.cancelled() or opening.exception() is not None:
             return None
         return opening.result()
 
     async def _end(self, end: Callable[[Subscription], object]) -> None:
-        """Close it.  A cancellation does not stop this."""
+        """Call ``end`` with the subscription on a thread.  It is called even if the caller is cancelled."""
         running_loop()
         with self._guard:
             self._closed = True
@@ -376,27 +376,33 @@ class AsyncSubscription:
         return () if self._begun is None else self._begun.columns
 
     async def next_row(self, timeout_s: float | None = None) -> PushRow | None:
-        """The next row; None if none comes within the timeout, or the query has ended.
+        """Wait for the next row.
+
+        Args:
+            timeout_s: seconds; None waits without a limit.
+
+        Returns:
+            the row; None if the time is up or the query has ended.
 
         Raises:
-            PenstockError: the query is wrong or has failed.
+            PenstockError: the statement is wrong, or the query has failed.
         """
         subscription = await self._open()
         return None if subscription is None else await subscription.next_row(timeout_s)
 
     async def next_batch(self, timeout_s: float | None = None) -> PushBatch | None:
-        """Like `next_row`, but returns all rows that came together, as Arrow columns."""
+        """Like `next_row`, but returns all rows of the next batch, as Arrow columns."""
         subscription = await self._open()
         return None if subscription is None else await subscription.next_batch(timeout_s)
 
     @property
     def finished(self) -> bool:
-        """Whether no row is left and none will come."""
+        """Whether the query has ended and all its rows were read."""
         return self._closed if self._begun is None else self._begun.finished
 
     @property
     def limit_reached(self) -> bool:
-        """Whether LIMIT has ended it."""
+        """Whether the query has ended because it reached its LIMIT."""
         return self._begun is not None and self._begun.limit_reached
 
     async def batches(self) -> AsyncIterator[PushBatch]:
@@ -406,7 +412,7 @@ class AsyncSubscription:
         await self.close()
 
     async def close(self) -> None:
-        """Stop the query and end all iteration.  A cancellation does not stop this."""
+        """Stop the query and end all iterations over it.  The query is stopped even if the caller is cancelled."""
         await self._end(Subscription.close)
 
     def __aiter__(self) -> AsyncSubscription:
@@ -439,7 +445,10 @@ class AsyncSubscription:
 
 
 def _ended(opening: Future[Subscription], end: Callable[[Subscription], object]) -> None:
-    """End a subscription that has begun, or begins: threads take calls in their order, so it is not waited for in vain."""
+    """Wait for the start of a query, then end its subscription.
+
+    The wait cannot deadlock: threads take calls in order, so the start has a thread before this call gets one.
+    """
     try:
         subscription = opening.result()
     except BaseException:  # it has not begun, as whoever waited for it was told

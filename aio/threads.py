@@ -1,7 +1,7 @@
-"""The threads of a connection: what blocks runs there, and any event loop waits for it.
+"""The threads of an asyncio connection: blocking calls run here, and any event loop can wait for their results.
 
-A connection belongs to no loop.  Loops may use it one after the other, or side by side on threads of their own: what is kept
-between two calls is a future of a thread, and only the wait for it belongs to a loop.
+A connection is not bound to an event loop.  Several loops may use it, one after the other or at once on threads of their
+own.  For that, only `concurrent.futures.Future`s are kept between calls; each wait makes an asyncio future of its own loop.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ __all__ = ["CALLS_MAX", "WAITS_MAX", "Threads", "awaited"]
 _Returned = TypeVar("_Returned")
 
 CALLS_MAX = 8
-"""How many calls of one connection run at once.  The engine runs one statement at a time anyway."""
+"""The largest number of calls of one connection that run at once.  The engine runs one statement at a time in any case."""
 WAITS_MAX = 64
-"""How many calls may wait for queries at once (`wait`, ``sql(after=)``, `wait_idle`).  They do not block other calls."""
+"""The largest number of calls that wait for queries at once (`wait`, ``sql(after=)``, `wait_idle`).  They have threads of
+their own, so they do not hold up other calls."""
 
 
 class Threads:
@@ -37,13 +38,13 @@ class Threads:
         self._over = False
 
     def submit(self, function: Callable[[], _Returned], *, waits: bool = False) -> Future[_Returned]:
-        """Begin a call on a thread.
+        """Start a function on a thread and return the future of its result.
 
-        A closed database says so at once, on the caller's thread; so does one that was opened before a fork, whose threads
-        are not in this process.
+        After `shut_down`, and in a child process of the one that made this object (a fork does not copy threads), the
+        function runs on the caller's thread instead.  Functions of a closed database raise their error there at once.
 
         Args:
-            waits: the function may wait for queries.
+            waits: the function may wait for queries; it then takes one of the `WAITS_MAX` threads.
         """
         if not self._over and self._process == os.getpid():
             pool = self._waits if waits else self._calls
@@ -60,14 +61,15 @@ class Threads:
         waits: bool = False,
         undo: Callable[[_Returned], object] = lambda made: None,
     ) -> _Returned:
-        """Call a function on a thread.
+        """Run a function on a thread, wait for it and return its result.
 
         Args:
             waits: the function may wait for queries.
-            undo: gets, on a thread, the function's result if the caller was cancelled meanwhile.
+            undo: called on a thread with the function's result if the caller is cancelled while the function runs.
 
         Raises:
-            StatementError: no loop of asyncio is running.
+            StatementError: no asyncio event loop is running.
+            BaseException: whatever the function raises.
         """
         running_loop()
         future = self.submit(function, waits=waits)
@@ -79,17 +81,20 @@ class Threads:
             raise
 
     def shut_down(self) -> None:
-        """Let the threads end when they have done what was begun."""
+        """Take no more calls.  The threads end when they have run those they have; this does not wait for them."""
         self._over = True
         self._calls.shutdown(wait=False)
         self._waits.shutdown(wait=False)
 
 
 async def awaited(future: Future[_Returned]) -> _Returned:
-    """Wait for what a thread does, on whichever loop is running.  A cancellation ends the waiting, and not the work.
+    """Wait on the running event loop for a thread's future and return its result.
+
+    A cancellation ends the wait; the thread goes on.
 
     Raises:
-        StatementError: no loop of asyncio is running.
+        StatementError: no asyncio event loop is running.
+        BaseException: the future's error.
     """
     loop = running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
@@ -112,7 +117,7 @@ async def awaited(future: Future[_Returned]) -> _Returned:
 
 
 def _undone(undo: Callable[[_Returned], object], future: Future[_Returned]) -> None:
-    """Undo what a call has made, when it has."""
+    """Call ``undo`` with the future's result, unless it has an error."""
     try:
         made = future.result()
     except BaseException:  # it has made nothing, and whoever asked for it is gone

@@ -1,4 +1,4 @@
-"""PEP 249's connection, which is a session of a database."""
+"""PEP 249's connection: a session of a database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def connect(database: str | Path | DatabaseSurface | None = None, **how: Any) ->
         how: keyword arguments of `penstock.connect`.
 
     Raises:
-        Error: see the module `errors`.
+        Error: the database cannot be opened, or an argument is wrong; the module `errors` lists the subclasses.
     """
     from .. import connect as open_database
 
@@ -90,11 +90,11 @@ class Connection:
         """Execute one statement.
 
         Args:
-            endless: take push queries without LIMIT, too.
+            endless: allow push queries without LIMIT, too.
 
         Raises:
             PenstockError: the statement failed.
-            NotSupportedError: a push query has no end, and ``endless`` is false.
+            NotSupportedError: it is a push query without LIMIT, and ``endless`` is false.
         """
         check_text(operation)
         text = operation if operation.rstrip().endswith(";") else operation + "\n;"
@@ -114,7 +114,7 @@ class Connection:
         return result
 
     def check_open(self) -> None:
-        """Raises: InterfaceError, if the connection is closed."""
+        """Check that the connection is open.  Raises: InterfaceError, if it is closed."""
         if self._closed:
             raise InterfaceError("the connection is closed")
 

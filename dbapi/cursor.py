@@ -1,4 +1,4 @@
-"""PEP 249's cursor."""
+"""PEP 249's cursor: executes statements and fetches the rows of their results."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ Parameters = Sequence[Any] | Mapping[str, Any] | None
 
 
 class Executing(Protocol):
-    """What a cursor uses of its connection."""
+    """The methods of a connection that a cursor uses."""
 
     def run(self, operation: str, parameters: Parameters) -> Result:
-        """Execute one statement.  Raises: PenstockError, NotSupportedError."""
+        """Execute one statement, see `Connection.run`.  Raises: PenstockError, NotSupportedError."""
         ...
 
     def check_open(self) -> None:
-        """Raises: InterfaceError, if the connection is closed."""
+        """Check that the connection is open.  Raises: InterfaceError, if it is closed."""
         ...
 
 
 class Cursor:
     """Executes statements and fetches their rows.
 
-    A SELECT over tables waits until they include what this connection has written, so a program reads its own writes.  A
-    push query (EMIT CHANGES) with LIMIT is read to its end; one without LIMIT is refused.
+    A SELECT over tables waits until they include what this connection has written, so a program reads its own writes.
+    `execute` reads a push query (EMIT CHANGES) with LIMIT to its end; one without LIMIT is refused.
 
     Attributes:
-        arraysize: rows that `fetchmany` returns by default.
-        rowcount: rows of the result, or rows written by ``INSERT .. VALUES``; -1 if unknown.
-        lastrowid: None: records have offsets, not row ids.
+        arraysize: the number of rows that `fetchmany` returns by default.
+        rowcount: the number of rows of the result, or of those that ``INSERT .. VALUES`` wrote; -1 if it is not known.
+        lastrowid: always None, since records have offsets and no row ids.
     """
 
     arraysize = 1
@@ -47,7 +47,7 @@ class Cursor:
 
     @property
     def description(self) -> Sequence[tuple[Any, ...]] | None:
-        """Seven items per column of the result; None if there is no result."""
+        """PEP 249's seven items for each column of the result; None if there is no result."""
         return None if self._relation is None else self._relation.description
 
     def execute(self, operation: str, parameters: Parameters = None) -> Cursor:
@@ -57,7 +57,7 @@ class Cursor:
             parameters: a sequence of values for ``?``, or a mapping of values for ``$name``.
 
         Raises:
-            Error: see the module `errors`.
+            Error: the statement failed; the module `errors` lists the subclasses.
         """
         self._check_open()
         self._relation, self.rowcount = None, -1
@@ -71,7 +71,7 @@ class Cursor:
         return self
 
     def executemany(self, operation: str, seq_of_parameters: Sequence[Any]) -> Cursor:
-        """Execute one statement once per set of parameters."""
+        """Execute one statement once for each item of ``seq_of_parameters``; raises what `execute` raises."""
         count = 0
         for parameters in seq_of_parameters:
             self.execute(operation, parameters)
@@ -94,7 +94,7 @@ class Cursor:
         return self._result().fetchall()
 
     def fetch_arrow_table(self) -> Any:
-        """All rows as a `pyarrow.Table`.  Raises: InterfaceError, if there is no result."""
+        """Return the result's rows as a `pyarrow.Table`.  Raises: InterfaceError, if there is no result."""
         return self._result().arrow()
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
@@ -102,7 +102,7 @@ class Cursor:
             yield row
 
     def nextset(self) -> None:
-        """None: a statement has one result at most."""
+        """Return None, PEP 249's sign that there is no further result: a statement has one at most."""
         self._check_open()
 
     def setinputsizes(self, sizes: Sequence[Any]) -> None:
@@ -136,7 +136,7 @@ class Cursor:
 
 
 def rows_of(result: Result) -> Relation | None:
-    """The rows of a result, if it has rows."""
+    """The rows of a result; None if it is a message without rows."""
     if isinstance(result, Relation):
         return result
     if isinstance(result, Description):

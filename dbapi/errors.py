@@ -1,6 +1,6 @@
 """PEP 249's exceptions, and how Penstock's errors map to them.
 
-Each exception has the original error as its cause, with its place in the statement.
+Each exception has the original `PenstockError` as its ``__cause__``, which knows the place in the statement.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ class Warning(Exception):
 
 
 class Error(Exception):
-    """The base of all errors here."""
+    """The base class of all exceptions of this module but `Warning`."""
 
 
 class InterfaceError(Error):
-    """The module is used wrongly: a closed cursor, no result to fetch."""
+    """The DB-API is used wrongly: a cursor is closed, or there is no result to fetch."""
 
 
 class DatabaseError(Error):
-    """The base of errors that concern the database."""
+    """The base class of errors of the database."""
 
 
 class DataError(DatabaseError):
@@ -32,11 +32,11 @@ class DataError(DatabaseError):
 
 
 class OperationalError(DatabaseError):
-    """The disk, the directory or a lock failed: something that the program does not control."""
+    """The disk, the directory, its lock or the connection to a server failed: the program does not control it."""
 
 
 class IntegrityError(DatabaseError):
-    """Required by PEP 249; never raised, since Penstock checks no relations."""
+    """Required by PEP 249; never raised, since Penstock checks no relational integrity."""
 
 
 class InternalError(DatabaseError):
@@ -48,7 +48,7 @@ class ProgrammingError(DatabaseError):
 
 
 class NotSupportedError(DatabaseError):
-    """The dialect or the log does not support it."""
+    """The statement asks for something that the dialect or the log does not support."""
 
 
 _STANDS_FOR: tuple[tuple[type[errors.PenstockError], type[Error]], ...] = (
@@ -64,7 +64,7 @@ _STANDS_FOR: tuple[tuple[type[errors.PenstockError], type[Error]], ...] = (
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """A context that raises PEP 249's exceptions in place of Penstock's errors."""
+    """A context manager: Penstock's errors that are raised inside leave it as PEP 249's exceptions."""
     try:
         yield
     except errors.PenstockError as error:

@@ -1,6 +1,7 @@
 """Harlequin's adapter: ``harlequin -a penstock shop.db``, or ``http://host:8088`` for the database of a server.
 
-Harlequin finds it by its entry point in the group ``harlequin.adapter``, and says what each method is for.
+Harlequin finds the adapter by its entry point in the group ``harlequin.adapter``.  Harlequin's base classes specify the
+methods.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ _SHORT = {
     "STRUCT": "{}",
 }
 _KEYWORDS, _FUNCTIONS = 100, 1000
-"""Where Harlequin's completion has them among the rest."""
+"""The priorities of Penstock's keywords and functions in Harlequin's completion; a lower number comes first."""
 
 
 def _short(type_: SqlType | str) -> str:
-    """A type, or its text, in one to three characters, as Harlequin's own adapters write them."""
+    """Abbreviate a type, given as a type or as text, to one to three characters, as Harlequin's own adapters do."""
     return _SHORT.get(str(type_).partition("<")[0].partition("(")[0], "?")
 
 
 class RelationCursor(HarlequinCursor):
-    """Rows that have been read."""
+    """A cursor over the rows of a result that is complete."""
 
     def __init__(self, relation: Relation) -> None:
         self._relation = relation
@@ -65,14 +66,14 @@ class RelationCursor(HarlequinCursor):
         return self
 
     def fetchall(self) -> pa.Table | None:
-        """A `pyarrow.Table`; None without rows."""
+        """Return the rows as a `pyarrow.Table`; None if there are none."""
         found = self._relation.arrow()
         found = found if self._limit is None else found.slice(0, self._limit)
         return found if found.num_rows else None
 
 
 class PushCursor(HarlequinCursor):
-    """The rows of a push query: up to its LIMIT, to Harlequin's, or until it is cancelled."""
+    """A cursor over the rows of a push query, which ends at its LIMIT, at Harlequin's row limit, or when it is cancelled."""
 
     def __init__(self, result: PushResult, owner: PenstockConnection) -> None:
         self._result = result
@@ -87,7 +88,11 @@ class PushCursor(HarlequinCursor):
         return self
 
     def fetchall(self) -> pa.Table | None:
-        """A `pyarrow.Table`; None without rows.  Blocks until the query ends.  Raises: HarlequinQueryError."""
+        """Wait for the query's end and return its rows as a `pyarrow.Table`; None if there are none.
+
+        Raises:
+            HarlequinQueryError: the query failed.
+        """
         found: list[pa.RecordBatch] = []
         count = 0
         try:
@@ -105,7 +110,7 @@ class PushCursor(HarlequinCursor):
 
 
 class PenstockConnection(HarlequinConnection):
-    """A session of a database.  A SELECT over tables waits for what the session has inserted."""
+    """A session of a database.  A SELECT over tables waits until they include what the session has inserted."""
 
     def __init__(self, connection: Connection, init_message: str = "") -> None:
         self.init_message = init_message
@@ -113,7 +118,7 @@ class PenstockConnection(HarlequinConnection):
         self._pushing: list[PushResult] = []
 
     def execute(self, query: str) -> HarlequinCursor | None:
-        """Execute one statement.  Raises: HarlequinQueryError."""
+        """Execute one statement; None if it has no rows.  Raises: HarlequinQueryError, if it fails."""
         try:
             result = self._connection.run(query, endless=True)
             match result:
@@ -129,17 +134,17 @@ class PenstockConnection(HarlequinConnection):
         return None if relation is None else RelationCursor(relation)
 
     def cancel(self) -> None:
-        """End the push queries; the rows at hand are still shown."""
+        """End the running push queries.  Harlequin still shows the rows that they have given so far."""
         for result in list(self._pushing):
             result.subscription.end()
 
     def forget(self, result: PushResult) -> None:
-        """A push query has ended."""
+        """Note that a push query has ended, so `cancel` need not end it."""
         if result in self._pushing:
             self._pushing.remove(result)
 
     def get_catalog(self) -> Catalog:
-        """Streams and tables with their columns: the key first, and the bounds of a window behind it."""
+        """List the streams and tables with their columns: key columns first, then the window bounds, then the values."""
         try:
             sources = self._connection.database.catalog.sources
         except PenstockError as error:
@@ -165,7 +170,7 @@ class PenstockConnection(HarlequinConnection):
         return [HarlequinCompletion(name, label, name, priority) for name, label, priority in words + functions]
 
     def validate_sql(self, text: str) -> str:
-        """The text if it can be parsed, otherwise an empty one."""
+        """Return the text if it can be parsed, otherwise an empty text, as Harlequin expects."""
         try:
             parse(text if text.rstrip().endswith(";") else text + "\n;")
         except StatementError:
@@ -179,13 +184,13 @@ class PenstockConnection(HarlequinConnection):
 
 
 class PenstockAdapter(HarlequinAdapter):
-    """Opens a directory, or connects to a server.
+    """Opens a database in a directory or in memory, or connects to a server.
 
     Args:
-        conn_str: one directory or address; none is a database in memory.
+        conn_str: a sequence of at most one directory or address; without one, the database is in memory.
 
     Raises:
-        HarlequinConfigError: there are several.
+        HarlequinConfigError: ``conn_str`` has several items.
     """
 
     IMPLEMENTS_CANCEL = True
@@ -201,11 +206,11 @@ class PenstockAdapter(HarlequinAdapter):
 
     @property
     def connection_id(self) -> str:
-        """The directory or the address, without a password; empty in memory, which Harlequin then does not remember."""
+        """The directory, or the address without its password.  Empty in memory: Harlequin then remembers nothing of it."""
         return "" if self._place is None else self._place.rpartition("@")[2]
 
     def connect(self) -> PenstockConnection:
-        """Open the database.  Raises: HarlequinConnectionError."""
+        """Open the database.  Raises: HarlequinConnectionError, if that fails."""
         try:
             return PenstockConnection(connect(self._place))
         except Error as error:

@@ -1,7 +1,10 @@
-"""SQLAlchemy's dialect ``penstock://``: ``penstock:///shop.db`` is a directory, ``penstock://user:password@host:8088`` the
-database of a server, ``penstock://`` a database in memory.
+"""The dialect ``penstock://`` of SQLAlchemy.
 
-Names fold as in Oracle's dialect: a name in lower case in Python is an unquoted name, which is upper case in the database.
+``penstock:///shop.db`` is a database in a directory, ``penstock://user:password@host:8088`` the database of a server, and
+``penstock://`` a database in memory.
+
+Names are converted as in SQLAlchemy's dialect for Oracle: a name in lower case in Python is an unquoted name in SQL, and
+unquoted names are upper case in the database.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ _TYPES: dict[Primitive, type[sqltypes.TypeEngine[Any]]] = {
 
 
 def type_of(type_: SqlType) -> sqltypes.TypeEngine[Any]:
-    """SQLAlchemy's type for a type of the dialect.  Maps and structs become JSON, since SQLAlchemy has no types for them."""
+    """Return SQLAlchemy's type for an SQL type.  MAP and STRUCT become JSON, since SQLAlchemy has no types for them."""
     if isinstance(type_, Decimal):
         return sqltypes.Numeric(type_.precision, type_.scale)
     if isinstance(type_, Array):
@@ -52,11 +55,11 @@ def type_of(type_: SqlType) -> sqltypes.TypeEngine[Any]:
 
 
 _SCALE = 10
-"""The digits behind the point of a `Numeric` that does not say how many there are."""
+"""The scale (digits after the decimal point) of a `Numeric` without one."""
 
 
 class PenstockTypeCompiler(compiler.GenericTypeCompiler):
-    """How types are written in CREATE and CAST."""
+    """Writes types as SQL, for CREATE and CAST."""
 
     def visit_string(self, type_: Any, **kw: Any) -> str:
         return "STRING"
@@ -96,7 +99,7 @@ class PenstockTypeCompiler(compiler.GenericTypeCompiler):
 
 
 class PenstockArray(sqltypes.ARRAY):
-    """An ARRAY whose literals are written as the dialect does: ``ARRAY[1, 2]``."""
+    """An ARRAY whose literals have the dialect's form ``ARRAY[1, 2]``."""
 
     def literal_processor(self, dialect: Dialect) -> _LiteralProcessorType[object] | None:
         written = self.item_type.dialect_impl(dialect).literal_processor(dialect)
@@ -114,17 +117,17 @@ class PenstockArray(sqltypes.ARRAY):
 
 
 class PenstockDateTime(sqltypes.DateTime):
-    """A TIMESTAMP whose literals are written as the dialect does: ``'2024-01-31T12:00:00.000'``."""
+    """A TIMESTAMP whose literals have the dialect's form ``'2024-01-31T12:00:00.000'``."""
 
     def literal_processor(self, dialect: Dialect) -> _LiteralProcessorType[datetime.datetime]:
         return lambda value: f"'{value.isoformat(timespec='milliseconds')}'"
 
 
 class PenstockCompiler(compiler.SQLCompiler):
-    """How queries are written."""
+    """Writes queries as SQL."""
 
     def default_from(self) -> str:
-        """A row for a SELECT without FROM, which may have a WHERE."""
+        """Write a FROM of one row for a SELECT without FROM, so that it may have a WHERE."""
         return " FROM (VALUES (1)) AS one_row(one)"
 
     def visit_lower_func(self, fn: Function[object], **kw: object) -> str:
@@ -142,7 +145,7 @@ class PenstockCompiler(compiler.SQLCompiler):
         return f"LCASE({self.process(element.element, **kw)})"
 
     def limit_clause(self, select: GenerativeSelect, **kw: object) -> str:
-        """LIMIT and OFFSET, each of which stands alone, too."""
+        """Write LIMIT and OFFSET; either may be without the other."""
         text = ""
         if select._limit_clause is not None:
             text += f"\n LIMIT {self.process(select._limit_clause, **kw)}"
@@ -151,7 +154,10 @@ class PenstockCompiler(compiler.SQLCompiler):
         return text
 
     def visit_empty_set_op_expr(self, type_: Sequence[sqltypes.TypeEngine], expand_op: OperatorType, **kw: object) -> str:
-        """Write the empty list of an IN, which no value is in.  Its NULLs are cast to the column's type, as IN requires."""
+        """Write the right side of an IN or NOT IN with an empty list: NULLs, and a condition that decides the result.
+
+        The NULLs are cast to the types of the left side, as IN requires.
+        """
         text = super().visit_empty_set_op_expr(type_, expand_op, **kw)
         written = self.dialect.type_compiler_instance
         nulls = ["NULL" if isinstance(t, sqltypes.NullType) else f"CAST(NULL AS {written.process(t)})" for t in type_]
@@ -159,13 +165,20 @@ class PenstockCompiler(compiler.SQLCompiler):
 
 
 class PenstockDDLCompiler(compiler.DDLCompiler):
-    """How tables of SQLAlchemy are created and dropped: one with a primary key is a table, one without a stream, whose rows
-    are all kept.  With ``penstock_kind="stream"`` the primary key is a stream's key.  Its topic has its name and is deleted
-    with it.
+    """Writes CREATE and DROP for SQLAlchemy's tables.
+
+    A table with a primary key becomes a table; one without becomes a stream, which keeps all rows.  With
+    ``penstock_kind="stream"`` it becomes a stream whose key is the primary key.  The topic has the table's name; DROP
+    deletes the topic, too.
     """
 
     def visit_create_table(self, create: sqlschema.CreateTable, **kw: object) -> str:
-        """Raises: CompileError, for what Penstock would not check or fill in."""
+        """Write CREATE.
+
+        Raises:
+            CompileError: the table has a schema, a constraint or index other than its primary key, a NOT NULL or a
+                ``server_default``.  Penstock has no such things.
+        """
         table = create.element
         kind = _kind(table)
         keys = list(table.primary_key)
@@ -209,7 +222,7 @@ class PenstockDDLCompiler(compiler.DDLCompiler):
 
 
 def _kind(table: sqlschema.Table) -> str:
-    """Raises: CompileError, for another kind than stream or table."""
+    """Return ``STREAM`` or ``TABLE``.  Raises: CompileError, if ``penstock_kind`` is neither ``stream`` nor ``table``."""
     kind = table.dialect_options["penstock"]["kind"] or ("table" if len(table.primary_key) else "stream")
     if kind not in ("stream", "table"):
         raise CompileError(f"penstock_kind of {table.name} must be 'stream' or 'table', not {kind!r}")
@@ -247,7 +260,7 @@ class PenstockDialect(default.DefaultDialect):
     implicit_returning = False
     requires_name_normalize = True
     use_insertmanyvalues_wo_returning = True
-    """Many rows are one INSERT, and so one commit."""
+    """SQLAlchemy writes many rows as one INSERT, which is one commit."""
     construct_arguments = [(sqlschema.Table, {"partitions": 1, "kind": None})]  # noqa: RUF012  (as SQLAlchemy declares it)
     colspecs = {sqltypes.ARRAY: PenstockArray, sqltypes.DateTime: PenstockDateTime}  # noqa: RUF012  (as SQLAlchemy declares it)
     statement_compiler = PenstockCompiler
@@ -268,11 +281,13 @@ class PenstockDialect(default.DefaultDialect):
         return QueuePool if url.database or url.host else StaticPool
 
     def create_connect_args(self, url: URL) -> tuple[list[Any], dict[str, Any]]:
-        """The path or the server, and the properties after ``?``: ``penstock:///shop.db?auto.offset.reset=earliest``;
-        ``tls=true`` there is for a server behind TLS.
+        """Convert an URL to the arguments of `penstock.dbapi.connect`.
+
+        What follows ``?`` are properties: ``penstock:///shop.db?auto.offset.reset=earliest``.  ``tls=true`` there means that
+        the server uses TLS.
 
         Raises:
-            ArgumentError: a server's address is followed by a path.
+            ArgumentError: a path follows a server's address.
         """
         how: dict[str, object] = {}
         settings = dict(url.query)
@@ -318,13 +333,13 @@ class PenstockDialect(default.DefaultDialect):
 
     @reflection.cache
     def get_table_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
-        """Streams and tables, without the processing log, which is nobody's to create or drop."""
+        """The names of streams and tables, without the processing log: no program may create or drop it."""
         if schema is not None:
             return []
         return [self._shown(name) for name in sorted(_database(connection).catalog.sources) if name != PROCESSING_LOG]
 
     def get_view_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
-        """An empty list: a table that a query maintains counts as a table."""
+        """An empty list: a table that a query maintains is listed as a table."""
         return []
 
     def get_temp_table_names(self, connection: Any, schema: str | None = None, **kw: Any) -> list[str]:
@@ -335,7 +350,7 @@ class PenstockDialect(default.DefaultDialect):
 
     @reflection.cache
     def get_columns(self, connection: Any, table_name: str, schema: str | None = None, **kw: Any) -> list[Any]:
-        """The columns with their types: key columns first; a windowed table's window bounds last."""
+        """The columns with their types: key columns first, a windowed table's window bounds last."""
         source = self._source(connection, table_name)
         columns = [(column.name, column.type, column.role != "KEY") for column in source.schema]
         if source.window is not None:

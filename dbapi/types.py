@@ -7,7 +7,7 @@ import time
 
 
 class TypeCode:
-    """Compares equal to the names of its SQL types, which `Cursor.description` contains."""
+    """One of PEP 249's type objects.  It equals the names of its SQL types: the type codes in `Cursor.description`."""
 
     def __init__(self, *names: str) -> None:
         self._names = names

@@ -20,15 +20,15 @@ REFRESH_S = 0.2
 class LiveTable:
     """The latest rows of a push query, as a table or as a chart of its numbers.
 
-    Rows of a table replace the row with the same key (and window); windows are in order; a deleted row disappears.  Rows
-    of a stream scroll.
+    For a query over a table, a row replaces the one with the same key (and window), a deleted row disappears, and rows are
+    in the order of their windows.  For a query over a stream, new rows are added at the end and old ones leave at the top.
 
     Args:
-        charted: draw numbers as bars, each beside its value.
+        charted: draw a bar beside each number.
 
     Attributes:
         live: the rows received.
-        state: whether the query still runs.
+        state: whether the query still runs, as a text to show.
     """
 
     def __init__(self, pushed: PushResult, *, rows_max: int = 20, charted: bool = False) -> None:
@@ -45,7 +45,7 @@ class LiveTable:
         return self.live.latest()
 
     def run(self, seconds: float) -> None:
-        """Show rows as they come, until LIMIT, the time limit or an interruption (the notebook's stop button)."""
+        """Show rows as they come, for ``seconds``, or until the query's LIMIT or the notebook's stop button ends it."""
         handle: Any = display(self, display_id=True)
         deadline, drawn = time.monotonic() + seconds, 0.0
         changed = True

@@ -1,7 +1,7 @@
 """The IPython extension with ``%ksql`` and ``%%ksql``.
 
-They run statements in a database and show each result: a table as HTML, a push query as a table that updates in place
-until the cell is interrupted, its time is up or its LIMIT is reached.
+They run statements in a database and show each result.  A table is shown as HTML.  A push query is shown as a table that
+updates in place until it reaches its LIMIT, its time is up or the cell is interrupted.
 
     %load_ext penstock
     %ksql --open shop.db
@@ -30,7 +30,7 @@ from .show import Chart, MonospacedText, shown
 SECONDS_DEFAULT = 60.0
 """How long a cell shows a push query by default, in seconds."""
 _CATCH_UP_S = 2.0
-"""How long a statement waits for the tables to take in what it wrote, in seconds."""
+"""How long, in seconds, a statement that wrote rows waits at most until the tables include them."""
 
 
 class _Arguments(argparse.ArgumentParser):
@@ -58,7 +58,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 @magics_class
 class KsqlMagics(Magics):  # type: ignore[misc]
-    """``%ksql`` and ``%%ksql``."""
+    """The magics ``%ksql`` (one line) and ``%%ksql`` (a cell), and the database that they use."""
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
@@ -69,7 +69,7 @@ class KsqlMagics(Magics):  # type: ignore[misc]
 
     @line_cell_magic  # type: ignore[misc]
     def ksql(self, line: str, cell: str | None = None) -> Any:
-        """Run statements; the last result is the value of the cell."""
+        """Run statements and show their results; the last result is the value of the cell."""
         try:
             options, text = self._parsed(line, cell)
             self._choose(options)
@@ -110,10 +110,11 @@ class KsqlMagics(Magics):  # type: ignore[misc]
             self.database, self._own = found, False
 
     def _opened(self) -> Database:
-        """The database that was chosen; else the one that the notebook has opened, else a new one in memory.
+        """Return the database to use: the one chosen with ``--open`` or ``--db``, or the only open one in a variable of the
+        notebook.  If there is none, open a new one in memory.
 
         Raises:
-            UsageError: the notebook has opened several.
+            UsageError: variables of the notebook hold several open databases.
         """
         if self.database is None:
             theirs = {id(found): name for name, found in self._databases()}
@@ -129,7 +130,7 @@ class KsqlMagics(Magics):  # type: ignore[misc]
         return self.database
 
     def _databases(self) -> list[tuple[str, Database]]:
-        """Databases in variables of the notebook that are open, with the variables' names."""
+        """The open databases in variables of the notebook, each with its variable's name."""
         found = ((name, value) for name, value in list(self.names.items()) if isinstance(value, Database))
         return [(name, value) for name, value in found if not name.startswith("_") and not is_closed(value)]
 
@@ -168,8 +169,9 @@ class KsqlMagics(Magics):  # type: ignore[misc]
         return result
 
     def _let_tables_catch_up(self, done: Message) -> None:
-        """Who runs INSERT, or makes a query, and then SELECT expects to see the rows, in this cell or the next one: wait for
-        the tables to take them in, but not for long.
+        """Wait, for `_CATCH_UP_S` at most, until the tables include what a statement wrote.
+
+        A user who runs INSERT or creates a query, and then SELECT in this cell or the next one, expects to see the rows.
         """
         token = done.details.get("token")
         with suppress(PenstockError):  # a query that is behind, paused or failed is no reason not to answer
@@ -186,12 +188,12 @@ class KsqlMagics(Magics):  # type: ignore[misc]
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """``%load_ext penstock``."""
+    """Register the magics.  IPython calls this for ``%load_ext penstock``."""
     ipython.register_magics(KsqlMagics(ipython))
 
 
 def unload_ipython_extension(ipython: Any) -> None:
-    """``%unload_ext penstock``."""
+    """Close the extension's database.  IPython calls this for ``%unload_ext penstock``."""
     magics = ipython.magics_manager.registry.get("KsqlMagics")
     if magics is not None:
         magics.close()

@@ -14,7 +14,7 @@ from ..engine.results import Message
 
 
 class MonospacedText:
-    """A text in a monospaced font."""
+    """A text that the notebook shows in a monospaced font."""
 
     def __init__(self, text: str, *, error: bool = False) -> None:
         self.text = text
@@ -28,7 +28,7 @@ class MonospacedText:
 
 
 class Chart:
-    """A result with a bar beside each number; as plain text it is the table."""
+    """A result whose HTML has a bar beside each number; its plain text is the table without bars."""
 
     def __init__(self, table: Relation) -> None:
         self.table = table
@@ -41,7 +41,7 @@ class Chart:
 
 
 def bars_html(columns: Sequence[str], rows: Sequence[Sequence[Any]], live: LiveRows | None) -> str:
-    """The table of the rows as HTML, with a bar beside each number: as long as its share of the column's largest."""
+    """Rows as an HTML table with a bar beside each number.  Its length is the number's share of the column's largest one."""
     numeric = [place for place, right in enumerate(are_numbers(columns, rows)) if right]
     most = {p: max((abs(float(row[p])) for row in rows if _drawn(row[p])), default=0.0) for p in numeric}
     head = "".join(f'<th scope="col" style="text-align:left">{html.escape(name)}</th>' for name in columns)
@@ -62,7 +62,7 @@ def bars_html(columns: Sequence[str], rows: Sequence[Sequence[Any]], live: LiveR
 
 
 def are_numbers(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[bool]:
-    """Which columns have numbers and nothing else; the bounds of windows are times."""
+    """For each column, whether all its values are numbers.  Window bounds do not count as numbers: they are times."""
     found = []
     for place, name in enumerate(columns):
         values = [row[place] for row in rows if row[place] is not None]

@@ -1,4 +1,4 @@
-"""Log records as lines of JSON, for ``penstock serve --log``."""
+"""Writes log records as lines of JSON, for ``penstock serve --log``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import msgspec
 __all__ = ["FACTS", "JsonLines", "log_json"]
 
 FACTS = "facts"
-"""The name by which a log record carries its fields: ``logger.info(.., extra={FACTS: {"route": "/ksql"}})``."""
+"""The attribute of a log record that has its fields: ``logger.info(.., extra={FACTS: {"route": "/ksql"}})``."""
 
 
 class JsonLines(logging.Formatter):
-    """A line per record: ``at`` (milliseconds since 1970), ``level``, ``logger``, and the record's facts or its ``message``;
-    ``exception`` is the traceback, where there is one.
+    """Formats a log record as a JSON object on one line.
+
+    Its members are ``at`` (milliseconds since 1970), ``level``, ``logger`` and the fields of `FACTS`; a record without
+    such fields has ``message``.  A record with an exception has ``exception``, the traceback.
 
     >>> record = logging.makeLogRecord({"created": 1.5, "levelname": "INFO", "name": "penstock.server", "msg": "hello"})
     >>> JsonLines().format(record)
@@ -32,13 +34,13 @@ class JsonLines(logging.Formatter):
 
 
 def log_json(stream: TextIO) -> logging.Handler:
-    """Write what the loggers of Penstock say as lines of JSON: every request, and all warnings.
+    """Write the records of Penstock's loggers as lines of JSON: every request, and all warnings.
 
     Args:
-        stream: where to.
+        stream: gets the lines.
 
     Returns:
-        The handler, for `logging.Logger.removeHandler`.
+        the handler, for `logging.Logger.removeHandler`.
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines())

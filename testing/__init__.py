@@ -15,7 +15,7 @@ _HOMES = {"assert_golden": "tables", "assert_table": "tables", "record_topic": "
 
 
 def __getattr__(name: str) -> Any:
-    """Imported when first used: pytest loads the plugin below this in every project."""
+    """Import a helper when it is first used: pytest loads this package, for `plugin`, in every run."""
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'penstock.testing' has no attribute {name!r}")

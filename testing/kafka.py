@@ -32,7 +32,7 @@ class KafkaBroker:
 
 @contextmanager
 def run_kafka_broker() -> Iterator[KafkaBroker]:
-    """Run an empty broker on a free port of this machine until the context ends.
+    """A context manager that runs an empty broker on a free port of this machine until the context ends.
 
     The first rebalance of a group does not wait for more members, so a test's consumers get their assignment at once.
 

@@ -37,8 +37,8 @@ def penstock_clock() -> ManualClock:
 def penstock_db(penstock_clock: ManualClock) -> Iterator[Database]:
     """A database in memory for one test.
 
-    Queries read from the beginning.  They run only when the test calls `drain`, reads with a wait, or uses `assert_table`.
-    Time passes only through the clock's ``advance``.
+    Queries read from the beginning (``auto.offset.reset`` is ``earliest``).  They run only inside calls of the test:
+    `drain`, reads that wait for rows, and `assert_table`.  Time passes only when the test calls the clock's ``advance``.
     """
     from ..engine.database import connect
 
@@ -60,7 +60,7 @@ def kafka_broker() -> Iterator[KafkaBroker]:
 
 @pytest.fixture(scope="session")
 def kafka_broker_session() -> Iterator[KafkaBroker]:
-    """Like `kafka_broker`, but one broker, and its topics, for all tests of the run (with pytest-xdist: of a worker)."""
+    """Like `kafka_broker`, but one broker that all tests of the run share (with pytest-xdist, those of a worker)."""
     from .kafka import run_kafka_broker
 
     with run_kafka_broker() as broker:
@@ -71,7 +71,7 @@ def kafka_broker_session() -> Iterator[KafkaBroker]:
 def penstock_golden(request: pytest.FixtureRequest) -> Callable[..., None]:
     """Compare a result with the file ``golden/<test>[-<name>].txt`` beside the test: ``penstock_golden(db.sql(..))``.
 
-    ``pytest --penstock-bless`` writes the files.
+    ``pytest --penstock-bless`` writes the files instead.  See `assert_golden` for the results and the errors.
     """
     from .tables import assert_golden
 

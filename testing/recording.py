@@ -1,8 +1,8 @@
-"""Writes the records of a topic to a file and replays them: input for tests that people can read and edit.
+"""Writes the records of a topic to a file that people can read and edit, and replays them as input for tests.
 
-The file has one JSON object per line: ``partition``, ``timestamp`` (ms), ``key``, ``value`` and ``headers``.  Bytes are
-text if they are UTF-8, else ``{"base64": ".."}``.  Typed values are objects; their times are ISO texts and their DECIMALs
-texts.
+The file has one JSON object per record, each on a line: ``partition``, ``timestamp`` (ms since 1970), ``key``, ``value`` and
+``headers``.  Bytes are a JSON string if they are UTF-8, else ``{"base64": ".."}``.  The values of a typed topic are JSON
+objects, in which times are ISO 8601 strings and DECIMALs strings.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["record_topic", "replay_topic"]
 
 
 def record_topic(database: Database, topic: str, path: str | Path) -> int:
-    """Write the records of a topic to a file.
+    """Write all records of a topic to a file, see the module's text for its format.
 
     Returns:
         the number of records.
@@ -47,16 +47,18 @@ def record_topic(database: Database, topic: str, path: str | Path) -> int:
 
 
 def replay_topic(database: Database, path: str | Path, topic: str, *, times: bool = True) -> int:
-    """Append the records of a file to a topic, each to its partition.  A missing topic is created.
+    """Append the records of a file to a topic.  A missing topic is created.
+
+    A record goes to the partition that the file says, or, if the topic lacks that one, to the partition of its key.
 
     Args:
-        times: keep the timestamps of the records; else they get the current time.
+        times: keep the timestamps of the file; if false, records get the current time.
 
     Returns:
         the number of records.
 
     Raises:
-        StatementError: a line is not a recorded record, or the topic cannot hold it.
+        StatementError: a line is not a record as `record_topic` writes it, or the topic's type or partitions do not fit it.
     """
     lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
     config = database._engine.topic(topic)
@@ -106,7 +108,7 @@ def _read(value: Any) -> bytes | None:
 
 
 def _typed(value: Any, type_: SqlType) -> Any:
-    """A value as Python has it, by the table of conversions for what JSON has no type for."""
+    """Convert a value of the file to the Python object of its SQL type, as `insert` does for types that JSON lacks."""
     from ..engine.intake.values import stored
 
     if value is None:

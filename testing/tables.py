@@ -1,4 +1,4 @@
-"""Asserts the content of tables, streams and results."""
+"""Assertions about the content of tables, streams and results."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def assert_table(
     """Assert the content of a table or stream after everything inserted so far has been processed.
 
     Args:
-        name: as in SQL.
+        name: the source's name, as in SQL.
         expected: rows as dicts (with the columns to compare, the same in each row) or as tuples of all columns.
-        where: compare only rows for which this SQL condition holds.
-        ordered: compare the order too; else rows are compared as a bag.
+        where: an SQL condition; only rows that meet it are compared.
+        ordered: compare the order of rows, too.  By default the order does not matter, but the number of equal rows does.
 
     Raises:
-        AssertionError: the rows differ; the message shows the missing and the unexpected ones.
+        AssertionError: the rows differ; the message lists missing and unexpected rows.
         StatementError: there is no such table or column.
     """
     __tracebackhide__ = True
@@ -63,7 +63,7 @@ def _order(row: tuple[Any, ...]) -> list[tuple[bool, str]]:
 
 
 def _told(name: str, columns: list[str], wanted: list[tuple[Any, ...]], rows: list[tuple[Any, ...]]) -> str:
-    """A difference line by line: ``-`` is missing, ``+`` is there and was not expected."""
+    """The difference as a table: lines with ``-`` are expected and missing, lines with ``+`` exist and are not expected."""
     texts = [[_shown(value) for value in row] for row in [*wanted, *rows]]
     if any(len(row) != len(columns) for row in texts):
         return f"{name} has the columns {', '.join(columns)}, and a row that is expected has {len(texts[0])} values"
@@ -79,11 +79,11 @@ def _shown(value: Any) -> str:
 
 
 def assert_golden(result: Relation | str, path: str | Path, *, bless: bool = False) -> None:
-    """Assert that a result reads as the content of a file.
+    """Assert that a result, as text, equals the content of a file.
 
     Args:
-        result: a relation with all its rows in order (give the query an ORDER BY), or a text.
-        bless: write the file instead.
+        result: a text, or a relation, whose text has all its rows (give the query an ORDER BY: their order counts).
+        bless: write the file instead of comparing.
 
     Raises:
         AssertionError: the texts differ, or the file does not exist.

@@ -1,4 +1,5 @@
-"""What the data of an expression can be: Arrow's stubs have a type for each kind of item, none for "some kind"."""
+"""Type aliases for the data of expressions.  The stubs of pyarrow have a type for each type of items, but none for "some
+column"."""
 
 from __future__ import annotations
 
@@ -9,9 +10,10 @@ import pyarrow as pa
 __all__ = ["Column", "Datum", "PythonValue"]
 
 Column: TypeAlias = "pa.Array[Any]"
-"""An array in one piece, with a value for each row; its SQL type says of what kind."""
+"""An array (not a `pa.ChunkedArray`) with a value for each row.  An SQL type, kept elsewhere, says what its items are."""
 Datum: TypeAlias = "pa.Array[Any] | pa.Scalar[Any]"
-"""Arrow's word for either: a value for each row, or one for all rows (a literal, or what was made of literals)."""
+"""A column with a value for each row, or a scalar that holds for all rows (a literal, or an expression over literals).
+The word is Arrow's."""
 PythonValue: TypeAlias = Any
-"""A value of SQL as a Python object: None, bool, int, float, Decimal, str, bytes, date, time, datetime, a list of such, or a
-dict of them.  What it is depends on an SQL type that is known at run time only."""
+"""A value of SQL as a Python object: None, bool, int, float, Decimal, str, bytes, date, time, datetime, or a list or dict of
+such values.  Its class follows from an SQL type that is known only at run time."""

@@ -1,4 +1,4 @@
-"""Evaluates expressions over rows, and the subqueries in them that depend on the row."""
+"""Evaluates expressions over rows, with the correlated subqueries in them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Evaluation:
     """How expressions are evaluated.
 
     Attributes:
-        guard: a failure inside an expression gives NULL there.
-        faults: the rows that the query has left out so far.
+        guard: a part of an expression that fails is NULL, and the rest is evaluated.
+        faults: collects the rows that the query leaves out.
     """
 
     functions: Registry
@@ -37,15 +37,18 @@ class Evaluation:
 
 
 def evaluate(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> Any:
-    """Evaluate an expression to one array; a row that fails is NULL."""
+    """Evaluate an expression to one array with a value per row; it is NULL where the row fails."""
     return evaluated(expression, rows, how=how)[0]
 
 
 def evaluated(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> tuple[Any, Int64s]:
-    """Evaluate an expression to one array; returns also the numbers of the rows that fail, which are NULL.
+    """Evaluate an expression, and say which rows fail.
+
+    Returns:
+        an array with a value per row (NULL where the row fails), and int64[n]: the numbers of the n rows that fail.
 
     Raises:
-        StatementError: a subquery that stands for a value has several rows, or there are too many subqueries to answer.
+        StatementError: a scalar subquery has several rows, or a correlated one must be answered too often.
     """
     expression, rows = _with_answers(expression, rows, how)
     names = [c.name for c in columns_of(expression)]
@@ -60,7 +63,7 @@ def evaluated(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> tu
 
 
 def _with_answers(expression: TypedExpression, rows: Rows, how: Evaluation) -> tuple[TypedExpression, Rows]:
-    """The expression with its subqueries as columns, and the rows with these columns."""
+    """Replace the correlated subqueries of an expression by columns; return it, and the rows with these columns added."""
     if not any(isinstance(node, Correlated) for node in walk(expression)):
         return expression, rows
     made: dict[Correlated, str] = {}
@@ -76,7 +79,10 @@ def _with_answers(expression: TypedExpression, rows: Rows, how: Evaluation) -> t
 
 
 def _answers(call: Correlated, rows: Rows, how: Evaluation) -> Any:
-    """The value of a subquery for each row; it is answered once for equal values of what it refers to."""
+    """The value of a correlated subquery for each row.
+
+    It is answered once per distinct value of its outer columns, or, if it calls a volatile function, once per row.
+    """
     columns = [evaluate(c, rows, how=how) for c in call.columns]
     groups, first = row_codes(columns, rows.length)
     if call.volatile:
@@ -102,7 +108,10 @@ def _answers(call: Correlated, rows: Rows, how: Evaluation) -> Any:
 
 
 def _among(call: Correlated, operands: Any, found: Sequence[Any], groups: Int64s, how: Evaluation) -> Any:
-    """Whether each operand is among the rows that were found for its group."""
+    """bool[n] of ``operand IN (subquery)`` (or NOT IN): whether it holds for each operand and the rows found for its group.
+
+    A group is the rows whose outer columns are equal.  What is unknown in SQL, because of a NULL, is false here.
+    """
     assert call.operand is not None
     operand = ColumnRef("OPERAND", type=call.operand.type)
     result = np.zeros(len(groups), np.bool_)

@@ -1,4 +1,4 @@
-"""Columns of numbers as texts, as Java writes each number."""
+"""Converts columns of numbers to text, with each number as Java writes it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["decimal_column", "double_column"]
 
 
 def double_column(array: Column) -> Column:
-    """string[n] of a column of doubles, see `java_doubles`; null stays null.
+    """Convert a double[n] to a string[n], as Java's ``Double.toString`` does, see `java_doubles`.  A null stays null.
 
     >>> double_column(pa.array([1.0, None, 1e7])).to_pylist()
     ['1.0', None, '1.0E7']
@@ -25,7 +25,7 @@ def double_column(array: Column) -> Column:
 
 
 def decimal_column(array: Column) -> Column:
-    """string[n] of a column of decimals: no exponent, all digits of the scale; null stays null.
+    """Convert a decimal[n] to a string[n] without exponents, with all digits of the scale.  A null stays null.
 
     >>> decimal_column(pa.array([1, None], pa.decimal128(9, 8))).to_pylist()
     ['1.00000000', None]

@@ -1,1 +1,1 @@
-"""How a transaction becomes durable (encoded, appended, synced, recorded in the journal), and how that is recovered."""
+"""Commits transactions (encode, append, sync, record in the journal), and recovers them when a log is opened."""

@@ -1,7 +1,7 @@
-"""Plans where the frames of a group of transactions go: epochs, offsets, arrivals, segments, and the journal's entries.
+"""Plans the commit of a group of transactions: epochs, offsets, arrivals, places in segments, and journal entries.
 
-Step 2 of docs/commit.md, up to the point at which anything is written.  Small transactions that follow each other share
-frames and one commit record; each keeps an epoch, offsets and arrivals of its own.
+This is the part of step 2 of docs/commit.md before the first write.  Small transactions that follow each other share frames
+and one commit record; each keeps an epoch, offsets and arrivals of its own.
 """
 
 from __future__ import annotations
@@ -26,29 +26,32 @@ __all__ = ["AppendPlan", "Pending"]
 
 @dataclass(slots=True)
 class Pending:
-    """An entry that is not in the journal yet, with the bytes that it stands for (in the order of ``appended``)."""
+    """An entry that is not in the journal yet, and the bytes in segments that it makes count.
+
+    ``writes`` has the order of the entry's ``appended``.
+    """
 
     entry: Entry
     writes: list[tuple[Segment, int, list[Any]]] = field(default_factory=list)
-    """Segment, number of bytes, and the bytes.  The bytes are empty if they are too many to be embedded in the journal.
-    """
+    """(segment, number of bytes, the bytes in pieces).  The pieces are left out if they are too many to be embedded in the
+    journal."""
 
 
 @dataclass(slots=True)
 class Run:
-    """Consecutive transactions of a group that share a commit record: all of them happen, or none."""
+    """Consecutive transactions of a group that share a commit record, so either all of them happen or none."""
 
     entry: Committed
     first_arrival: int
     parts: dict[tuple[str, int], list[tuple[PartitionBatch, int]]] = field(default_factory=dict)
-    """What each transaction appends, by topic and partition, with the number of its first record in the run."""
+    """(topic, partition) -> what each transaction appends there, with the number in the run of its first record."""
 
 
 class AppendPlan:
-    """The places of a group's frames.  Making the plan changes nothing outside it.
+    """The places of the frames of a group of transactions.  Making a plan changes nothing else, until `extend` is called.
 
     Args:
-        end: the end of the log; `extend` moves it behind the plan.
+        end: the end of the log, behind which the plan begins.
     """
 
     def __init__(self, end: LogEnd, state: LogState, settings: LogSettings) -> None:
@@ -70,7 +73,7 @@ class AppendPlan:
 
     @property
     def fresh_directories(self) -> list[str]:
-        """Directories that get new segments."""
+        """The directories in which the plan creates segments."""
         return [tail.partition.directory for tail in self.tails.values() if tail.fresh]
 
     def extend(self) -> None:
@@ -86,7 +89,7 @@ class AppendPlan:
 
         Raises:
             ProducerFencedError, OutOfOrderSequenceError: see `protocol.Transaction.set_producer`.
-            StorageError: a topic is gone.
+            StorageError: a topic was deleted or has got partitions since the transaction began.
         """
         batches = contents.batches
         for part in batches:
@@ -134,7 +137,7 @@ class AppendPlan:
         return None
 
     def _joined(self, contents: Contents) -> Run:
-        """The run that a transaction belongs to: the present one if it may share frames, otherwise a new one."""
+        """Return the run that a transaction joins: the present run if both may share frames, otherwise a new one."""
         run = self._run
         if run is None or not (contents.joins and self._open):
             self.close()
@@ -168,7 +171,10 @@ class AppendPlan:
         self.pendings.append(pending)
 
     def _numbered(self, contents: Contents, starts: dict[tuple[str, int], int]) -> Produced | None:
-        """The numbers that a producer's records get.
+        """The sequence numbers of a transaction's records, as its producer counts them; None without a producer.
+
+        Args:
+            starts: (topic, partition) -> the offset of the transaction's first record there.
 
         Raises:
             ProducerFencedError, OutOfOrderSequenceError: see `protocol.Transaction.set_producer`.

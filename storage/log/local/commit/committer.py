@@ -1,27 +1,32 @@
-"""How a commit happens.  The five steps of docs/commit.md, and what a crash leaves behind after each.
+"""Commits transactions by the five steps of docs/commit.md.
 
-1. The transaction gathers and encodes its records, in memory and in its own thread.  (A small one is encoded in step 2,
-   together with those that are committed along with it: they share frames and the commit record.)
-   *Crash here =>* nothing was written, nothing happened.
-2. Its frames are appended to their segments, beyond the length that counts.
-   *Crash here =>* the bytes lie beyond the recorded length: recovery cuts them off, nothing happened.
-3. The touched segments are synced, in parallel.  A segment that got few bytes is not: its bytes travel inside the commit
-   record instead, so that a small commit needs one sync and not one per file.  Such segments are synced when the journal
+The steps, and what a crash leaves behind after each:
+
+1. The transaction gathers and encodes its records, in memory and in its own thread.  (A small transaction is encoded in
+   step 2, together with the others of its group: they share frames and the commit record.)
+   *Crash here =>* nothing was written, so the commit did not happen.
+2. Its frames are appended to their segments, behind the segments' recorded lengths.
+   *Crash here =>* recovery cuts off the bytes behind the recorded length; the commit did not happen.
+3. The segments that got bytes are synced, in parallel.  A segment that got few bytes is not: the commit record carries a
+   copy of these bytes, so a small commit needs one sync and not one per file.  Such segments are synced when the journal
    is rolled.
    *Crash here =>* as after 2.
-4. The commit record (epoch, new length and end of every touched partition, positions, sequences) is appended to the
-   journal and synced.  **This is the instant at which it happened.**
-   *Crash before the sync is through =>* the record is whole on disk, then it happened; or torn, then it is cut and nothing
-   happened.  *Crash after =>* it happened: recovery applies the record and writes the bytes it carries to their segments.
-5. The manifest takes the record in: readers see all of it.  *Crash here =>* as after 4.
+4. The commit record (epoch, new length and end of each partition written to, positions, sequences) is appended to the
+   journal and synced.  **The commit happens when this sync is done.**
+   *Crash during the sync =>* if the whole record is on the disk, the commit happened; if a part is, recovery cuts it off and
+   the commit did not happen.  *Crash after =>* the commit happened: recovery applies the record and writes the bytes that
+   it carries to their segments.
+5. The manifest applies the record: readers see the whole transaction.  *Crash here =>* as after 4.
 
-Transactions that come while another is being synced sleep in a queue; the first of them is then woken and takes all of them
-through the steps together, with one sync (group commit).  A relaxed commit does 1, 2 and 5; 3 and 4 follow with the next
-commit that is durable, or ``relaxed_delay_s`` later, always in order of epochs: a crash loses the newest relaxed commits,
-whole.  The background thread that does 3 and 4 for them holds no lock meanwhile: others go on with 1, 2 and 5.
+Group commit: transactions that come while another one is being synced wait in a queue.  The first of them is then woken and
+takes them all through the steps together, with one sync.
 
-A large durable transaction waits for nobody with 2: `Committer.begin` does it while the disk still works for those before
-it, `Committer.complete` does the rest, for all that have come so far (see `in_flight`).
+A relaxed commit does steps 1, 2 and 5.  Steps 3 and 4 follow with the next durable commit, or ``relaxed_delay_s`` seconds
+later, always in order of epochs: a crash loses the newest relaxed commits, each as a whole.  The background thread that
+does 3 and 4 for them holds no lock meanwhile, so other commits go on with 1, 2 and 5.
+
+A large durable transaction does step 2 without waiting for the syncs of others: `Committer.begin` writes while the disk
+syncs earlier commits; `Committer.complete` does steps 3 to 5 for all transactions in flight (see `in_flight`).
 """
 
 from __future__ import annotations
@@ -61,16 +66,19 @@ class _Waiter:
 
 
 class Committer:
-    """The one writer of the log: the order of commits, who waits for them, and when they are flushed.
+    """The only writer of the log.  It decides the order of commits, makes callers wait, and flushes relaxed commits.
 
-    `AppendPlan` knows where their bytes go, `JournalWriter` how they become durable, `ParallelIO` has the threads for it,
-    and `FailStop` remembers why there can be no more commits.
+    `AppendPlan` decides where bytes go, `JournalWriter` makes them durable, `ParallelIO` has the threads for it, and
+    `FailStop` remembers why the log takes no more commits.
 
-    Lock order: the write lock (or its ``appending``), ``_flushing``, ``_guard``.  ``write_lock`` is held by whoever leads a
-    group or changes topics or segments.  What each guards: the write lock, the end of the log, the manifest while nothing
-    is in flight, and which journal is written to; ``appending``, plans and their writes; ``_flushing``, the journal, and
-    the manifest while it takes in what was in flight; ``_guard``, what waits for the journal and what is in flight, and
-    the journal writer's notes of what is not synced.
+    Locks are taken in this order:
+
+    * ``write_lock`` guards the end of the log, the manifest while nothing is in flight, and the choice of the journal file.
+      The thread that leads a group holds it, and so does a thread that changes topics or segments.  A thread that only
+      appends takes ``write_lock.appending`` instead, which guards plans and their writes.
+    * ``_flushing`` guards the journal, and the manifest while it applies commits that were in flight.
+    * ``_guard`` guards the entries that wait for the journal, the transactions in flight, and the journal writer's notes of
+      files that are not synced.
     """
 
     def __init__(
@@ -84,21 +92,22 @@ class Committer:
         self._settings = settings
         self._combiner = Combiner(self.write_lock)
         self._flushing = threading.Lock()
-        """Held from taking what is to be flushed until it is in the journal.  Taken under ``write_lock`` or without it, but
-        never the other way round: whoever holds it only reads what it took."""
+        """Held from the choice of the entries to flush until they are in the journal.  A thread may take it with or without
+        ``write_lock``, but never takes ``write_lock`` while holding it."""
         self._guard = threading.RLock()
         """Guards the fields below.  Held for an instant only, while they change."""
         self._unflushed: list[Pending] = []
-        """Entries that are not in the journal yet.  The last ones belong to ``_in_flight``; the others are visible."""
+        """Entries that are not in the journal yet, in order: first those of relaxed commits, which are visible, then those
+        of ``_in_flight``, which are not."""
         self._in_flight: list[InFlight] = []
         self._end: LogEnd | None = None
         """The end of the log behind all commits in flight; None if there are none."""
         self._bytes_taken_in = 0
         """Bytes appended by transactions that did not fail."""
         self._bytes_flushed = 0
-        """How many of these bytes are durable."""
+        """How many of ``_bytes_taken_in`` are durable."""
         self._leftovers = False
-        """Whether a commit failed in step 2 or later: segments may be longer than the journal says."""
+        """Whether a commit failed in step 2 or later, so segments may be longer than the journal says."""
         self._fail_stop = FailStop(files.root)
         self._io = ParallelIO(settings.sync_threads)
         self._journal_writer = JournalWriter(
@@ -107,12 +116,12 @@ class Committer:
 
     @property
     def failure(self) -> StorageError | None:
-        """Why the log takes no more commits; None while it does."""
+        """The error for which the log takes no more commits; None while it takes commits."""
         return self._fail_stop.failure
 
     @property
     def measures(self) -> CommitMeasures:
-        """How long steps 3 and 4 took."""
+        """The durations of steps 3 and 4."""
         return self._journal_writer.measures
 
     def check_process(self) -> None:
@@ -125,8 +134,9 @@ class Committer:
         """Take transactions through the steps, alone or in a group.
 
         Args:
-            transactions: each with whether it must be durable.
-            outcomes: gets the outcome of each, in order; None after an interruption: it did not happen.
+            transactions: pairs of a transaction and whether its commit must be durable on return.
+            outcomes: gets the outcome of each, in order.  None stands for a transaction that did not happen because of an
+                interruption (Ctrl-C).
         """
         waiters = [_Waiter(contents, durable) for contents, durable in transactions]
         try:
@@ -141,7 +151,7 @@ class Committer:
 
     @property
     def waiting(self) -> int:
-        """How many callers wait for a transaction that no thread has begun to commit."""
+        """The number of callers in the queue, whose transactions no thread has begun to commit."""
         return self._combiner.waiting
 
     def _lead(self, group: list[_Waiter]) -> None:
@@ -189,7 +199,7 @@ class Committer:
         self._bound_journal()
 
     def _publish(self, entries: Sequence[Entry]) -> None:
-        """Step 5.  If that fails, readers see less than what is on the disk, so the log takes no more commits."""
+        """Step 5.  If it fails, readers do not see what the disk has, so the log takes no more commits."""
         try:
             self._state.publish(entries)
         except BaseException as error:
@@ -197,7 +207,7 @@ class Committer:
             raise
 
     def _write(self, plan: AppendPlan) -> None:
-        """Step 2.  The bytes lie behind the recorded length, so a failure does no harm."""
+        """Step 2.  The bytes are behind the segments' recorded lengths, so a failure does no harm."""
         plan.close()
         self._io.write(list(plan.writes.values()), plan.bytes)
 
@@ -209,7 +219,7 @@ class Committer:
             self._bytes_taken_in += plan.bytes
 
     def _give_up(self, pendings: int, size: int) -> None:
-        """Drop the last ``pendings`` entries, which have ``size`` bytes: they do not happen."""
+        """Drop the last ``pendings`` unflushed entries, which stand for ``size`` bytes: their commits do not happen."""
         with self._guard:
             del self._unflushed[len(self._unflushed) - pendings :]
             self._bytes_taken_in -= size
@@ -220,10 +230,10 @@ class Committer:
         """Steps 1 and 2 for a durable transaction; others may be in flight.
 
         Args:
-            after: this transaction may happen only if that one does.
+            after: a transaction in flight.  If that one fails, this one fails, too.
 
         Raises:
-            ClientError, StorageError: it does not happen.
+            ClientError, StorageError: the transaction does not happen.
         """
         with self.write_lock.appending:
             while True:
@@ -232,7 +242,7 @@ class Committer:
                     return begun
 
     def _begin(self, contents: Contents, after: InFlight | None) -> InFlight | None:
-        """Plan and write a transaction.  None if it was planned behind a commit in flight that has failed since."""
+        """Plan and write a transaction.  None if a commit in flight, behind which it was planned, has failed meanwhile."""
         self._fail_stop.check()
         with self._guard:
             if after is not None and isinstance(after.outcome, BaseException):
@@ -260,9 +270,9 @@ class Committer:
                 return begun
 
     def complete(self, begun: InFlight) -> Outcome:
-        """Steps 3 to 5 for a transaction and all others in flight, unless another thread has done that.
+        """Do steps 3 to 5 for a transaction and all others in flight, unless another thread has done so; return the outcome.
 
-        An interruption waits until the outcome is known.
+        An interruption (Ctrl-C) is raised only when the outcome is known.
         """
         interruption: BaseException | None = None
         while begun.outcome is None:
@@ -282,14 +292,18 @@ class Committer:
         return begun.outcome
 
     def _complete_all(self) -> None:
-        """`complete` for all transactions in flight.  Raises: StorageError, of which their own callers are told too."""
+        """Do steps 3 to 5 for all transactions in flight.
+
+        Raises:
+            StorageError: they did not happen.  The callers that wait for them get the error, too.
+        """
         if self._in_flight:
             with self._flushing:
                 if self._in_flight:
                     self._complete()
 
     def _complete(self) -> None:
-        """Take all of ``_in_flight`` through steps 3 to 5; afterwards each has its outcome.  Under ``_flushing``."""
+        """Take all of ``_in_flight`` through steps 3 to 5 and set their outcomes.  The caller holds ``_flushing``."""
         completing: list[InFlight] = []
         try:
             self._fail_stop.check()
@@ -317,7 +331,7 @@ class Committer:
             raise
 
     def _lose(self, error: BaseException) -> None:
-        """Give up all transactions in flight that have not happened, and what was planned behind them meanwhile."""
+        """Let all transactions in flight fail that have not happened, with those that were planned behind them meanwhile."""
         with self._guard:
             lost, self._in_flight = [s for s in self._in_flight if s.outcome is None], []
             self._give_up(sum(s.pendings for s in lost), sum(s.bytes for s in lost))
@@ -333,13 +347,13 @@ class Committer:
     # ------------------------------------------------------------------------------------------- topics and segments
 
     def record(self, entry: Entry, *, durable: bool = True) -> None:
-        """Journal an entry other than a transaction, and make it visible.  Without ``durable`` the next sync makes it
-        durable.
+        """Write an entry that is no transaction to the journal, and make it visible.  The caller holds ``write_lock``.
 
-        The caller holds ``write_lock``.
+        Args:
+            durable: sync the journal; if false, the next sync makes the entry durable.
 
         Raises:
-            StorageError: it did not happen.
+            StorageError: the entry does not count.
         """
         self._fail_stop.check()
         with self._guard:
@@ -356,11 +370,11 @@ class Committer:
         self._publish([entry])
 
     def begun(self, directories: Iterable[str]) -> None:
-        """Note new file names, which must be synced before the content of these files counts."""
+        """Note directories with new file names, which must be synced before the content of these files counts."""
         self._journal_writer.begun(directories)
 
     def forget(self, topic: str) -> None:
-        """Note that the files and the directory of a topic are removed, so they need no sync."""
+        """Note that a topic's files and directories are removed, so they need no sync."""
         self._journal_writer.forget(topic)
 
     def forget_segments(self, segments: set[Segment]) -> None:
@@ -373,7 +387,7 @@ class Committer:
         """Make relaxed commits durable.
 
         Raises:
-            StorageError: they are visible, but not durable.
+            StorageError: the commits are visible, but not durable.
         """
         with self.write_lock:
             if self._unflushed:
@@ -406,7 +420,7 @@ class Committer:
             self._flushing.release()
 
     def _flush(self) -> None:
-        """Steps 3 and 4, under the write lock."""
+        """Steps 3 and 4.  The caller holds the write lock."""
         with self._flushing:
             if not self._unflushed:
                 return
@@ -419,7 +433,7 @@ class Committer:
                 self._flushed(flushing)
 
     def _flushed(self, flushing: Sequence[Pending]) -> None:
-        """Drop the entries that are in the journal now; later ones were appended meanwhile.  Under ``_guard``."""
+        """Drop the entries that are in the journal now, and keep those that came meanwhile.  The caller holds ``_guard``."""
         del self._unflushed[: len(flushing)]
         self._bytes_flushed += sum(size for p in flushing for _, size, _ in p.writes)
 
@@ -430,17 +444,17 @@ class Committer:
             self._roll_when_possible()
 
     def _roll_when_possible(self) -> None:
-        """Roll the journal; if there is no room for a new one, go on with the old one."""
+        """Roll the journal.  If the disk has no room for a new journal, go on with the old one."""
         try:
             self.roll()
         except StorageError as error:
             self._journal_writer.roll_failed(error)
 
     def roll(self) -> None:
-        """Make everything durable and start a new journal from the present state, so that opening stays quick.
+        """Make all commits durable and start a new journal with the present state, so that opening stays quick.
 
         Raises:
-            StorageError: the old journal counts, or the log takes no more commits.
+            StorageError: the old journal stays in use, or the log takes no more commits.
         """
         with self.write_lock:
             self.flush()
@@ -448,7 +462,7 @@ class Committer:
             self._journal_writer.roll()
 
     def close(self) -> None:
-        """Make everything durable and close the journal."""
+        """Make all commits durable and close the journal."""
         with self.write_lock:
             try:
                 if self.failure is None:

@@ -1,5 +1,5 @@
-"""The contents of a transaction: batches of records by partition, positions, sequence numbers.  Commits are planned from
-them.
+"""The contents of a transaction: batches of records by partition, positions, sequence numbers.  `append_plan` plans commits
+from them.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ __all__ = ["Contents", "PartitionBatch", "join"]
 
 _JOINED_ROWS_MAX = 64
 _JOINED_BYTES_MAX = 16 * 1024
-"""Up to so many bytes in a partition, a transaction shares a frame with others.  Encoding a few rows takes as long as
-encoding one, and that is most of the time of a commit of one row.
+"""A transaction with at most so many bytes in a partition shares a frame there with others.  To encode a few rows takes as
+long as to encode one, and is most of the time of a one-row commit.
 """
 
 
@@ -45,7 +45,10 @@ class PartitionBatch:
         )
 
     def widen(self, value_type: Any) -> None:
-        """Add null fields if the topic's type has grown meanwhile; the frames must then be encoded again."""
+        """Convert the records to the topic's present type if it has got new fields meanwhile: they are null.
+
+        The frames must then be encoded again.
+        """
         if value_type == self.value_type:
             return
         values = widen(self.records.values, value_type)
@@ -60,10 +63,10 @@ class PartitionBatch:
 
 
 def join(parts: Sequence[tuple[PartitionBatch, int]]) -> list[PreparedFrame]:
-    """Frames with the records of several transactions for one partition.
+    """Encode frames with the records of several transactions for one partition.
 
     Args:
-        parts: with equal types and compression; each with the number of its transaction's first record among all records.
+        parts: batches with equal types and compression, each with the number in the run of its transaction's first record.
     """
     records = concat_records([part.records for part, _ in parts])
     arrivals = np.concatenate([part.arrivals + first for part, first in parts])
@@ -73,14 +76,15 @@ def join(parts: Sequence[tuple[PartitionBatch, int]]) -> list[PreparedFrame]:
 
 @dataclass(slots=True, eq=False)
 class Contents:
-    """A transaction to which nothing is added any more.
+    """A transaction that is complete: nothing is added to it any more.
 
     Attributes:
-        batches: what it appends, at most one per partition.
-        rows: in all batches.
-        producer: id, epoch, and for partitions the number that the first record there must get.
-        joins: it may share a commit record and frames with its neighbours in a group.  Its frames are not encoded yet.
-        metadata: of groups, see `protocol.Transaction.set_metadata`.
+        batches: what it appends, at most one batch per partition.
+        rows: the number of records in all batches.
+        producer: id, epoch, and for partitions the sequence number that the first record there must have.
+        joins: whether it may share frames and a commit record with its neighbours in a group.  Then its frames are not
+            encoded yet.
+        metadata: group -> text, see `protocol.Transaction.set_metadata`.
     """
 
     batches: list[PartitionBatch] = field(default_factory=list)
@@ -93,5 +97,5 @@ class Contents:
 
     @property
     def bytes(self) -> int:
-        """The bytes of the frames that are encoded."""
+        """The number of bytes of the encoded frames."""
         return sum(frame.size for batch in self.batches for frame in batch.frames)

@@ -1,4 +1,4 @@
-"""Whether the log takes commits.  After a failure that leaves it unknown what is on the disk, it takes no more of them."""
+"""Stops the log for good after a failure that leaves unknown what the disk has: it then takes no more commits."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["FailStop"]
 
 
 class FailStop:
-    """Remembers the failure after which nothing may be written.  Any thread may ask, with or without locks.
+    """Remembers the failure after which nothing may be written.  Thread-safe; its methods take no lock of the caller's.
 
     Args:
         root: the database's directory, for messages.
 
     Attributes:
-        failure: why the log takes no commits; None while it does.  Once set, it stays.
+        failure: the error for which the log takes no more commits; None while it takes them.  Once set, it stays.
     """
 
     def __init__(self, root: str) -> None:
@@ -25,12 +25,12 @@ class FailStop:
         self._root = root
 
     def check(self) -> None:
-        """Raises: StorageError: the log takes no more commits."""
+        """Check that the log takes commits.  Raises: StorageError, if it takes no more."""
         if self.failure is not None:
             raise self.failure
 
     def stop(self, error: BaseException) -> None:
-        """Refuse all further commits, since it is unknown what is on the disk."""
+        """Refuse all further commits, because after this error it is unknown what the disk has."""
         cause = f"{error.message} [{error.path}]" if isinstance(error, StorageError) else repr(error)
         self.failure = self.failure or StorageError(
             f"the log takes no more commits: {cause}",
@@ -44,7 +44,7 @@ class FailStop:
 
     @contextmanager
     def whole(self) -> Iterator[None]:
-        """Guard changes that belong together.  After half of them, what waits for the journal is unknown: the log stops."""
+        """A context manager for changes that must all be made or none.  If an error leaves the block, the log is stopped."""
         try:
             yield
         except BaseException as error:

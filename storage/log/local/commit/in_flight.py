@@ -1,4 +1,4 @@
-"""Commits in flight: their bytes are in the segments, the disk is syncing them, and readers do not see them yet."""
+"""Commits in flight: their bytes were written to segments and are not synced yet, and readers do not see them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class InFlight:
     """A transaction that has gone through step 2.
 
     Attributes:
-        commit: its result, if it happens.
-        pendings: how many entries it has among those that wait for the journal.
-        bytes: appended by it.
-        outcome: how it ended; None while it is in flight.
+        commit: its epoch and offsets, which are its result if it happens.
+        pendings: the number of its entries that wait for the journal.
+        bytes: the number of bytes that it appended.
+        outcome: a commit or an error; None while it is in flight.
     """
 
     commit: Commit
@@ -34,16 +34,16 @@ class InFlight:
 class WriteLock:
     """Guards topics, segments and the end of the log.  Reentrant.
 
-    While a thread holds it, no commit is in flight: all earlier ones have happened or were given up.  `appending` is a
-    weaker lock, for appends.
+    While a thread holds it, no commit is in flight: all earlier ones have happened or failed.  `appending` is a weaker lock,
+    for appends: other commits may be in flight while it is held.
 
     Args:
-        complete: completes the commits in flight; called with the lock held.
+        complete: completes the commits in flight; it is called with the lock held.
     """
 
     def __init__(self, complete: Callable[[], None]) -> None:
         self.appending = threading.RLock()
-        """Held to append a transaction; other commits may be in flight."""
+        """The lock for appending a transaction.  Other commits may be in flight while it is held."""
         self._complete = complete
         self._depth = 0
 
@@ -60,7 +60,7 @@ class WriteLock:
                 raise
 
     def release(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         self._depth -= 1
         self.appending.release()
 

@@ -1,4 +1,4 @@
-"""The commit journal: the file whose newest whole record says what has happened.
+"""The commit journal: the file that records which commits have happened.
 
 A journal is named by its number (the highest counts): ``log/journal/00000000000000000007.journal``.  It starts with
 16 bytes, then come records, each at a multiple of 8; zeros follow up to the end of the file, which grows in steps so
@@ -10,26 +10,26 @@ that a commit need not change the file's size::
      0  u32  magic        0x4a4e4550
      4  u32  crc          crc32c of bytes 8..32 and the payload
      8  u32  length       bytes in the payload
-    12  u32  previous     the crc of the record before (0 for the first): a chain, so that leftovers of a failed write behind
-                          a good record are not taken for the next one
-    16  u64  durable_to   bytes of this file that were known durable when the record was written
-    24  u64  write        counts writes, failed ones too: the same entry written again has another crc
-    32       payload      msgpack: the first is a `Manifest`, the others are entries; see `manifest`
+    12  u32  previous     the crc of the record before (0 for the first): a chain, so that what a failed write left behind a
+                          good record is not taken for the next record
+    16  u64  durable_to   the length of this file that was known to be durable when the record was written
+    24  u64  write        the number of this write, failed ones included: an entry that is written again has another crc
+    32       payload      msgpack: a `Manifest` in the first record, entries in the others; see `manifest`
 
-Behind the last record stands a trailer, in the place of the next one, which overwrites it::
+Behind the last record is a trailer.  The next record overwrites it::
 
      0  u32  magic        0x4d4e4550
      4  u32  crc          crc32c of bytes 8..32
      8  u32  closed       1 if the log was closed in order: no segment has bytes that the journal does not know
     12  u32  previous     the crc of the last record
-    16  u64  durable_to   where the trailer stands: all before it is durable
+    16  u64  durable_to   the trailer's own place: all bytes before it are durable
     24  u64  write        as in a record
 
-It is written after each sync, and synced when the log is closed (docs/decisions/journal-trailer.md).
+The trailer is written after each sync, and synced when the log is closed (docs/decisions/journal-trailer.md).
 
-A crash leaves any part of what was written after the last sync, in any order.  So a record that is wrong is a torn tail,
-and cut, unless a whole record or the trailer behind it says that this place was durable already: then it is damage, and
-reported.
+After a crash the disk may have any part of what was written since the last sync.  So a record with a wrong crc is a torn
+tail, which is cut off.  But if a whole record or the trailer behind it says that this place was durable, the wrong record
+is damage, which is reported.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ _ACTION = "restore the database from a backup; nothing after this place can be t
 
 
 def newest_journal(files: Files) -> int | None:
-    """The number of the journal that counts; None in a new database.
+    """The number of the newest journal, which is the one that counts; None in a new database.
 
     Raises:
-        StorageError: a journal has an impossible name.
+        StorageError: the name of a journal is not a number.
     """
     numbers = []
     for name in files.list(JOURNALS):
@@ -94,7 +94,7 @@ def newest_journal(files: Files) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class JournalRecord:
-    """A record at its place in the file; ``length`` is that of its payload."""
+    """A record and its place in the file; ``length`` is that of its payload, in bytes."""
 
     position: int
     length: int
@@ -103,7 +103,7 @@ class JournalRecord:
 
 
 def read_records(data: memoryview) -> list[JournalRecord]:
-    """The whole records of a journal up to the first one that is not whole.  `CommitJournal.load` reports damage."""
+    """Read a journal's records up to the first one that is not whole.  Only `CommitJournal.load` reports damage."""
     records: list[JournalRecord] = []
     position, previous = _FILE.size, 0
     while (found := _record_at(data, position)) is not None and found[1] == previous:
@@ -118,7 +118,7 @@ def read_records(data: memoryview) -> list[JournalRecord]:
 
 
 def stray_entries(data: memoryview) -> list[tuple[int, Entry]]:
-    """Find every whole entry in a journal's bytes, also outside the chain of records.  Each comes with its place."""
+    """Find all whole entries in a journal's bytes, also outside of the chain of records, as pairs of place and entry."""
     found: list[tuple[int, Entry]] = []
     raw = bytes(data)
     place = raw.find(_MAGIC_BYTES, _FILE.size)
@@ -132,12 +132,12 @@ def stray_entries(data: memoryview) -> list[tuple[int, Entry]]:
 
 
 class CommitJournal:
-    """One journal file, open for appending.  Used under the log's write lock."""
+    """One journal file, open for appending.  The caller holds the log's write lock."""
 
     def __init__(self, file: File, number: int) -> None:
         self.number = number
         self.end = _FILE.size
-        """Where the next record goes."""
+        """The place of the next record."""
         self.closed = False
         """Whether the log was closed in order after the last record."""
         self._file = file
@@ -146,14 +146,14 @@ class CommitJournal:
         self._durable_to = 0
         self._writes = 0
         self._before = (0, _FILE.size)
-        """The crc before what was written last, and where that begins."""
+        """The crc of the record before the last write, and the place where that write began; see `withdraw`."""
 
     @classmethod
     def create(cls, files: Files, number: int, manifest: Manifest) -> CommitJournal:
-        """A new journal that starts with ``manifest``.  On return it is durable and the one that counts.
+        """Create a journal that starts with ``manifest``.  On return it is durable, and it is the one that counts.
 
         Raises:
-            StorageError: nothing has changed.
+            StorageError: there is no new journal; the old one still counts.
         """
         path = journal_path(number)
         temporary = path + ".tmp"
@@ -177,10 +177,11 @@ class CommitJournal:
         """Read a journal.
 
         Returns:
-            the journal, the state that it starts with, the entries since, and the number of bytes cut off as a torn tail.
+            the journal, the manifest that it starts with, the entries behind that, and the number of bytes cut off as a
+            torn tail.
 
         Raises:
-            StorageError: it is damaged.
+            StorageError: the journal is damaged.
         """
         file = files.open(journal_path(number))
         size = checked_size(file)
@@ -219,10 +220,10 @@ class CommitJournal:
         return journal, manifest, entries, torn
 
     def _check_tail(self, data: memoryview) -> int:
-        """Measure what stands behind the last whole record, up to the last byte that is not zero.
+        """The number of bytes from the end of the last whole record to the last byte that is not zero.
 
         Raises:
-            StorageError: a later record says that these bytes were durable: they are damaged.
+            StorageError: a later record says that these bytes were durable, so they are damaged.
         """
         trailer = _trailer_at(data, self.end)
         if trailer is not None and trailer[1] == self._previous and trailer[2] == self.end:
@@ -246,7 +247,7 @@ class CommitJournal:
         return len(tail)
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Write entries without syncing.  After an error none of them will be read.
+        """Write entries without a sync.  After an error none of them is read again.
 
         Raises:
             StorageError: the disk is full or failing.
@@ -276,16 +277,16 @@ class CommitJournal:
         self._previous, self.end = previous, end
 
     def withdraw(self) -> None:
-        """Drop what was written last and not synced: the next record takes its place.
+        """Take back the last write, which is not synced: the next record overwrites it.
 
         Raises:
-            StorageError: it may still be read.
+            StorageError: recovery may still read what was written.
         """
         self._previous, self.end = self._before
         self._write_trailer(closed=False)
 
     def _reserve(self, end: int) -> None:
-        """Fill the file with zeros up to ``end`` and beyond, since syncing is cheaper where the file does not grow."""
+        """Extend the file with zeros to ``end`` or beyond, since a sync is cheaper if the file's size has not changed."""
         if end > self._capacity:
             capacity = max(end, self._capacity + min(max(self._capacity, _GROW_MIN), _GROW_MAX))
             start = max(self._capacity, self.end)
@@ -293,10 +294,10 @@ class CommitJournal:
             self._capacity = capacity
 
     def sync(self) -> None:
-        """Make everything written durable.
+        """Make all that was written durable.
 
         Raises:
-            StorageError: whether it is durable is unknown.
+            StorageError: it is unknown whether it is durable.
         """
         self._file.sync()
         self._durable_to = self.end
@@ -304,19 +305,19 @@ class CommitJournal:
             self._write_trailer(closed=False)
 
     def seal(self, *, closed: bool) -> None:
-        """Record, durably, that the log is being closed and everything is durable.
+        """Write and sync a trailer that says that the log is closed and all its bytes are durable.
 
         Args:
-            closed: no file has bytes that the journal does not know.
+            closed: no segment has bytes that the journal does not know.
 
         Raises:
-            StorageError: it is unknown whether the record will be read.
+            StorageError: it is unknown whether the disk has the trailer.
         """
         self._write_trailer(closed=closed)
         self._file.sync()
 
     def reopen(self) -> None:
-        """Record, durably, that a closed log is open for writing.
+        """Write and sync a trailer that says that a closed log is open for writing again.
 
         Raises:
             StorageError: the disk is full or failing.
@@ -337,8 +338,11 @@ class CommitJournal:
 
 
 def _used(data: memoryview) -> int:
-    """The length up to the last byte that is not zero.  (``bytes.rstrip`` takes a millisecond for what is mostly zeros,
-    looking for what is not zero among bytes takes half of one, among truth values next to nothing.)"""
+    """The length up to the last byte that is not zero.
+
+    A journal is mostly zeros: ``bytes.rstrip`` takes a millisecond for one, NumPy half of that on bytes, and next to nothing
+    on booleans.
+    """
     places = np.flatnonzero(np.frombuffer(data, np.uint8) != 0)
     return int(places[-1]) + 1 if len(places) else 0
 
@@ -348,7 +352,7 @@ def _padded(length: int) -> int:
 
 
 def _record_at(data: memoryview, position: int) -> tuple[int, int, int, int, memoryview] | None:
-    """crc, previous, durable_to, write and payload of a whole record at ``position``; None if there is none."""
+    """Return (crc, previous, durable_to, write, payload) of the whole record at ``position``; None if there is none."""
     if position + _RECORD.size > len(data):
         return None
     magic, crc, length, previous, durable_to, write = _RECORD.unpack_from(data, position)
@@ -360,7 +364,7 @@ def _record_at(data: memoryview, position: int) -> tuple[int, int, int, int, mem
 
 
 def _trailer_at(data: memoryview, position: int) -> tuple[int, int, int, int] | None:
-    """closed, previous, durable_to and write of a whole trailer at ``position``; None if there is none."""
+    """Return (closed, previous, durable_to, write) of the whole trailer at ``position``; None if there is none."""
     if position + _RECORD.size > len(data):
         return None
     magic, crc, closed, previous, durable_to, write = _RECORD.unpack_from(data, position)

@@ -1,4 +1,4 @@
-"""Steps 3 and 4 of a commit: what is synced before the journal says it, and the journal's life while the log is open."""
+"""Does steps 3 and 4 of commits: syncs files, then writes the journal.  It also rolls and closes the journal."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ class Step3(NamedTuple):
 
 
 def _directories_of(path: str) -> Iterator[str]:
-    """The directories that a file is in, innermost first."""
+    """The directories above a file, innermost first."""
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path
 
 
 class JournalWriter:
-    """The journal, and which files are not durable yet.
+    """The journal, and notes of the files that are not durable yet.
 
-    It takes no lock but ``guard``.  Its callers hold the `Committer`'s ``_flushing`` from `take` to the end of `write`,
-    and the write lock for `roll`, `seal` and `close`.
+    It takes no lock but ``guard``.  Callers hold the `Committer`'s ``_flushing`` from `take` to the end of `write`, and the
+    write lock for `roll`, `seal` and `close`.
 
     Args:
-        guard: guards ``_dirty`` and ``_new_names``; the `Committer` takes it for `take` and `appended`.
-        fail_stop: is stopped when it is unknown what is on the disk.
+        guard: the lock of ``_dirty`` and ``_new_names``; the `Committer` takes it for `take` and `appended`.
+        fail_stop: is stopped when it is unknown what the disk has.
     """
 
     def __init__(
@@ -68,23 +68,23 @@ class JournalWriter:
         self._io = io
         self._dirty: set[Segment] = set()
         self._new_names: set[str] = set()
-        """Directories with names of segments, partitions or topics that are not durable yet."""
+        """Directories in which new names (of segments, partitions or topics) are not durable yet."""
         self.measures = CommitMeasures()
 
     # ------------------------------------------------------------------------------------------- what must be synced
 
     def appended(self, segments: Iterable[Segment], directories: Iterable[str]) -> None:
-        """Note segments that were written to, and directories with new names.  Under ``guard``."""
+        """Note segments that were written to, and directories with new names.  The caller holds ``guard``."""
         self._dirty.update(segments)  # (only now: a sync that runs meanwhile may have come too early for them)
         self._new_names.update(directories)
 
     def begun(self, directories: Iterable[str]) -> None:
-        """Note new file names, which must be synced before the content of these files counts."""
+        """Note directories with new file names, which must be synced before the content of these files counts."""
         with self._guard:
             self._new_names.update(directories)
 
     def forget(self, topic: str) -> None:
-        """Note that the files and the directory of a topic are removed, so they need no sync."""
+        """Note that a topic's files and directories are removed, so they need no sync."""
         with self._guard:
             self._dirty = {s for s in self._dirty if not s.path.startswith(topic + "/")}
             self._new_names = {d for d in self._new_names if not f"{d}/".startswith(topic + "/")}
@@ -96,7 +96,7 @@ class JournalWriter:
     # ---------------------------------------------------------------------------------------------------- steps 3, 4
 
     def take(self, flushing: Sequence[Pending]) -> Step3:
-        """Decide what step 3 syncs: each byte is either synced or embedded in the commit record.  Under ``guard``."""
+        """Decide what step 3 syncs: bytes are synced or embedded in the commit record.  The caller holds ``guard``."""
         sizes: dict[Segment, int] = {}
         for pending in flushing:
             for segment, size, _ in pending.writes:
@@ -122,7 +122,7 @@ class JournalWriter:
         """Steps 3 and 4.
 
         Raises:
-            StorageError, or any other error: nothing happened; or that is unknown, and the log takes no more commits.
+            BaseException: the commits did not happen; or that is unknown, and the log takes no more commits.
         """
         end = self._journal.end
         began_s = time.perf_counter()
@@ -147,7 +147,7 @@ class JournalWriter:
             raise
 
     def _withdraw(self) -> None:
-        """Take back what was appended to the journal and not synced, so that recovery does not find it."""
+        """Take back what was appended to the journal and is not synced, so that recovery does not find it."""
         try:
             self._journal.withdraw()
         except BaseException as error:
@@ -159,7 +159,7 @@ class JournalWriter:
 
         Raises:
             NothingSyncedError: one of them could not be opened; those that could may be synced.
-            StorageError: a sync failed: the log takes no more commits, as what the disk has is unknown.
+            StorageError: a sync failed.  It is unknown what the disk has, so the log takes no more commits.
         """
         syncs = [s.file.sync for s in segments]
         syncs += [partial(self._files.sync_directory, d) for d in sorted(directories)]
@@ -174,18 +174,21 @@ class JournalWriter:
 
     @property
     def too_long(self) -> bool:
-        """Whether the journal should be rolled, so that opening stays quick."""
+        """Whether the journal is so long that it should be rolled, so that opening stays quick."""
         return self._journal.end > self._bytes_max
 
     @property
     def long_to_replay(self) -> bool:
-        """Whether it is worth rolling when the log is closed."""
+        """Whether the journal is long enough to be rolled when the log is closed."""
         return self._journal.end > self._bytes_max // 64
 
     def roll(self) -> None:
-        """Start a new journal from the present state.  Everything visible is in the old one.  Under the write lock.
+        """Start a new journal with the present state.
 
-        Crash before the new journal has its name => the old one counts.  After => the new one does; the old is removed.
+        The caller holds the write lock, and all visible commits are in the old journal.
+
+        *Crash before the new journal has its name =>* the old one counts.  *After =>* the new one counts, and the old one is
+        removed.
         """
         self._sync_all(self._dirty, self._new_names)
         self._dirty.clear()
@@ -196,7 +199,7 @@ class JournalWriter:
         discard(self._files, journal_path(old.number))
 
     def roll_failed(self, error: StorageError) -> None:
-        """Go on with the old journal, unless there is a new one already."""
+        """Go on with the old journal after an error, unless the new one already has its name."""
         if self._fail_stop.failure is None and self._files.exists(journal_path(self._journal.number + 1)):
             self._fail_stop.refuse(error)  # the new one may count after a crash: nothing may go to the old one
         self._bytes_max *= 2

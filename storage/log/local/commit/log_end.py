@@ -1,4 +1,4 @@
-"""The end of the log after all commits in flight: the next commit is planned behind it."""
+"""The end of the log behind all commits in flight.  The next commit is planned from there."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Tail:
 
 @dataclass(slots=True)
 class LogEnd:
-    """The manifest, with what is still in flight.
+    """The state of the log when all commits in flight will have happened: what the manifest will be then.
 
     Attributes:
-        broken: a commit in flight did not happen, so nothing planned behind it can happen.
+        broken: a commit in flight has failed, so no commit that was planned behind it can happen.
     """
 
     manifest: Manifest
@@ -40,10 +40,10 @@ class LogEnd:
     tails: dict[tuple[str, int], Tail] = field(default_factory=dict)
     sequences: dict[str, int] = field(default_factory=dict)
     numbers: dict[tuple[str, str, int], int] = field(default_factory=dict)
-    """The number of the last record by producer, topic and partition."""
+    """(producer, topic, partition) -> the sequence number of the last record."""
     broken: bool = False
 
     @classmethod
     def after(cls, manifest: Manifest) -> LogEnd:
-        """The end when nothing is in flight."""
+        """The end of a log without commits in flight."""
         return cls(manifest, manifest.epoch, manifest.next_arrival)

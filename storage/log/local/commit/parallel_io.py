@@ -1,4 +1,4 @@
-"""Writes to several files and syncs several at once, with threads that it starts when they are first of use."""
+"""Writes and syncs several files at once, with threads that are started when they are first needed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from ....files import File
 __all__ = ["ParallelIO"]
 
 _BYTES_WRITTEN_BY_TWO_MIN = 1 << 20
-"""From this size of a commit, in bytes, two threads write to its files at the same time."""
+"""Two threads write the files of a commit with at least so many bytes."""
 _CHUNKS_WRITTEN_APART_MAX = 8
 _CHUNK_BYTES_JOINED_MAX = 4096
-"""Smaller pieces are joined before they are written, since each costs 0.4 us in the kernel."""
+"""Pieces up to so many bytes are joined before they are written, since each one costs 0.4 us in the operating system."""
 
 
 def _write_files(writes: Sequence[tuple[File, int, list[Any]]], size: int) -> None:
     """Write to files, one after the other.
 
     Args:
-        writes: each a file, a position and what goes there.
+        writes: (file, position, the bytes in pieces).
         size: of the commit, in bytes.
     """
     for file, position, chunks in writes:
@@ -31,7 +31,9 @@ def _write_files(writes: Sequence[tuple[File, int, list[Any]]], size: int) -> No
 
 
 class ParallelIO:
-    """The threads of a log's commits.  It has no lock: one thread calls `write` at a time, and one `run_all`.
+    """The threads that write and sync for a log's commits.
+
+    It has no lock: at any time at most one thread may call `write`, and one `run_all`.
 
     Args:
         sync_threads: how many files are synced at the same time.
@@ -43,11 +45,11 @@ class ParallelIO:
         self._writer: ThreadPoolExecutor | None = None
 
     def write(self, writes: Sequence[tuple[File, int, list[Any]]], size: int) -> None:
-        """Write to files; nobody writes any more when this returns or raises.
+        """Write to files.  All threads have stopped writing when this returns or raises.
 
         Args:
-            writes: each a file, a position and what goes there.
-            size: of all, in bytes.
+            writes: (file, position, the bytes in pieces).
+            size: the number of bytes of all writes.
         """
         if len(writes) < 2 or size < _BYTES_WRITTEN_BY_TWO_MIN:
             _write_files(writes, size)

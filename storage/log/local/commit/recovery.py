@@ -1,16 +1,16 @@
 """Opening a log: the commit steps read backwards.
 
-The newest journal's manifest and the entries behind it say what has happened.  Then the files are made to agree:
+The newest journal's manifest and the entries behind it say what has happened.  Then the files are made to agree with them:
 
-* bytes that rode in commit records are written to their segments (again);
-* every segment is cut to its recorded length: what lies beyond was not committed (if the log was closed in order, there
-  is nothing beyond: then the journal is older than the segment, and nothing is cut);
-* files and directories that the manifest does not know are removed: they are from topics, segments and rewrites that were
-  not committed, or were deleted;
-* if anything was replayed, the journal is rolled.
+* bytes that commit records carry are written to their segments (again);
+* each segment is cut to its recorded length, since the bytes behind it were not committed.  But if the log was closed in
+  order, a segment has no such bytes; if it has, the journal is older than the segment, and nothing is cut: that is damage;
+* files and directories that the manifest does not know are removed.  They belong to topics, segments and rewrites that were
+  not committed or were deleted;
+* if any entry was replayed, the journal is rolled.
 
-A segment shorter than recorded, a missing one, or a journal damaged before its tail is a `StorageError`.  A crash while
-recovering changes nothing: the same is done again.
+A segment that is missing or shorter than recorded, and a journal that is damaged before its tail, are a `StorageError`.
+After a crash during recovery the next recovery does the same again.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def replay(manifest: Manifest, entries: Iterable[Entry]) -> tuple[dict[str, list
     """Apply a journal's entries to its manifest.
 
     Returns:
-        the bytes in the entries for segments that were not synced (path -> positions and bytes, in order), and the
-        directories whose names may not be durable.
+        the bytes that the entries carry for segments that were not synced (path -> pairs of position and bytes, in order),
+        and the directories in which names may not be durable.
     """
     carried: dict[str, list[tuple[int, bytes]]] = {}
     touched: set[str] = set()
@@ -105,8 +105,8 @@ def _cut_torn_tails(files: Files, manifest: Manifest, carried: dict[str, list[tu
 
     Args:
         carried: see `replay`.
-        closed: the log was closed in order, so no segment can have a torn tail: a longer one is damage, and is not cut,
-            unless it was only extended (`is_extension`).
+        closed: the log was closed in order, so no segment can have a torn tail.  A longer segment is then damage and is not
+            cut, unless its additional bytes are only zeros that extended the file (`is_extension`).
 
     Returns:
         whether any file was changed.

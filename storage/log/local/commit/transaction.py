@@ -1,5 +1,5 @@
-"""A transaction on the local log: gathers records in memory, encodes large ones in its own thread, and gives them to the
-`Committer`.
+"""A transaction of the local log.  It gathers records in memory, encodes large batches in the caller's thread, and gives its
+contents to the `Committer`.
 """
 
 from __future__ import annotations
@@ -68,12 +68,12 @@ class LocalTransaction:
 
     @property
     def positions(self) -> Mapping[str, Mapping[TopicPartition, int]]:
-        """What `set_positions` was given, by group."""
+        """Group -> the positions that `set_positions` was given."""
         return self._contents.positions
 
     @property
     def sequences(self) -> Mapping[str, int]:
-        """What `set_sequence` was given, by producer."""
+        """Producer id -> the sequence number that `set_sequence` was given."""
         return self._contents.sequences
 
     def append(self, topic: str, records: Records, partition: int | None = None) -> None:
@@ -180,10 +180,10 @@ class LocalTransaction:
         return LocalCommitting(committer, InFlight(outcome, 0, 0, outcome))
 
     def prepare(self) -> Contents:
-        """Encode what is large.  Nothing is appended afterwards.
+        """Complete the transaction and encode its large batches.  Nothing may be appended afterwards.
 
         Raises:
-            StorageError: a topic is gone, or a record is larger than a frame can be.
+            StorageError: a topic does not exist any more, or a record is larger than a frame can be.
         """
         self._check_open()
         self._open = False
