@@ -1,7 +1,6 @@
-"""One thread commits what clients write.  When it is free, everything that waits becomes one commit, with one sync.
+"""The appender: one thread commits what clients write.  Whenever it is free, it makes one commit of all waiting appends.
 
-So many requests of one or many clients share one sync of the disk, and one thread decides about the order of a producer's
-batches.
+So the requests of many clients share one sync of the disk, and one thread checks the order of each producer's batches.
 """
 
 from __future__ import annotations
@@ -19,23 +18,23 @@ from ..storage.log.protocol import Commit, Log, Records, TopicPartition, Transac
 __all__ = ["Append", "Appender", "Gathering"]
 
 NOTHING = Commit(0, {})
-"""The result of an append that had nothing to write."""
+"""The result of an append that wrote nothing."""
 _TOGETHER_MAX = 64
-"""The largest number of appends in one commit.  Later ones are collected while the disk works."""
+"""The largest number of appends in one commit.  Later ones wait for the next commit."""
 _BYTES_MAX = 32 * 1024 * 1024
-"""When a commit has about this many bytes, no further append is added to it."""
+"""The size of a commit, in bytes, from which on no further append is added to it."""
 
 
 class Gathering:
-    """A transaction that is being filled.
+    """A transaction to which appends are being added.
 
-    It counts the records of each partition, so that each append knows where its own begin.
+    It counts the records of each partition, so each append knows how many records precede its own.
     """
 
     def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self.changes = 0
-        """How often something was added."""
+        """The number of changes so far."""
         self._counts: dict[TopicPartition, int] = {}
 
     @property
@@ -44,7 +43,7 @@ class Gathering:
         return not self.changes
 
     def change(self) -> Transaction:
-        """The transaction itself, for changes other than appended records."""
+        """Return the transaction, for a change other than appended records, and count the change."""
         self.changes += 1
         return self._transaction
 
@@ -52,10 +51,10 @@ class Gathering:
         """Append to a partition.
 
         Returns:
-            how many records of the same transaction precede these in the partition.
+            the number of records of this transaction that precede these in the partition.
 
         Raises:
-            StorageError: the topic or partition does not exist; the values have another type than the topic's.
+            StorageError: the topic or partition does not exist, or the values do not have the topic's type.
         """
         self.change().append(topic, records, partition)
         first = self._counts.get((topic, partition), 0)
@@ -68,11 +67,11 @@ class Append:
     """One unit of work for the appender.
 
     Attributes:
-        add: adds the work to a transaction.  If that transaction fails, it is called again with another one.  If it raises a
-            `PenstockError`, only this append fails; what it has added by then is not committed.
-        committed: is called on the appender's thread after the commit, in the order of commits.
+        add: adds the work to a transaction.  If the transaction fails, ``add`` is called again with another transaction.  If
+            ``add`` raises a `PenstockError`, only this append fails, and nothing that it has added is committed.
+        committed: called on the appender's thread after the commit, in the order of commits.
         size: bytes, roughly.
-        done: gets the result or the error.  It cannot be cancelled once it is submitted.
+        done: gets the commit or the error.  It cannot be cancelled after `Appender.submit`.
     """
 
     add: Callable[[Gathering], None]
@@ -83,10 +82,10 @@ class Append:
 
 
 class Appender:
-    """The thread that commits appends; see the module's text.  Thread-safe; close it.
+    """The thread that commits appends, see the module's text.  Thread-safe.  It runs until `close`.
 
     Args:
-        begin: is called on the thread before each transaction is filled.
+        begin: called on the thread before appends are added to a new transaction.
     """
 
     def __init__(self, log: Log, begin: Callable[[], None] = lambda: None) -> None:
@@ -97,13 +96,13 @@ class Appender:
         self._thread.start()
 
     def submit(self, append: Append) -> Future[Commit]:
-        """Queue an append.  Appends are committed in the order of these calls, whether somebody waits for them or not."""
+        """Queue an append.  Appends are committed in the order of these calls, even if nobody waits for their results."""
         append.done.set_running_or_notify_cancel()  # a client that goes away takes nothing back
         self._queue.put(append)
         return append.done
 
     def close(self) -> None:
-        """Commit what was submitted, then end the thread."""
+        """Commit all submitted appends, then end the thread."""
         self._queue.put(None)
         self._thread.join()
 

@@ -1,8 +1,8 @@
-"""Kafka's record batches (format 2): from the bytes that clients send to the log's records, and back.
+"""Decodes Kafka's record batches (format 2) into records of the log, and encodes records as batches.
 
-A batch is a header of 61 bytes and its records, which may be compressed as a whole::
+A batch is a header of 61 bytes, followed by its records, which may be compressed together::
 
-    base offset int64 | length int32 | leader epoch int32 | magic int8 = 2 | crc32c uint32, of all behind it |
+    base offset int64 | length int32 | leader epoch int32 | magic int8 = 2 | crc32c uint32 of all that follows |
     attributes int16 | last offset delta int32 | base timestamp int64 | max timestamp int64 | producer id int64 |
     producer epoch int16 | base sequence int32 | count int32 | records
 """
@@ -30,14 +30,15 @@ _Codec = Literal["gzip", "snappy", "lz4", "zstd"]
 _CODECS: Final[dict[int, _Codec | None]] = {0: None, 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 _TRANSACTIONAL, _CONTROL = 0x10, 0x20
 _XERIAL = b"\x82SNAPPY\x00"
-"""The first bytes of Java's framing of snappy.  Two versions of 4 bytes follow, then blocks, each after its length."""
+"""The first bytes of snappy data as Java frames it.  Two version numbers of 4 bytes follow, then blocks, each behind its
+length."""
 
 
 class InvalidBatch(Exception):
     """A batch is refused.
 
     Attributes:
-        code: Kafka's error for it.
+        code: the Kafka error to answer with.
     """
 
     def __init__(self, code: ErrorCode, message: str) -> None:
@@ -50,11 +51,11 @@ class ReceivedBatch:
     """A batch that a producer sent.
 
     Attributes:
-        records: its n records, in the log's form.
-        producer_id: -1 if the producer has none.
-        base_sequence: the sequence number of its first record; -1 without a producer id.
-        transactional: its records become visible when its transaction is committed.
-        size: bytes that it takes in memory, roughly.
+        records: the n records, as the log takes them.
+        producer_id: -1 if the producer has no id.
+        base_sequence: the sequence number of the first record; -1 without a producer id.
+        transactional: whether it belongs to a transaction: its records become visible when that is committed.
+        size: the bytes that it takes in memory, roughly.
     """
 
     records: Records
@@ -69,7 +70,7 @@ class ReceivedBatch:
 
     @property
     def last_sequence(self) -> int:
-        """The sequence number of its last record.  After 2^31 - 1 sequence numbers begin again at 0."""
+        """The sequence number of the last record.  The number after 2^31 - 1 is 0."""
         return (self.base_sequence + len(self.records) - 1) & 0x7FFFFFFF
 
 
@@ -78,11 +79,11 @@ def decode_batch(data: bytes, now_ms: int, room: int = KAFKA_UNPACKED_BYTES_MAX)
 
     Args:
         now_ms: the timestamp for records that have none.
-        room: bytes that it may take in memory, see `ReceivedBatch.size`.
+        room: the bytes that it may take in memory, see `ReceivedBatch.size`.
 
     Raises:
-        InvalidBatch: it is damaged, has another format, is too large, is a control batch, or is not the only one (then none
-            is decompressed).
+        InvalidBatch: the batch is damaged, has another format, is too large or is a control batch; or there are several
+            batches, of which none is decompressed then.
     """
     if len(data) < 17:
         raise InvalidBatch(ErrorCode.corrupt_message, "a batch is cut off")
@@ -126,8 +127,8 @@ def _decompressed(body: bytes, codec: _Codec | None, room: int) -> bytes:
     """Decompress the records of a batch.
 
     Raises:
-        InvalidBatch: they have more bytes than `KAFKA_BATCH_BYTES_MAX`, or than there is room for.
-        ValueError, OSError, pa.ArrowException: they are damaged.
+        InvalidBatch: decompressed, they have more than `KAFKA_BATCH_BYTES_MAX` or ``room`` bytes.
+        ValueError, OSError, pa.ArrowException: the compressed bytes are damaged.
     """
     if len(body) > room:
         raise InvalidBatch(
@@ -163,7 +164,7 @@ def _unsnapped(body: bytes, most: int) -> bytes:
 
 
 def _unsnapped_block(block: bytes, left: int, most: int) -> bytes:
-    """Decompress one block of raw snappy, which begins with its uncompressed length, if it has at most ``left`` bytes."""
+    """Decompress one block of raw snappy.  Its first bytes are its decompressed length, which may be at most ``left``."""
     size = shift = 0
     for byte in block[:5]:
         size |= (byte & 0x7F) << shift
@@ -186,7 +187,7 @@ def _check_size(size: int, most: int) -> None:
 
 
 def encode_batch(records: FetchedRecords) -> bytes:
-    """Encode records of one partition as one uncompressed batch; values are bytes."""
+    """Encode the records of one partition, whose values are bytes, as one uncompressed batch."""
     timestamps, offsets = records.timestamps, records.offsets
     base_ms, base = int(timestamps[0]), int(offsets[0])
     columns = RecordColumns(

@@ -1,4 +1,4 @@
-"""The parts of a listener that the handlers of requests use.  All connections share them."""
+"""The state of a listener that request handlers use.  All connections share it."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ LOGGER = logging.getLogger("penstock.kafka")
 NODE_ID = 1
 """The id of the only broker."""
 _EVERYWHERE = ("", "0.0.0.0", "::")
-"""Addresses that mean all addresses of a machine.  A server can listen on them; no client can connect to them."""
+"""Addresses that stand for all addresses of a machine.  A server can listen on them, but no client can connect to them."""
 
 Body = Mapping[str, Any]
 Handler = Callable[["Broker", "Client", Request], Awaitable[Body | None]]
 HANDLERS: dict[str, Handler] = {}
-"""The handler of each API.  A handler returns None if the request gets no answer."""
+"""API -> its handler.  A handler returns None if the request gets no answer."""
 
 
 def handles(api: str) -> Callable[[Handler], Handler]:
-    """Register the handler of an API."""
+    """A decorator that registers the handler of an API."""
 
     def register(handler: Handler) -> Handler:
         HANDLERS[api] = handler
@@ -55,16 +55,17 @@ class BrokerOptions:
     """Settings of a listener, with Kafka's names where Kafka has them.
 
     Attributes:
-        advertised_host, advertised_port: the address that clients are told (``advertised.listeners``); by default the one
-            where it listens.  If it listens on all addresses (``0.0.0.0``), each client is told the one that it has reached.
+        advertised_host, advertised_port: the address that clients are told to connect to (``advertised.listeners``); by
+            default the address where the listener listens.  If it listens on all addresses (``0.0.0.0``), each client is
+            told the address by which it has reached the listener.
         auto_create_topics: whether a client's request for a missing topic creates it (``auto.create.topics.enable``).
-        partitions: of topics that are created without a number of partitions (``num.partitions``).
-        initial_rebalance_delay_ms: how long the first member of a group waits for others
+        partitions: the number of partitions of topics that are created without one (``num.partitions``).
+        initial_rebalance_delay_ms: how long the first member of a group waits for others, in milliseconds
             (``group.initial.rebalance.delay.ms``).
-        connections_max: further connections are refused (``max.connections``).
-        producer_byte_rate, consumer_byte_rate: bytes per second that each client may send and read (Kafka's quotas of the
-            same names).  A client above its rate waits (``throttle_time_ms``).  A client is a user that has logged in;
-            without a login, a host with a client id.  None: no bound.
+        connections_max: the largest number of connections; further ones are refused (``max.connections``).
+        producer_byte_rate, consumer_byte_rate: the bytes per second that each client may send and read (Kafka's quotas of
+            the same names); None: no bound.  A client that exceeds its rate is throttled (``throttle_time_ms``).  A client
+            is a user that has logged in, or, without a login, a pair of host and client id.
     """
 
     advertised_host: str | None = None
@@ -77,7 +78,7 @@ class BrokerOptions:
     consumer_byte_rate: float | None = None
 
     def __post_init__(self) -> None:
-        """Raises: StatementError: a field is of the wrong type or out of its range."""
+        """Check the fields.  Raises: StatementError: a field has the wrong type or is out of its range."""
         check_fields(self)
         for name in ("partitions", "connections_max", "producer_byte_rate", "consumer_byte_rate"):
             value = getattr(self, name)
@@ -93,10 +94,10 @@ class Client:
 
     Attributes:
         principal: the authenticated user; None before the login.
-        order: is held while a batch is given to the appender.
-        reached: the address of this machine that it is connected to.
-        mechanism, exchange: of a login in progress.
-        muted_until_s: no request is read before this time of `time.monotonic`.
+        order: the lock that is held while batches are given to the appender, which keeps them in the order of requests.
+        reached: the address of this machine to which the client is connected.
+        mechanism, exchange: the SASL mechanism and the state of a login in progress.
+        muted_until_s: no request is read before this time of `time.monotonic`, in seconds.
     """
 
     host: str
@@ -113,7 +114,7 @@ class Client:
         return None if self.principal is None else self.principal.name
 
     def throttled(self, quota: Quota, client_id: str | None, size: int) -> int:
-        """Charge a quota; return for how many milliseconds from now the client is not read."""
+        """Charge ``size`` bytes to a quota.  Return for how many milliseconds from now the client is not read."""
         name = self.owner if self.owner is not None else f"{self.host} {client_id or ''}"
         wait_ms = quota.charge(name, size)
         if wait_ms:
@@ -122,10 +123,10 @@ class Client:
 
 
 class Held:
-    """The bytes that requests hold together.  Use it on the event loop's thread.
+    """Counts the bytes that all requests together hold in memory.  Use it on the event loop's thread.
 
     Args:
-        most: beyond so many bytes no other request begins.
+        most: while requests hold so many bytes, no other request begins.
     """
 
     def __init__(self, most: int) -> None:
@@ -134,7 +135,7 @@ class Held:
         self._less: asyncio.Event | None = None
 
     async def room(self) -> None:
-        """Wait until another request may begin."""
+        """Wait until the requests hold fewer bytes than ``most``."""
         while self._bytes >= self._most:
             less = self._less = self._less or asyncio.Event()
             await less.wait()
@@ -150,7 +151,7 @@ class Held:
 
 
 class Broker:
-    """The parts that handlers use; see the module's text.  Create and use it on the event loop's thread."""
+    """The state that request handlers use.  Create and use it on the event loop's thread."""
 
     def __init__(self, access: LogAccess, options: BrokerOptions, security: Security, host: str, port: int) -> None:
         self.access = access
@@ -176,12 +177,12 @@ class Broker:
         self.consumed = Quota(options.consumer_byte_rate)
 
     def _begin(self) -> None:
-        """Before each of the appender's transactions, on its thread."""
+        """Prepare for the appender's next transaction, on the appender's thread."""
         self.producers.begin()
         self.transactions.begin()
 
     def address_for(self, client: Client) -> Body:
-        """The host and port where a client is to look for the broker."""
+        """The host and port that a client is told to connect to."""
         everywhere = self.host in _EVERYWHERE and client.reached
         return {"host": client.reached if everywhere else self.host, "port": self.port}
 
@@ -194,18 +195,18 @@ class Broker:
         return await asyncio.wrap_future(self.appender.submit(append))
 
     async def blocking(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Run on a thread what may wait for the disk."""
+        """Run a function that may wait for the disk on a thread, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, call, *arguments)
 
     # --- waiting for records ---------------------------------------------------------------
 
     def wake(self) -> None:
-        """Wake those who wait for a commit."""
+        """Wake all that wait in `changed`, after a commit."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def changed(self, timeout_s: float) -> None:
-        """Wait for the next commit, or until the time is up."""
+        """Wait for the next commit, for ``timeout_s`` seconds at most."""
         try:
             await asyncio.wait_for(self._changed.wait(), timeout_s)
         except TimeoutError:
@@ -218,11 +219,11 @@ class Broker:
         return self._guarded(action, kind, name) is None and self.security.may(client.principal, action, kind, name)
 
     def operations(self, client: Client, kind: str, name: str) -> int:
-        """What a client may do to a topic, a group or the cluster, as answers about them have it."""
+        """The operations that a client may carry out on a topic, a group or the cluster, as the bits of Kafka's answers."""
         return operations(lambda action: self.may(client, action, kind, name), kind)
 
     def _guarded(self, action: str, kind: str, name: str) -> str | None:
-        """Why no user at all may do it: the topic is the engine's, or holds the table of a query."""
+        """Why no user may do it: the topic is the engine's own, or a query writes its table there.  None if users may."""
         if kind != "topic" or action == "read":
             return None
         return self.access.refused_records(name) if action == "write" else self.access.refused_write(name)
@@ -238,7 +239,7 @@ class Broker:
             raise Refused(code, self._guarded(action, kind, name) or "")
 
     def close(self) -> None:
-        """Finish the work in progress, then close; blocks."""
+        """Finish the work in progress, then end the threads.  Blocks until that is done."""
         self.groups.close()
         self.appender.close()
         self.pool.shutdown(wait=True)

@@ -1,8 +1,8 @@
-"""Fetch sessions (KIP-227): a client names the partitions that it reads once, and then only changes of them.  It is answered
-with the partitions that have something new.
+"""Fetch sessions (KIP-227): a client names all partitions that it reads once, and later only changes to this list.  Answers
+have only the partitions with news.
 
-A session has a number and outlives connections; each request carries its next epoch.  If the broker does not know the
-session any more, or an epoch was missed, the client gets an error and begins anew with all its partitions.
+A session has an id and outlives connections.  Each request carries the session's next epoch.  If the broker no longer knows
+the session, or an epoch was skipped, the client gets an error and begins a new session with all its partitions.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ __all__ = ["FetchSession", "FetchSessions", "TopicKey", "topic_key"]
 _SESSIONS_MAX = 1_000
 """The largest number of sessions (Kafka's ``max.incremental.fetch.session.cache.slots``).
 
-Beyond it the one least recently used is dropped.
+When there are so many, a new session replaces the least recently used one.
 """
 _PLACES_MAX = 100_000
-"""The largest number of partitions in all sessions together.  Beyond it no session takes further ones."""
+"""The largest number of partitions in all sessions together.  When it is reached, no session takes further ones."""
 _FINAL, _INITIAL = -1, 0
 """The epochs that end and begin a session."""
 
 TopicKey = str | uuid.UUID
-"""How a request names a topic: by its name, or (from version 13 on) by its id."""
+"""How a request names a topic: by its name, or, from version 13 of Fetch on, by its id."""
 Place = tuple[TopicKey, Any]
-"""A topic, and kio's entity of a partition in a request."""
+"""A topic, and a partition of a request or answer as kio's entity or as a dict."""
 PartitionKey = tuple[TopicKey, int]
 
 
 def topic_key(topic: Any) -> TopicKey:
-    """The key of a topic in a request."""
+    """The name or id by which a request names a topic."""
     return str(topic.topic) if hasattr(topic, "topic") else topic.topic_id or uuid.UUID(int=0)
 
 
@@ -46,10 +46,10 @@ class FetchSession:
     """One fetch session.
 
     Attributes:
-        owner: the client that began it; no other may use it.
+        owner: the user that began it; no other user may use it.
         by_id: whether its requests name topics by their ids, see `FetchSessions.asked`.
         places: the partitions to read, in the order in which they get space in answers.
-        told: what the client knows of each partition: its end offsets and its start.
+        told: what the client was told of each partition: high watermark, last stable offset and log start offset.
     """
 
     id: int
@@ -64,9 +64,13 @@ class FetchSession:
         return [(topic, item) for (topic, _), item in self.places.items()]
 
     def news(self, found: Sequence[Place], *, all_of_it: bool) -> list[Place]:
-        """Select the answers that say something new.
+        """Select the answers to send: those with records, an error, or offsets that the client does not know.
 
-        Partitions with records move to the end, so that others come first next time.
+        Partitions with records move to the end of the order, so that others come first next time.
+
+        Args:
+            found: the answers for all partitions of the session.
+            all_of_it: select all answers.
         """
         kept = []
         for topic, answer in found:
@@ -98,15 +102,20 @@ class FetchSessions:
     def asked(
         self, body: Any, wanted: list[Place], owner: str | None, *, by_id: bool = False
     ) -> tuple[FetchSession | None, bool]:
-        """Find the session of a request, and whether all its partitions are answered.
+        """Find or begin the session of a request.
 
         Args:
             wanted: the partitions that the request names.
-            by_id: whether its version names topics by their ids (from 13 on).  All requests of a session do, or none does
-                (KIP-516): a client that learns the ids later is told to begin anew.
+            by_id: whether the request names topics by their ids (from version 13 on).  Either all requests of a session do
+                or none does (KIP-516): a client that learns the ids later is told to begin a new session.
+
+        Returns:
+            the session, or None if the client reads without one; and whether the answer has all partitions, also those
+            without news.
 
         Raises:
-            Refused: the session is not known, the epoch is not the next one, or the session names topics the other way.
+            Refused: the session is not known, the epoch is not the next one, or the session's other requests name topics
+                the other way.
         """
         id_, epoch = int(getattr(body, "session_id", 0)), int(getattr(body, "session_epoch", _FINAL))
         if epoch in (_FINAL, _INITIAL):
@@ -128,7 +137,7 @@ class FetchSessions:
         return session, False
 
     def _begun(self, wanted: list[Place], owner: str | None, by_id: bool) -> FetchSession | None:
-        """Begin a session.  Returns None if there is no room; then the client reads without a session."""
+        """Begin a session.  None if there are too many partitions in sessions: the client then reads without a session."""
         while len(self._sessions) >= _SESSIONS_MAX:
             self._remove(next(iter(self._sessions)))
         if self._places + len(wanted) > _PLACES_MAX:

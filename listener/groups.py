@@ -1,11 +1,11 @@
 """Consumer groups with several members, by Kafka's classic protocol: join, sync, heartbeat, leave.
 
-A group rebalances when members come, leave or change their subscription: the answers to their heartbeats ask all members to
+A group rebalances when members come, leave or change their subscriptions: the answers to heartbeats tell all members to
 join again.  When all have joined, or the time is up, a new generation begins.  One member, the leader, gets the
-subscriptions of all and says in its sync which member is assigned what.  Subscriptions and assignments are bytes that only
-the members understand.
+subscriptions of all members, and sends the assignment of each member in its SyncGroup request.  Subscriptions and
+assignments are bytes that only the members understand.
 
-The group is in memory: after a restart its members join again.  Its offsets are in the log.
+A group's members are kept in memory only: after a restart they join again.  The group's offsets are in the log.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Group", "GroupCoordinator", "JoinRequest", "Joined", "Member", "subs
 
 State = Literal["Empty", "PreparingRebalance", "CompletingRebalance", "Stable"]
 _SESSION_MS = (1, 30 * 60 * 1000)
-"""The session timeouts that are allowed (Kafka's default minimum is 6 s; tests like shorter ones)."""
+"""The smallest and largest session timeout, in milliseconds (Kafka's default minimum is 6 s; tests need shorter ones)."""
 _MEMBERS_MAX = 10_000
 
 
@@ -34,10 +34,10 @@ class JoinRequest:
     """A JoinGroup request.
 
     Attributes:
-        instance_id: of a static member, which keeps its place when its consumer restarts.
-        protocols: names of assignors in order of preference, each with the member's subscription.
-        knows_ids: the client understands an answer that gives it an id to join with.
-        knows_skipping: the client understands that it leads the group and is not to assign anything (KIP-814).
+        instance_id: of a static member, which keeps its assignment when its consumer restarts (KIP-345); else None.
+        protocols: the names of assignors in order of preference, each with the member's subscription.
+        knows_ids: whether the client understands an answer that only gives it the member id to join with (KIP-394).
+        knows_skipping: whether the client understands that it leads the group but must not assign anything (KIP-814).
     """
 
     member_id: str
@@ -57,7 +57,7 @@ class Joined:
     """A member's place in a generation; ``members`` is empty for all but the leader.
 
     Attributes:
-        skip: it leads the group, and nothing is to be assigned now.
+        skip: whether the member leads the group but must not assign anything (KIP-814).
     """
 
     generation: int
@@ -105,10 +105,11 @@ class Group:
     # --- joining ---------------------------------------------------------------------------
 
     async def join(self, request: JoinRequest) -> Joined:
-        """Join the next generation; returns when it begins.
+        """Join the group's next generation; returns when it begins.
 
         Raises:
-            Refused: with ``member_id_required`` and the new id as its text, for clients that understand that.
+            Refused: the member cannot join.  If the error is ``member_id_required``, its text is a member id, with which
+                the client joins again (KIP-394).
         """
         self._check_join(request)
         member = self._member_of(request)
@@ -139,7 +140,7 @@ class Group:
             raise Refused(ErrorCode.group_max_size_reached)
 
     def _member_of(self, request: JoinRequest) -> Member | Joined:
-        """Find or make the member that joins; with it the answer, if nothing has changed for it."""
+        """Find or make the member that joins.  Return the answer instead if nothing has changed for the member."""
         if request.instance_id is not None and not request.member_id and request.instance_id in self._static:
             return self._replace_static(request)
         if not request.member_id:
@@ -162,7 +163,7 @@ class Group:
         return member
 
     def _drop_pending(self, member_id: str) -> None:
-        """Stop waiting for a client that was given a member id and has not joined with it."""
+        """Stop waiting for a client that got a member id and has not joined with it in time."""
         self._pending.pop(member_id).cancel()
         self._maybe_complete()
 
@@ -192,7 +193,7 @@ class Group:
         member.protocols = dict(request.protocols)
 
     def _replace_static(self, request: JoinRequest) -> Member | Joined:
-        """Replace a static member that has restarted: it gets a new id, and the old id is fenced."""
+        """Replace a static member that has restarted.  It gets a new member id; requests with the old one are fenced."""
         assert request.instance_id is not None
         old = self.members.pop(self._static[request.instance_id])
         self._cancel_expiry(old)
@@ -215,7 +216,7 @@ class Group:
         return member
 
     def _prepare(self) -> None:
-        """Begin a rebalance: ask all members to join again."""
+        """Begin a rebalance: all members are told to join again."""
         for member in self.members.values():
             if member.syncing is not None and not member.syncing.done():
                 member.syncing.set_exception(Refused(ErrorCode.rebalance_in_progress))
@@ -264,7 +265,7 @@ class Group:
         self.state, self.leader, self.protocol = "Empty", None, ""
 
     def _choose(self) -> str:
-        """Choose the assignor that most members prefer, of those that all of them have."""
+        """Choose the assignor: of those that all members have, the one that most members prefer."""
         common = set.intersection(*[set(m.protocols) for m in self.members.values()])
         votes: dict[str, int] = {}
         for member in self.members.values():
@@ -284,7 +285,11 @@ class Group:
     async def sync(
         self, member_id: str, instance_id: str | None, generation: int, assignments: Sequence[tuple[str, bytes]]
     ) -> bytes:
-        """Return a member's assignment.  The leader brings the assignments; the others wait for it.  Raises: Refused."""
+        """Return a member's assignment.  The leader gives the assignments of all members; the others wait for them.
+
+        Raises:
+            Refused: it is not a member of this generation, or a new rebalance has begun.
+        """
         member = self._known(member_id, instance_id)
         self.check_generation(generation)
         if self.state == "PreparingRebalance":
@@ -307,7 +312,7 @@ class Group:
 
     @property
     def is_idle(self) -> bool:
-        """Whether the group has no members, and none is joining."""
+        """Whether the group has no members and no client is joining it."""
         return not self.members and not self._pending and self.state == "Empty"
 
     def heartbeat(self, member_id: str, instance_id: str | None, generation: int) -> None:
@@ -342,7 +347,7 @@ class Group:
         self.touch(member)
 
     def check_generation(self, generation: int) -> None:
-        """Check a generation's number.  Raises: Refused, if it is not the present one."""
+        """Check the number of a generation.  Raises: Refused, if it is not the present one."""
         if generation != self.generation:
             raise Refused(ErrorCode.illegal_generation)
 
@@ -401,8 +406,9 @@ class Group:
 
 
 def subscribed_topics(group: Group) -> set[str] | None:
-    """The topics that the members of a group of consumers read.  None if the members do not say; by Kafka's rule they then
-    count as reading all topics.
+    """The topics that the members of a group of consumers read.
+
+    None if a member does not say what it reads: by Kafka's rule, all topics then count as read.
     """
     found: set[str] = set()
     for member in group.members.values():
@@ -417,7 +423,7 @@ def subscribed_topics(group: Group) -> set[str] | None:
 
 
 def _topics_of(metadata: bytes) -> set[str] | None:
-    """Read the topics from Kafka's ConsumerProtocolSubscription: in all versions, a version and the topics' names."""
+    """Read the topics from Kafka's ConsumerProtocolSubscription.  All its versions begin with a version and topic names."""
     try:
         _, count = struct.unpack_from(">hi", metadata)
         at, topics = 6, set()
@@ -436,9 +442,9 @@ class GroupCoordinator:
     """The groups that have or had members.
 
     Args:
-        claim: is called with a group's name before the group gets members, and with a function that says whether it has some
-            (any thread may call it).  Returns whether no other coordinator has the group, such as one for the consumers of
-            this process.
+        claim: called before a group gets members, with the group's name, an owner, and a function that says whether the
+            group has members (any thread may call it).  Returns False if another coordinator has the group, such as the one
+            for consumers in this process.
     """
 
     def __init__(
@@ -449,7 +455,7 @@ class GroupCoordinator:
         self._groups: dict[str, Group] = {}
 
     def get(self, name: str) -> Group:
-        """Find or make the group that a member joins.  Raises: Refused, if the group may not be used."""
+        """Find or make the group that a member joins.  Raises: Refused, if it has no name or another coordinator has it."""
         if not name:
             raise Refused(ErrorCode.invalid_group_id)
         if not self._has_members(name) and not self._claim(name, self, lambda: self._has_members(name)):

@@ -1,6 +1,6 @@
-"""The listener: an event loop in its own thread.
+"""The Kafka listener: a TCP server whose event loop runs in a thread of its own.
 
-It accepts connections, reads frames, and sends answers in the order of their requests.
+It accepts connections, reads requests, and sends answers in the order of the requests.
 """
 
 from __future__ import annotations
@@ -32,37 +32,37 @@ from .transactions import Refused
 __all__ = ["KafkaListener", "broker"]
 
 _LONG: Final = frozenset({"fetch", "join_group", "sync_group"})
-"""Requests that may wait minutes for other clients.  They leave nothing half done when they are cancelled.  All others are
-carried through, even if their client is gone meanwhile: it will ask again, and must then find either all of it or nothing.
+"""APIs whose requests may wait minutes for other clients.  These may be cancelled, since they change nothing half-way.  All
+other requests are completed even if their client is gone: it may send them again, and must then find all of it or nothing.
 """
 _LONG_S: Final = 1.0
-"""After so many seconds of such a request the listener begins to check whether its client is still connected."""
+"""The time in seconds after which such a request is cancelled if its client is no longer connected."""
 _SMALL_BYTES = 64 * 1024
-"""Requests and answers up to this size are not waited for: they hold little, and others may depend on them."""
+"""Requests and answers up to this size do not wait for memory: they need little, and other requests may depend on them."""
 _IN_FLIGHT_MAX = 32
-"""The largest number of unanswered requests of a connection.  Beyond it the listener reads no more of them."""
+"""The largest number of unanswered requests of a connection.  While there are so many, no further one is read."""
 _BEFORE_LOGIN = {"api_versions", "sasl_handshake", "sasl_authenticate"}
 _LOGIN_BYTES_MAX = 64 * 1024
 """The largest request of a client that has not logged in, in bytes."""
 _LENGTH = struct.Struct(">i")
 Answers = asyncio.Queue["asyncio.Future[bytes | None] | None"]
 _HELLO_S = 30.0
-"""The longest time for the rest of a request to come, and for a client without a login to send anything at all."""
+"""The longest wait, in seconds, for the rest of a request, and for the next request of a client that has not logged in."""
 _CLOSE_S = 10.0
 
 MODULES = (requests_cluster, requests_data, requests_groups, requests_looking)
-"""The modules that have the handlers."""
+"""The modules with the handlers.  Importing them registers the handlers."""
 
 
 class KafkaListener:
     """Gives Kafka's clients access to a database.  Close it before the database, or use it as a context manager.
 
     Args:
-        host, port: where it listens; port 0 takes a free one.
-        insecure: allow an address that other machines reach even without a login or without TLS.
+        host, port: the address to listen on; port 0 takes a free one.
+        insecure: allow an address that other machines can reach, even without a login or without TLS.
 
     Raises:
-        StatementError: other machines would reach it without a login.
+        StatementError: other machines could reach it without a login or without TLS, and ``insecure`` is false.
         StorageError: the address is in use.
     """
 
@@ -112,7 +112,7 @@ class KafkaListener:
 
     @property
     def address(self) -> str:
-        """Its address, for a client's ``bootstrap.servers``."""
+        """The address as ``host:port``, for a client's ``bootstrap.servers``."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "") else self.host
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
@@ -123,7 +123,7 @@ class KafkaListener:
         self.close()
 
     def close(self) -> None:
-        """Stop reading requests, answer those already read, and end."""
+        """Stop reading requests, answer those already read, and end the thread."""
         if self._stopping:
             return
         self._stopping = True
@@ -136,7 +136,7 @@ class KafkaListener:
 
     @property
     def connections(self) -> int:
-        """How many clients are connected."""
+        """The number of connected clients."""
         return len(self._connections)
 
     # --- threads ---------------------------------------------------------------------------
@@ -172,7 +172,9 @@ class KafkaListener:
                 self._loop.call_soon_threadsafe(self._broker.wake)
 
     async def _expire(self) -> None:
-        """Once a second: end what has timed out, and drop what belongs to clients that are gone."""
+        """Once a second, abort transactions that have timed out and forget groups without members.  Once a minute, forget
+        producers that have not written for long.
+        """
         broker = self._broker
 
         def forget_producers(gathering: Gathering) -> None:
@@ -240,7 +242,7 @@ class KafkaListener:
 
     @staticmethod
     async def _finish(answers: Answers, sender: asyncio.Future[None]) -> None:
-        """Send the remaining answers, for a limited time."""
+        """Wait until the remaining answers are sent, for a limited time."""
         if not sender.done():
             try:
                 async with asyncio.timeout(_CLOSE_S / 2):
@@ -262,9 +264,9 @@ class KafkaListener:
         answers: Answers,
         sender: asyncio.Future[None],
     ) -> None:
-        """Read and handle requests one after the other.
+        """Read and handle requests, one after the other.
 
-        Only a Produce request need not wait for the answer to the one before.
+        Only Produce requests are pipelined: they do not wait for the answer to the request before.
         """
         ahead: asyncio.Task[int | None] | None = None
         try:
@@ -291,7 +293,7 @@ class KafkaListener:
 
     @staticmethod
     async def _sent(answers: Answers, sender: asyncio.Future[None]) -> None:
-        """Wait until all answers are sent: a client that asks and does not read gets no memory for the next ones."""
+        """Wait until all answers are sent.  So a client that does not read its answers cannot make more of them."""
         sent = asyncio.ensure_future(answers.join())
         try:
             await asyncio.wait({sent, sender}, return_when=asyncio.FIRST_COMPLETED)
@@ -302,7 +304,7 @@ class KafkaListener:
     async def _answered_or_gone(
         answer: asyncio.Future[Any], waiting: set[asyncio.Future[Any]], ahead: asyncio.Task[int | None]
     ) -> None:
-        """Wait for the answer to a request that may take long; cancel it when the client is gone."""
+        """Wait for the answer to a request of `_LONG`; cancel the request when its client is gone."""
         await asyncio.wait({*waiting, ahead}, return_when=asyncio.FIRST_COMPLETED)
         if ahead.done() and not ahead.cancelled() and (ahead.exception() is not None or ahead.result() is None):
             answer.cancel()
@@ -310,7 +312,7 @@ class KafkaListener:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
     async def _length(self, reader: asyncio.StreamReader, client: Client) -> int | None:
-        """Read the length of the next request; None at the end."""
+        """Read the length of the next request, in bytes; None if the client has closed the connection."""
         unknown = self._security.is_needed and client.principal is None
         try:
             async with asyncio.timeout(_HELLO_S if unknown else None):
@@ -327,7 +329,7 @@ class KafkaListener:
     async def _begun(
         self, reader: asyncio.StreamReader, client: Client, length: int
     ) -> tuple[asyncio.Future[bytes | None], str]:
-        """Read a request, when there is room for it, and begin to answer it.  Returns the answer, and the API's name."""
+        """Read a request as soon as there is memory for it, and start its handler.  Return its future answer and its API."""
         received = self._broker.received
         if length > _SMALL_BYTES:
             await received.room()
@@ -365,7 +367,7 @@ class KafkaListener:
             raise
 
     async def _handled(self, client: Client, request: Request) -> Body | None:
-        """The body of an answer.  If this is cancelled, what was asked for is done all the same: see `_LONG`."""
+        """Run a request's handler and return the answer's body.  Only handlers of `_LONG` can be cancelled."""
         work = asyncio.ensure_future(HANDLERS[request.api](self._broker, client, request))
         if request.api in _LONG:
             return await work
@@ -375,7 +377,7 @@ class KafkaListener:
 
     @staticmethod
     async def _send(writer: asyncio.StreamWriter, answers: Answers) -> None:
-        """Send answers in the order of their requests.  A request that failed ends the connection."""
+        """Send answers in the order of their requests.  If a handler raised an error, end the connection."""
         while (answer := await answers.get()) is not None:
             try:
                 data = await answer
@@ -389,7 +391,7 @@ class KafkaListener:
 
 
 def _size(answer: asyncio.Future[bytes | None]) -> int:
-    """The bytes of an answer; 0 if there is none."""
+    """The number of bytes of an answer; 0 if the request has none."""
     if not answer.done() or answer.cancelled() or answer.exception() is not None:
         return 0
     return len(answer.result() or b"")
@@ -406,18 +408,19 @@ def broker(
     insecure: bool = False,
     **options: Any,
 ) -> KafkaListener:
-    """Let any Kafka client produce to, consume from and administer a database, as if it were a broker.
+    """Serve Kafka's protocol, so that any Kafka client can produce to, consume from and administer a database.
 
     Args:
-        port: 0 takes a free one: see `KafkaListener.address`.
+        host, port: the address to listen on; port 0 takes a free one, see `KafkaListener.address`.
         users: name -> password, role (``read``, ``write`` or ``admin``) and, optionally, prefixes of the topics, groups and
-            transactional ids that the user may use.  Users log in by SASL (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512).
-        certificate, key: PEM files; with them clients connect by TLS.
-        insecure: allow an address that other machines reach even without a login or without TLS.
-        options: see `BrokerOptions`.
+            transactional ids that the user may use.  Users log in by SASL (PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512).
+        certificate, key: PEM files; with them, clients must use TLS.
+        insecure: allow an address that other machines can reach, even without a login or without TLS.
+        options: the fields of `BrokerOptions`.
 
     Raises:
-        StatementError: an option does not exist; other machines would reach it without a login.
+        StatementError: an option does not exist or has a wrong value; or other machines could reach the listener without a
+            login or without TLS, and ``insecure`` is false.
         StorageError: the address is in use.
     """
     check_arguments(broker, locals())

@@ -1,4 +1,4 @@
-"""What the listener uses of a database: its log, and the rules that hold for everyone who writes to it."""
+"""The listener's access to a database: its log, and the rules for all that write to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["STATE_TOPIC", "LogAccess", "group_name"]
 
 STATE_TOPIC = "_penstock-kafka-state"
-"""The topic of producers, transactional ids and the texts of committed offsets.  It is internal and compacted."""
+"""The internal, compacted topic with producers, transactional ids and the metadata of committed offsets; see `state`."""
 
 _IDS: Final = uuid.UUID("5be0a1c8-7a5d-4f0e-9d0c-6e2f4c1b8a37")
 """The UUID namespace of topic ids.  An id is derived from the topic's name and its number in the log."""
@@ -32,16 +32,16 @@ _FIXED_CONFIGS = {
     "min.insync.replicas": "1",
     "unclean.leader.election.enable": "false",
 }
-"""Configs that have a single value here.  A request may give them with that value."""
+"""Topic configs that can have only this value here.  A request may set them to it."""
 
 
 def group_name(group: str) -> str:
-    """The name under which the log keeps a consumer group's offsets, the same as for `Database.consumer`."""
+    """The log's name for the offsets of a consumer group.  `Database.consumer` uses the same one."""
     return f"group:{group}"
 
 
 class LogAccess:
-    """The topics of a database as Kafka's clients see them, without the engine's own.  Thread-safe."""
+    """The topics of a database that Kafka's clients see: all but the engine's internal ones.  Thread-safe."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -49,21 +49,22 @@ class LogAccess:
         self._names: dict[uuid.UUID | None, str] = {}
 
     def claim_group(self, name: str, owner: object, is_used: Callable[[], bool]) -> bool:
-        """Whether a group's members may use Kafka's protocol: see `runtime/clients/coordinator.py`."""
+        """Claim a group for members that use Kafka's protocol.  False if another coordinator has the group, see
+        `runtime/clients/coordinator.py`."""
         return self._database.groups.claim(name, owner, is_used)
 
     def now_ms(self) -> int:
-        """The present time of the database's clock."""
+        """The present time of the database's clock, in milliseconds since 1970."""
         return self._database.now_ms()
 
     # --- topics ----------------------------------------------------------------------------
 
     def topics(self) -> dict[str, TopicConfig]:
-        """The visible topics, by name."""
+        """Name -> config of the visible topics."""
         return {name: config for name, config in self.log.topics().items() if not config.internal}
 
     def topic(self, name: str) -> TopicConfig | None:
-        """One visible topic; None if there is none of this name."""
+        """The config of a visible topic; None if there is none of this name."""
         config = self.log.config(name)
         return None if config is None or config.internal else config
 
@@ -78,7 +79,7 @@ class LogAccess:
         return uuid.uuid5(_IDS, f"{name}/{number}")
 
     def name_of(self, topic_id: uuid.UUID | None) -> str | None:
-        """The name of the topic with this id."""
+        """The name of the visible topic with this id; None if there is none."""
         if topic_id is None:
             return None
         name = self._names.get(topic_id)
@@ -88,14 +89,15 @@ class LogAccess:
         return self._names.get(topic_id)
 
     def refused_write(self, name: str) -> str | None:
-        """Why no client may create, write, change or delete a topic of this name, as one clause; None if clients may.
+        """The reason, as one clause, why no client may create, write, change or delete a topic of this name; None if
+        clients may.
 
-        For clients the engine's hidden topics do not exist, so the name alone decides.
+        Only the name decides, since clients do not see the engine's internal topics.
         """
         return refused_write(name, self.topic(name))
 
     def refused_records(self, name: str) -> str | None:
-        """Why no client may write records to a topic, as one clause; None if clients may."""
+        """The reason, as one clause, why no client may write records to a topic; None if clients may."""
         return self.refused_write(name) or self._database.catalog.refused_write(name)
 
     def is_valid_name(self, name: str) -> bool:
@@ -103,49 +105,57 @@ class LogAccess:
         return is_kafka_name(name)
 
     def create_topic(self, name: str, partitions: int, configs: Mapping[str, str | None]) -> None:
-        """Create a topic of bytes.
+        """Create a topic whose values are bytes.
 
         Raises:
-            StatementError: a config does not exist or its value is not allowed; the name is the engine's own.
+            StatementError: a config does not exist or has a wrong value, or the name is reserved for the engine.
             StorageError: the topic exists.
         """
         self._database.create_topic(name, partitions=partitions, config=_own(configs))
 
     def check_configs(self, configs: Mapping[str, str | None]) -> None:
-        """Check the configs of a topic.  Raises: StatementError, as `create_topic`."""
+        """Check the configs of a topic.  Raises: StatementError: a config does not exist or has a wrong value."""
         with_config(TopicConfig(), _own(configs))
 
     def alter_topic(self, name: str, changes: Mapping[str, str | None]) -> None:
-        """Change a topic's configs; None resets one to its default.  Raises: StatementError, StorageError."""
+        """Change a topic's configs; a None resets one to its default.
+
+        Raises:
+            StatementError: a config does not exist or has a wrong value.
+            StorageError: the change could not be written.
+        """
         self._database.alter_topic(name, _own(changes))
 
     def described(self, config: TopicConfig) -> dict[str, str]:
-        """A topic's configs as text."""
+        """Name -> value of a topic's configs, as text."""
         return {**described(config), **_FIXED_CONFIGS}
 
     def add_partitions(self, name: str, total: int) -> None:
-        """Add partitions.
+        """Add partitions to a topic, up to ``total`` of them.
 
-        Raises: StatementError; StorageError: the topic has records with keys, which would belong to other partitions.
+        Raises:
+            StatementError: the number is not allowed.
+            StorageError: the topic has records with keys, some of which would belong to other partitions then.
         """
         self._database.alter_topic(name, partitions=total)
 
     def delete_topic(self, name: str) -> None:
-        """Delete a topic.  Raises: StatementError: a source or a query uses it."""
+        """Delete a topic.  Raises: StatementError, if a stream, table or query uses it."""
         self._database.delete_topic(name)
 
     def is_behind(self, topics: Sequence[str]) -> bool:
-        """Whether a running query on one of the topics is so far behind that producers should wait."""
+        """Whether a running query that reads one of the topics is so far behind that producers should wait."""
         return self._database.is_behind(topics)
 
     # --- values ----------------------------------------------------------------------------
 
     def as_stored(self, config: TopicConfig, records: Records) -> Records:
-        """Convert records of bytes to the form in which a topic stores them.  A typed topic takes JSON objects whose keys
-        are its columns.
+        """Convert records whose values are bytes to the form in which a topic stores them.
+
+        For a typed topic each value must be a JSON object whose members are columns of the topic.
 
         Raises:
-            DataError: a value is no such object.
+            DataError: a value is not such an object.
         """
         if config.value_type is None:
             return records
@@ -159,7 +169,7 @@ class LogAccess:
         return replace(records, values=values)
 
     def as_sent(self, config: TopicConfig, records: FetchedRecords) -> FetchedRecords:
-        """Convert records to values of bytes; values of typed topics become JSON objects."""
+        """Convert stored records to records whose values are bytes.  Values of typed topics become JSON objects."""
         if records.values.type == pa.binary():
             return records
         fields = pa.schema(list(records.values.type))
@@ -173,10 +183,10 @@ def _json() -> Serde:
 
 
 def _own(configs: Mapping[str, str | None]) -> dict[str, str | None]:
-    """The configs that the log keeps.  The others have a single value here.
+    """Select the configs that the log keeps; the others are those of `_FIXED_CONFIGS`.
 
     Raises:
-        StatementError: one of the others has another value.
+        StatementError: a config of `_FIXED_CONFIGS` has another value than the one there.
     """
     kept = {}
     for name, value in configs.items():

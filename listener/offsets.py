@@ -1,6 +1,7 @@
-"""Committed offsets of consumer groups.  They are in the log, under the same names as those of consumers in this process.
+"""Reads and commits the offsets of consumer groups.  They are in the log, as those of consumers in this process are.
 
-A client may store a text beside an offset (Kafka's metadata).  The topic of `state` keeps the texts that are not empty.
+A client may store a text with an offset, which Kafka calls its metadata.  The topic of `state` keeps those texts that are
+not empty.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .transactions import OffsetText
 __all__ = ["Offsets"]
 
 TEXT_BYTES_MAX = 4096
-"""The largest text beside an offset, in bytes (Kafka's ``offset.metadata.max.bytes``)."""
+"""The largest metadata of an offset, in bytes (Kafka's ``offset.metadata.max.bytes``)."""
 
 
 class Offsets:
@@ -33,7 +34,7 @@ class Offsets:
         }
 
     def commit(self, group: str, offsets: Mapping[TopicPartition, tuple[int, str | None]]) -> Append:
-        """The work for the appender that commits offsets with their texts."""
+        """Make the append that commits a group's offsets with their metadata."""
 
         def add(gathering: Gathering) -> None:
             positions = {place: offset for place, (offset, _) in offsets.items()}
@@ -45,7 +46,7 @@ class Offsets:
         return Append(add)
 
     def keep_texts(self, texts: Iterable[OffsetText]) -> list[Entry]:
-        """Note texts; returns the entries to write with the offsets.  An empty text removes the entry."""
+        """Remember metadata; return the entries to write with the offsets.  An empty text removes an entry."""
         entries: list[Entry] = []
         with self._guard:
             for group, place, text in texts:
@@ -57,7 +58,7 @@ class Offsets:
         return entries
 
     def committed(self, group: str) -> dict[TopicPartition, tuple[int, str]]:
-        """A group's offsets, with their texts, for the topics that clients see."""
+        """A group's committed offsets with their metadata, of the topics that clients see."""
         known = self._access.topics()
         positions = self._access.log.positions(group_name(group))
         with self._guard:
@@ -68,7 +69,7 @@ class Offsets:
             }
 
     def forget(self, group: str) -> Append:
-        """The work for the appender that removes a group's offsets."""
+        """Make the append that removes a group's offsets."""
         with self._guard:
             gone = [key for key in self._texts if key[0] == group]
             for key in gone:

@@ -1,8 +1,8 @@
-"""Producer ids and sequence numbers: a batch that is sent twice is written once, and no batch is skipped.
+"""Producer ids and sequence numbers.  With them, a batch that is sent twice is written once, and no batch is skipped.
 
-Sequence numbers count per producer and partition; after 2^31 - 1 comes 0.  The last five batches of each are remembered with
-their offsets, since a client has at most five in flight.  A restart keeps only the last number: a repeated batch is still
-recognised, but its offset is unknown.
+A producer numbers its records per partition; the number after 2^31 - 1 is 0.  The last five batches per producer and
+partition are remembered with their offsets, since a client has at most five in flight.  After a restart only the last number
+is known: a repeated batch is still recognised then, but its offset is unknown.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ __all__ = ["Accepted", "ProducerStates", "RefusedBatch"]
 
 _REMEMBERED = 5
 _FORGOTTEN_S = 24 * 60 * 60.0
-"""How long the sequence numbers of a producer without a transactional id are kept after its last batch (Kafka's
+"""The time in seconds after its last batch for which a producer without a transactional id is remembered (Kafka's
 ``producer.id.expiration.ms``).
 """
 _ID_BLOCK = 100
 _EPOCH_MAX = 32_766
-"""The highest epoch of a producer id.  After it the producer gets a new id."""
+"""The highest epoch of a producer id.  A producer that needs a higher one gets a new id."""
 
 
 class RefusedBatch(Exception):
-    """A batch that its producer may not write, or has already written.
+    """A batch is not written: its producer may not write it, or has written it before.
 
     Attributes:
-        code: Kafka's error; ``none`` for a repeated batch whose offset is known.
-        offset: of the repeated batch; -1 if it is not known.
+        code: the Kafka error to answer with; ``none`` for a repeated batch whose offset is known.
+        offset: the offset of a repeated batch; -1 if it is not known.
     """
 
     def __init__(self, code: ErrorCode, message: str, offset: int = -1) -> None:
@@ -47,7 +47,7 @@ class RefusedBatch(Exception):
 
 @dataclass(slots=True)
 class _Written:
-    """The newest batches of a producer in one partition: first and last sequence number and offset of each."""
+    """The newest batches of a producer in one partition, each as (first sequence number, last sequence number, offset)."""
 
     epoch: int
     used_s: float
@@ -56,7 +56,7 @@ class _Written:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A batch that may be written, and the state of its producer after it."""
+    """A batch that may be written, and the state that its producer has after the write."""
 
     producer_id: int
     epoch: int
@@ -66,12 +66,13 @@ class Accepted:
 
 
 class ProducerStates:
-    """The state of producers; see the module's text.  Batches are checked and noted on the appender's thread; any thread may
-    ask for ids.
+    """The state of all producers, see the module's text.
+
+    Batches are checked and noted on the appender's thread.  All threads may ask for producer ids.
 
     Args:
         entries: the entries of `state.StateTopic`.
-        seconds: a monotonic clock.
+        seconds: a monotonic clock, in seconds.
     """
 
     def __init__(self, entries: Mapping[tuple[Any, ...], Any], seconds: Callable[[], float] = time.monotonic) -> None:
@@ -91,7 +92,7 @@ class ProducerStates:
     # --- ids -------------------------------------------------------------------------------
 
     def new_id(self) -> tuple[int, list[Entry]]:
-        """A producer id never used before, and the entries to write before it is used."""
+        """Return a producer id that was never used before, and the entries to write before it is used."""
         with self._guard:
             given = self._next_id
             self._next_id += 1
@@ -101,7 +102,10 @@ class ProducerStates:
             return given, [(("pid",), self._id_end)]
 
     def next_epoch(self, producer_id: int, epoch: int) -> tuple[int, int, list[Entry]]:
-        """The id and epoch for the next instance of a producer.  The id stays the same until its epochs are used up."""
+        """Return id and epoch of the next instance of a producer, and the entries to write before they are used.
+
+        The id stays the same until its epochs are used up.
+        """
         if epoch < _EPOCH_MAX:
             return producer_id, epoch + 1, []
         given, entries = self.new_id()
@@ -115,14 +119,14 @@ class ProducerStates:
     # --- batches ---------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Begin a new transaction.  Of the batches accepted for the last one only those that `wrote` reported count."""
+        """Begin a new transaction of the appender.  Batches that were accepted but not reported to `wrote` are forgotten."""
         self._pending.clear()
 
     def accept(self, batch: ReceivedBatch, place: TopicPartition) -> Accepted:
         """Check that a batch is the next one of its producer in a partition.
 
         Raises:
-            RefusedBatch: it is not.
+            RefusedBatch: it is a repeated one, an earlier one is missing, or its producer is fenced.
         """
         self.check_epoch(batch)
         producer_id, epoch = batch.producer_id, batch.producer_epoch
@@ -151,7 +155,7 @@ class ProducerStates:
         return Accepted(producer_id, epoch, place, first, batch.last_sequence)
 
     def check_epoch(self, batch: ReceivedBatch) -> None:
-        """Check that a batch's producer was not fenced.  Raises: RefusedBatch."""
+        """Check the producer epoch of a batch.  Raises: RefusedBatch, if the producer is fenced."""
         with self._guard:
             newest = self._epochs.get(batch.producer_id, -1)
         if batch.producer_epoch < newest:
@@ -179,7 +183,7 @@ class ProducerStates:
         ]
 
     def wrote(self, accepted: Accepted, offset: int) -> None:
-        """Note that a batch is written at an offset; -1 if only its sequence number counts."""
+        """Note that a batch was written at an offset; -1 if the offset is not to be remembered."""
         places = self._written.setdefault(accepted.producer_id, {})
         written = places.get(accepted.place)
         if written is None or written.epoch != accepted.epoch:
@@ -188,19 +192,19 @@ class ProducerStates:
         written.batches.append((accepted.first, accepted.last, offset))
 
     def of(self, place: TopicPartition) -> list[tuple[int, int, int]]:
-        """The producers that have written to a partition: id, epoch and last sequence number of each."""
+        """The producers that have written to a partition, each as (id, epoch, last sequence number)."""
         found = [(producer_id, places.get(place)) for producer_id, places in list(self._written.items())]
         return [(producer_id, w.epoch, w.batches[-1][1]) for producer_id, w in found if w is not None and w.batches]
 
     def forget(self, producer_id: int) -> list[Entry]:
-        """Forget a producer; returns the entries to remove."""
+        """Forget a producer; return the entries to write, which remove it from the topic."""
         with self._guard:
             self._epochs.pop(producer_id, None)
         places: Iterator[TopicPartition] = iter(self._written.pop(producer_id, {}))
         return [(("producer", producer_id, *place), None) for place in places]
 
     def expire(self) -> list[Entry]:
-        """Forget producers without a transactional id that have not written for long; returns the entries to remove."""
+        """Forget producers without a transactional id that have not written for long; return the entries to write."""
         now_s = self._seconds()
         gone = [
             producer_id

@@ -1,7 +1,7 @@
-"""Kafka's wire protocol: the supported versions of requests, and requests and responses as bytes.
+"""Kafka's wire protocol: the supported APIs and versions; decodes requests and encodes responses.
 
-The package `kio` has generated dataclasses for every API and version.  A handler gives one answer for all versions of an
-API, as plain dicts; fields that a version's class lacks are left out.
+The package `kio` has a generated dataclass for each API and version.  A handler returns one answer for all versions of an
+API, as plain dicts; fields that the requested version lacks are left out.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ VERSIONS: Mapping[str, tuple[int, int]] = {
     "describe_transactions": (0, 0),
     "list_transactions": (0, 0),
 }
-"""API -> lowest and highest supported version (both included).  They serve clients of Kafka 2.1 and later, and clients that
-know only the versions with tagged fields.
+"""API -> lowest and highest supported version (both included).  They serve clients of Kafka 2.1 and later, also those that
+know only the versions with tagged fields (KIP-482).
 
-Not supported are SaslHandshake 0, after which logins travel outside of requests, versions in which writes or a group's
-offsets name topics by id (Produce 13, OffsetCommit 10), and those of other protocols: for brokers (AddPartitionsToTxn 4),
-for consumers of KIP-848, for transactions of KIP-890 (Produce 12, EndTxn 5).
+Not supported are SaslHandshake 0, after which login messages are no requests; versions in which Produce and OffsetCommit
+name topics by id (Produce 13, OffsetCommit 10); and the versions of other protocols: between brokers (AddPartitionsToTxn 4),
+for consumers of KIP-848, and for transactions of KIP-890 (Produce 12, EndTxn 5).
 """
 
 _KEYS = {name: key for key, name in api_key_map.items()}
@@ -80,7 +80,7 @@ _HEADER = struct.Struct(">hhi")
 
 
 class MalformedRequest(DataError):
-    """The bytes are no request of a supported version.  The connection ends."""
+    """The bytes are not a request of a supported API and version.  The listener closes the connection."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -90,9 +90,9 @@ class Request:
     Attributes:
         api: its name, as in `VERSIONS`.
         version: of the API.
-        correlation_id: the answer carries the same one.
-        client_id: the client's own name for itself; None without one.
-        body: kio's dataclass; None for an ApiVersions request of an unsupported version.
+        correlation_id: the client's number for the request, which the answer repeats.
+        client_id: the name that the client gives itself; None without one.
+        body: an instance of kio's dataclass; None for an ApiVersions request of an unsupported version.
     """
 
     api: str
@@ -127,10 +127,10 @@ def _module(api: str, version: int, kind: EntityType) -> tuple[Any, Any]:
 
 
 def read_request(data: bytes) -> Request:
-    """Decode a request from a frame's bytes, without the length.
+    """Decode a request from its bytes, without the length in front.
 
     Raises:
-        MalformedRequest: the bytes are no request, or of an API or version that is not supported.
+        MalformedRequest: the bytes are not a request of a supported API and version.
     """
     if len(data) < _HEADER.size:
         raise MalformedRequest(f"a request of {len(data)} bytes")
@@ -157,7 +157,7 @@ def read_request(data: bytes) -> Request:
 
 
 def _skip_tags(data: bytes, at: int) -> int:
-    """The place behind the tagged fields of a header.  None of these fields matters here."""
+    """Return the place behind the tagged fields of a header, which the listener does not use."""
     count, at = uvarint(data, at)
     Items(KAFKA_REQUEST_ITEMS_MAX).take(count)
     for _ in range(count):
@@ -173,8 +173,8 @@ def response_bytes(api: str, version: int, correlation_id: int, body: Mapping[st
     """Encode an answer, with its length in front.
 
     Args:
-        body: values by kio's field names; arrays are sequences of dicts or values; times are milliseconds.  Fields that the
-            version lacks are left out; fields that are missing get their defaults.
+        body: kio's field name -> value.  Arrays are sequences of dicts or values; times are milliseconds.  Fields that the
+            version lacks are ignored; fields that are missing get their defaults.
     """
     entity, write = _module(api, version, EntityType.response)
     buffer = io.BytesIO()

@@ -1,5 +1,5 @@
-"""Quotas: a client that sends or reads more bytes per second than its quota gets its answer, and then is not read for as
-long as the excess takes.
+"""Quotas in bytes per second.  A client that exceeds its quota gets its answer; then its requests are not read until its
+average rate is within the quota again.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Callable
 __all__ = ["Quota"]
 
 _BURST_S = 1.0
-"""How much may come in one burst, as seconds of the rate."""
+"""The largest burst that is not throttled, in seconds of the rate."""
 _CLIENTS_MAX = 10_000
 _WAIT_MAX_S = 30.0
-"""The longest wait for one request, whatever its size."""
+"""The longest wait after one request, in seconds, whatever its size."""
 
 
 class Quota:
-    """The quota of each client in bytes per second.  Use it on the event loop.
+    """A quota that holds for each client on its own.  Use it on the event loop's thread.
 
     Args:
         rate: bytes per second; None: no bound.
-        seconds: a monotonic clock.
+        seconds: a monotonic clock, in seconds.
     """
 
     def __init__(self, rate: float | None, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -31,7 +31,7 @@ class Quota:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def charge(self, name: str, size: int) -> int:
-        """Count bytes of a client; return for how many milliseconds it must not be read."""
+        """Count ``size`` bytes of a client.  Return for how many milliseconds its requests must not be read."""
         if self._rate is None:
             return 0
         now_s = self._seconds()

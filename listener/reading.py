@@ -1,8 +1,8 @@
-"""Decodes requests by kio's descriptions of their classes.
+"""Decodes requests into kio's dataclasses, by kio's descriptions of their fields.
 
-kio's own reader allocates as many items as an array's length claims before it looks at them, so a length of two thousand
-million would end the process.  This reader believes no length that the remaining bytes cannot hold, and no more items in a
-request than are given to it: a hundred million of a byte each would stop all other clients for a minute.
+kio's own reader allocates as many items as an array's length says before it reads them, so a length of two thousand million
+would end the process.  This reader refuses a length that exceeds the remaining bytes, and a request with more items than
+it is allowed: a hundred million items of a byte each would keep all other clients waiting for a minute.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = ["Items", "Malformed", "nullable_text", "reader", "uvarint"]
 
 
 class Malformed(ValueError):
-    """The bytes are not well-formed."""
+    """The bytes are not a well-formed request."""
 
 
 class Items:
-    """How many more items the arrays of a request may have."""
+    """Counts how many more items the arrays of a request may have."""
 
     __slots__ = ("left",)
 
@@ -35,7 +35,7 @@ class Items:
         self.left = left
 
     def take(self, count: int) -> None:
-        """Raises: Malformed, if there are too many."""
+        """Count ``count`` items.  Raises: Malformed, if there are too many."""
         self.left -= count
         if self.left < 0:
             raise Malformed("more items than a request may have (KAFKA_REQUEST_ITEMS_MAX)")
@@ -48,9 +48,7 @@ Read = Callable[[bytes, int, Items], tuple[Any, int]]
 def reader(entity: Any) -> Read:
     """Make a function that reads an entity from bytes at a position, and returns it with the position behind it.
 
-    Unknown tagged fields are skipped, as the protocol says.
-
-    Raises (by the function that is returned): Malformed.
+    The function skips unknown tagged fields, as the protocol says, and raises `Malformed`.
     """
     flexible = bool(entity.__flexible__)
     hints = typing.get_type_hints(entity)
@@ -154,7 +152,7 @@ _PLAIN: dict[str, Read] = {
 
 
 def _length(flexible: bool, wide: bool) -> Read:
-    """Read a length in bytes or items; -1 stands for null."""
+    """Make a function that reads a length in bytes or items; -1 stands for null."""
     if flexible:
         return _converted(lambda data, at, items: uvarint(data, at), lambda number: number - 1)
     return _number(">i" if wide else ">h")
@@ -205,7 +203,7 @@ def _array(item: Read, nullable: bool, flexible: bool) -> Read:
 
 
 def uvarint(data: bytes, at: int) -> tuple[int, int]:
-    """An unsigned varint of at most 5 bytes.  Raises: Malformed."""
+    """Read an unsigned varint of at most 5 bytes; return it and the position behind it.  Raises: Malformed."""
     value = shift = 0
     while shift <= 28:
         if at >= len(data):
@@ -220,4 +218,4 @@ def uvarint(data: bytes, at: int) -> tuple[int, int]:
 
 
 nullable_text: Read = _octets(True, True, False, wide=False)
-"""A text after two bytes of length, or null; every request begins with one."""
+"""Read a string behind a length of two bytes, or null: the client id in the header of a request."""

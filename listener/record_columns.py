@@ -1,4 +1,4 @@
-"""The records of a batch as Arrow columns, and back."""
+"""Decodes the records of a Kafka batch into Arrow columns, and encodes them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Int64s = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class RecordColumns:
-    """The columns of n records.
+    """The columns of n records of a batch.
 
     Attributes:
-        timestamps: int64[n], milliseconds relative to the batch's base.
-        offsets: int64[n], relative to the batch's base.
+        timestamps: int64[n], milliseconds relative to the batch's base timestamp.
+        offsets: int64[n], relative to the batch's base offset.
         keys: binary[n] with nulls; None if every key is null.
         values: binary[n] with nulls.
         headers: `HEADERS`[n]; None if no record has any.
@@ -85,7 +85,7 @@ def encode(columns: RecordColumns) -> bytes:
 
 
 def _texts(array: Any) -> kafka_records.BinaryColumn:
-    """The buffers of a binary or string array."""
+    """The buffers of a binary or string array, as the kernel takes them."""
     validity, offsets, data = array.buffers()
     nothing = np.zeros(0, np.uint8)
     starts = np.zeros(1, np.int32) if offsets is None else np.frombuffer(offsets, np.int32)[array.offset :]

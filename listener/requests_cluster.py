@@ -1,4 +1,4 @@
-"""Requests about API versions, logins, the cluster, topics and their configs."""
+"""Handles requests about API versions, logins, the cluster, topics and their configs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .security import ScramExchange
 from .transactions import Refused
 
 _FAILED_LOGIN_S = 0.1
-"""How long the answer to a failed login is delayed (Kafka's ``connection.failed.authentication.delay.ms``)."""
+"""The delay of the answer to a failed login, in seconds (Kafka's ``connection.failed.authentication.delay.ms``)."""
 _TOPIC, _BROKER = 2, 4
-"""The kinds of resources that have configs."""
+"""Kafka's numbers of the kinds of resources that have configs."""
 _DYNAMIC_TOPIC, _DEFAULT = 1, 5
-"""The possible sources of a config's value."""
+"""Kafka's numbers of the places from which a config's value comes: set for the topic, or the default."""
 
 
 @handles("api_versions")
@@ -76,7 +76,7 @@ def _login_failed(code: ErrorCode) -> Body:
 
 
 def _cluster_id(broker: Broker) -> str:
-    """The cluster id of a database.  It stays the same while the database listens at one address."""
+    """The cluster id.  It is derived from the address that clients are told, so it is the same after a restart there."""
     digest = hashlib.sha256(f"{broker.host}:{broker.port}".encode()).digest()[:16]
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
@@ -227,13 +227,13 @@ def _code_of(error: PenstockError, name: str, broker: Broker) -> ErrorCode:
 
 
 def _or_gone(code: ErrorCode, name: str, broker: Broker) -> ErrorCode:
-    """What a change of a topic failed with, unless another client has deleted the topic at this moment."""
+    """The error code of a failed change of a topic: ``code``, or that the topic is unknown if it was just deleted."""
     return ErrorCode.unknown_topic_or_partition if broker.access.topic(name) is None else code
 
 
 @handles("create_topics")
 async def create_topics(broker: Broker, client: Client, request: Request) -> Body:
-    """CreateTopics: create topics of bytes; each succeeds or fails on its own."""
+    """CreateTopics: create topics whose values are bytes; each succeeds or fails on its own."""
     names = [str(t.name) for t in request.body.topics]
     answers: list[Body] = []
     for topic in request.body.topics:
@@ -279,7 +279,7 @@ async def create_topics(broker: Broker, client: Client, request: Request) -> Bod
 
 
 def _assigned(assignments: Iterable[Any]) -> int:
-    """How many partitions a request assigns to brokers itself.  Raises: Refused, if the assignment is not valid."""
+    """The number of partitions that a request assigns to brokers itself.  Raises: Refused, if that is not valid."""
     given = {int(a.partition_index): [int(b) for b in a.broker_ids] for a in assignments}
     if sorted(given) != list(range(len(given))) or any(brokers != [NODE_ID] for brokers in given.values()):
         raise Refused(ErrorCode.invalid_replica_assignment, f"there is one broker, {NODE_ID}")
@@ -318,7 +318,7 @@ async def delete_topics(broker: Broker, client: Client, request: Request) -> Bod
 
 @handles("create_partitions")
 async def create_partitions(broker: Broker, client: Client, request: Request) -> Body:
-    """CreatePartitions: add partitions where no key changes its partition by that."""
+    """CreatePartitions: add partitions to topics without keyed records, whose keys would get other partitions."""
     answers = []
     for topic in request.body.topics:
         name, code, message = str(topic.name), ErrorCode.none, None

@@ -1,4 +1,4 @@
-"""Produce, Fetch, ListOffsets, DeleteRecords: requests about the log's records."""
+"""Handles requests about records: Produce, Fetch, ListOffsets, DeleteRecords, OffsetForLeaderEpoch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .transactions import OpenTransaction, Refused
 _ROWS_MAX = 20_000
 """The largest number of records of a partition in one answer to Fetch."""
 _BEHIND_S = 20.0
-"""How long a Produce request waits at most for queries that are far behind.  Clients give up after 30 s."""
+"""The longest wait, in seconds, of a Produce request for queries that are far behind.  Clients give up after 30 s."""
 
 
 class _Part:
@@ -38,13 +38,13 @@ class _Part:
         self.transaction: OpenTransaction | None = None
         self._accepted: Accepted | None = None
         self._first = -1
-        """How many records precede it in the partition's part of the commit; -1 if it is not in it."""
+        """The number of records that precede the batch in its partition in the same commit; -1 if it is not committed."""
 
     def fail(self, code: ErrorCode, message: str | None = None) -> None:
         self.code, self.message, self.batch, self.records = code, message, None, None
 
     def add(self, gathering: Gathering, broker: Broker) -> None:
-        """Add the batch, if it is its producer's next one.  Runs on the appender's thread."""
+        """Add the batch to a commit if it is its producer's next one.  Runs on the appender's thread."""
         batch, self._accepted, self._first = self.batch, None, -1
         if batch is None:
             return None
@@ -86,10 +86,11 @@ class _Part:
 
 @handles("produce")
 async def produce(broker: Broker, client: Client, request: Request) -> Body | None:
-    """Produce: append batches.  Batches of a transaction wait there for its end.
+    """Produce: append batches.  A transaction keeps its batches in memory until it is committed.
 
     Raises:
-        Refused: a client that wants no answer cannot be told what is wrong, so its connection ends, as in Kafka.
+        Refused: a batch failed and the client wants no answer (``acks=0``).  Its connection ends then, as in Kafka, since
+            nothing else can tell it.
     """
     body = request.body
     size = sum(len(item.records or b"") for topic in body.topic_data for item in topic.partition_data)
@@ -144,7 +145,7 @@ async def produce(broker: Broker, client: Client, request: Request) -> Body | No
 
 
 def _read_parts(broker: Broker, client: Client, request: Request) -> tuple[list[_Part], int]:
-    """Read the batches of a request.  Returns them, and the bytes that they take."""
+    """Decode the batches of a request.  Return them, and the bytes that they take in memory."""
     body = request.body
     parts: list[_Part] = []
     taken = 0
@@ -161,7 +162,7 @@ def _read_parts(broker: Broker, client: Client, request: Request) -> tuple[list[
 
 
 def _read_part(broker: Broker, client: Client, part: _Part, data: bytes, transactional_id: str | None, room: int) -> int:
-    """Read a partition's batch, or note why it is refused.  Returns the bytes that it takes, at most ``room``."""
+    """Decode a partition's batch, or note why it is refused.  Return the bytes that it takes in memory, at most ``room``."""
     topic, partition = part.place
     try:
         broker.require(client, "write", "topic", topic)
@@ -203,7 +204,7 @@ def _lacks_keys(batch: ReceivedBatch) -> bool:
 
 @contextmanager
 def _told(client: Client, parts: Sequence[_Part]) -> Iterator[None]:
-    """Parts of a request that could not be written say why."""
+    """A context manager: if an error leaves the block, it is the result of all parts of the request."""
     try:
         yield
     except PenstockError as error:
@@ -213,7 +214,7 @@ def _told(client: Client, parts: Sequence[_Part]) -> Iterator[None]:
 
 
 async def _admitted(broker: Broker, topics: set[str]) -> None:
-    """Wait while queries are far behind, which slows producers down."""
+    """Wait while queries that read the topics are far behind, `_BEHIND_S` at most.  This slows producers down."""
     end = time.monotonic() + _BEHIND_S
     while broker.access.is_behind(sorted(topics)) and time.monotonic() < end:
         await broker.changed(0.1)
@@ -225,7 +226,7 @@ _BY_ID_SINCE = 13
 
 @handles("fetch")
 async def fetch(broker: Broker, client: Client, request: Request) -> Body:
-    """Fetch: records from the requested offsets on.  Waits for ``min_bytes`` of them, at most for ``max_wait``."""
+    """Fetch: read records from the requested offsets on.  Waits until there are ``min_bytes``, for ``max_wait`` at most."""
     body = request.body
     version = request.version
     named = [(topic_key(topic), item) for topic in body.topics for item in topic.partitions]
@@ -291,7 +292,7 @@ def _read_all(
 
 
 def _read(broker: Broker, client: Client, topic: str | None, item: Any, left: int) -> dict[str, Any]:
-    """Read one partition's records: at most ``left`` bytes, but always the first record if nothing was read before."""
+    """Read one partition's records: at most ``left`` bytes, but at least one record if none was read before."""
     partition, offset = int(item.partition), int(item.fetch_offset)
     answer: dict[str, Any] = {
         "partition_index": partition,
@@ -330,7 +331,7 @@ def _read(broker: Broker, client: Client, topic: str | None, item: Any, left: in
 
 
 def _readable(broker: Broker, client: Client, topic: str, partition: int) -> TopicConfig | ErrorCode:
-    """The topic's configuration; an error if the client may not read it or the partition is not there."""
+    """The config of a topic; an error code if the client may not read the topic or the partition does not exist."""
     if not broker.may(client, "read", "topic", topic):
         return ErrorCode.topic_authorization_failed
     config = broker.access.topic(topic)
@@ -389,7 +390,7 @@ def _latest_of_all(broker: Broker, topic: str, partition: int) -> Body:
     """Find the first record with the partition's highest timestamp, by the time index.
 
     Raises:
-        StorageError.
+        StorageError: the log cannot be read.
     """
     log = broker.access.log
     end, lowest, highest = log.end_offset(topic, partition), 0, TIMESTAMP_MS_MAX

@@ -1,4 +1,4 @@
-"""Requests about consumer groups, their offsets, and transactions."""
+"""Handles requests about consumer groups, their offsets, and transactions."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .protocol import ErrorCode, Request
 from .transactions import Refused
 
 _GROUP_TYPE = "classic"
-"""The supported one of Kafka's two group protocols."""
+"""The group protocol that is supported; Kafka's other one is KIP-848's."""
 
 
 def _milliseconds(value: Any) -> int:
-    """The milliseconds of a timedelta, which is kio's form of times."""
+    """The milliseconds of a timedelta, the type of kio's durations."""
     return int(value.total_seconds() * 1000) if hasattr(value, "total_seconds") else int(value)
 
 
 @handles("find_coordinator")
 async def find_coordinator(broker: Broker, client: Client, request: Request) -> Body:
-    """FindCoordinator: the one broker coordinates all groups and transactions."""
+    """FindCoordinator: answer with the only broker, which coordinates all groups and transactions."""
     body = request.body
     kind = {0: "group", 1: "transactional_id"}.get(getattr(body, "key_type", 0))
     if hasattr(body, "coordinator_keys"):
@@ -98,7 +98,7 @@ async def join_group(broker: Broker, client: Client, request: Request) -> Body:
 
 
 def _known(broker: Broker, client: Client, name: str) -> Group:
-    """Find a group.  Raises: Refused, if there is none of this name, or it may not be used."""
+    """Find a group.  Raises: Refused, if there is none of this name, or the client may not use it."""
     broker.require(client, "read", "group", name)
     group = broker.groups.find(name)
     if group is None:
@@ -108,7 +108,7 @@ def _known(broker: Broker, client: Client, name: str) -> Group:
 
 @handles("sync_group")
 async def sync_group(broker: Broker, client: Client, request: Request) -> Body:
-    """SyncGroup: the member's assignment."""
+    """SyncGroup: answer with the member's assignment; the leader's request brings those of all members."""
     body = request.body
     group: Group | None = None
     code, assignment = ErrorCode.none, b""
@@ -172,7 +172,7 @@ async def leave_group(broker: Broker, client: Client, request: Request) -> Body:
 def _offsets_asked(
     broker: Broker, client: Client, topics: Iterable[Any]
 ) -> tuple[dict[TopicPartition, tuple[int, str | None]], dict[TopicPartition, ErrorCode]]:
-    """The offsets that can be committed, and the errors of the others."""
+    """Check the offsets of a request.  Return those that can be committed, and the error codes of the others."""
     good: dict[TopicPartition, tuple[int, str | None]] = {}
     codes: dict[TopicPartition, ErrorCode] = {}
     for topic in topics:
@@ -246,10 +246,10 @@ async def offset_fetch(broker: Broker, client: Client, request: Request) -> Body
 
 
 def _fetched(broker: Broker, client: Client, name: str, topics: Iterable[Any] | None, stable: bool) -> Body:
-    """One group's offsets of some topics, or of all topics for which it has some.
+    """A group's offsets of the given topics; of all topics for which it has offsets if ``topics`` is None.
 
     Args:
-        stable: leave out offsets that an open transaction may change.
+        stable: answer with an error for offsets that an open transaction may change (KIP-447).
     """
     if not broker.may(client, "read", "group", name):
         return {"error_code": ErrorCode.group_authorization_failed, "topics": ()}
@@ -365,7 +365,7 @@ async def delete_groups(broker: Broker, client: Client, request: Request) -> Bod
 
 @handles("offset_delete")
 async def offset_delete(broker: Broker, client: Client, request: Request) -> Body:
-    """OffsetDelete: delete offsets of a group, except for topics that its members read."""
+    """OffsetDelete: delete offsets of a group, but not those of topics that its members read."""
     body = request.body
     name = str(body.group_id)
     codes: dict[TopicPartition, ErrorCode] = {}
@@ -402,7 +402,7 @@ async def offset_delete(broker: Broker, client: Client, request: Request) -> Bod
 
 @handles("init_producer_id")
 async def init_producer_id(broker: Broker, client: Client, request: Request) -> Body:
-    """InitProducerId: a producer id; for a transactional id, its next epoch."""
+    """InitProducerId: answer with a new producer id, or, for a transactional id, with its producer id and next epoch."""
     body = request.body
     name = body.transactional_id
     try:
@@ -423,13 +423,13 @@ async def init_producer_id(broker: Broker, client: Client, request: Request) -> 
 
 
 def _fenced(code: ErrorCode, known: bool) -> ErrorCode:
-    """The error for a fenced producer.  Older versions have a single error for every wrong epoch."""
+    """The error for a fenced producer.  Clients of older versions know a single error for all wrong epochs."""
     return ErrorCode.invalid_producer_epoch if code == ErrorCode.producer_fenced and not known else code
 
 
 @handles("add_partitions_to_txn")
 async def add_partitions_to_txn(broker: Broker, client: Client, request: Request) -> Body:
-    """AddPartitionsToTxn: the partitions to which a transaction will write."""
+    """AddPartitionsToTxn: add partitions to which a transaction will write."""
     body = request.body
     name = str(body.v3_and_below_transactional_id)
     asked = [(str(t.name), int(p)) for t in body.v3_and_below_topics for p in t.partitions]
@@ -460,7 +460,7 @@ async def add_partitions_to_txn(broker: Broker, client: Client, request: Request
 
 @handles("add_offsets_to_txn")
 async def add_offsets_to_txn(broker: Broker, client: Client, request: Request) -> Body:
-    """AddOffsetsToTxn: the group whose offsets a transaction will commit."""
+    """AddOffsetsToTxn: add the group whose offsets a transaction will commit."""
     body = request.body
     try:
         broker.require(client, "write", "transactional_id", str(body.transactional_id))
@@ -475,7 +475,7 @@ async def add_offsets_to_txn(broker: Broker, client: Client, request: Request) -
 
 @handles("txn_offset_commit")
 async def txn_offset_commit(broker: Broker, client: Client, request: Request) -> Body:
-    """TxnOffsetCommit: offsets to commit with the transaction."""
+    """TxnOffsetCommit: add offsets that are committed with the transaction."""
     body = request.body
     name, group_id = str(body.transactional_id), str(body.group_id)
     good, codes = _offsets_asked(broker, client, body.topics)
@@ -496,7 +496,7 @@ async def txn_offset_commit(broker: Broker, client: Client, request: Request) ->
 
 @handles("end_txn")
 async def end_txn(broker: Broker, client: Client, request: Request) -> Body:
-    """EndTxn: commit or abort; durable on return."""
+    """EndTxn: commit or abort a transaction; durable on return."""
     body = request.body
     try:
         broker.require(client, "write", "transactional_id", str(body.transactional_id))

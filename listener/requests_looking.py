@@ -1,4 +1,4 @@
-"""DescribeProducers, DescribeTransactions, ListTransactions: who writes, and which transactions are open."""
+"""Handles requests about producers and open transactions: DescribeProducers, DescribeTransactions, ListTransactions."""
 
 from __future__ import annotations
 

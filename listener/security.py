@@ -1,6 +1,7 @@
-"""Who a client is and what it may do: SASL mechanisms, users, and the rights of roles.
+"""Authenticates clients by SASL and decides what they may do: users, their roles and their rights.
 
-Without users everybody may do everything, and the listener binds to the machine's own address only.
+Without users every client may do everything; the listener then takes only an address that other machines cannot reach,
+unless it is told otherwise (``insecure``).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["Credentials", "Principal", "ScramExchange", "ScramSecret", "Security
 
 Role = Literal["read", "write", "admin"]
 Credentials = tuple[str, Role] | tuple[str, Role, Sequence[str]]
-"""A password, a role and, optionally, prefixes."""
+"""A user's password, role and, optionally, prefixes of names, see `User`."""
 _ITERATIONS = 4096
 """The iterations of SCRAM's key derivation: Kafka's default."""
 _LEVELS = {"read": 1, "write": 2, "admin": 3}
@@ -38,14 +39,14 @@ _OPERATIONS: Final = {
     "group": {"read": ("READ", "DESCRIBE"), "admin": ("DELETE",)},
     "cluster": {"read": ("DESCRIBE", "DESCRIBE_CONFIGS"), "admin": ("CREATE", "ALTER", "ALTER_CONFIGS")},
 }
-"""What each kind of action allows, as Kafka's operations."""
+"""Kind of thing -> role -> the operations of Kafka that the role allows."""
 
 
 def operations(may: Callable[[str], bool], kind: str) -> int:
-    """The operations that somebody may carry out, as bits by Kafka's numbers.
+    """The operations that a client may carry out, as a bit field by Kafka's numbers (KIP-430).
 
     Args:
-        may: whether they may ``read``, ``write`` or ``admin``.
+        may: whether the client may ``read``, ``write`` or ``admin``.
         kind: ``topic``, ``group`` or ``cluster``.
     """
     allowed = [name for action, names in _OPERATIONS[kind].items() if may(action) for name in names]
@@ -59,18 +60,18 @@ class Principal(Protocol):
     def name(self) -> str: ...
 
     def may(self, role: str, *names: str) -> bool:
-        """Whether the user has a role (``read``, ``write``, ``admin``) for a thing; without names, for everything."""
+        """Whether the user has a role (``read``, ``write``, ``admin``) for things of these names; without names, for all."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user of the embedding program.
+    """A user whose password the program gives (see `broker`).
 
     Attributes:
-        role: ``read`` consumes and describes, ``write`` also produces, ``admin`` does everything.
-        prefixes: the user may use topics, groups and transactional ids whose names begin with one of these; if empty, all.
-        secrets: keys derived from the password, for ``sha256`` and ``sha512``.  The password itself is not kept.
+        role: ``read`` may consume and describe, ``write`` may also produce, ``admin`` may do everything.
+        prefixes: the user may use topics, groups and transactional ids whose names begin with one of these; all if empty.
+        secrets: ``sha256`` and ``sha512`` -> the secret derived from the password, which itself is not kept.
     """
 
     name: str
@@ -97,7 +98,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class ScramSecret:
-    """What SCRAM (RFC 5802) keeps of a password: enough to check it, not to know it."""
+    """What a server keeps of a password for SCRAM (RFC 5802): keys that can check the password, but not reveal it."""
 
     salt: bytes
     iterations: int
@@ -120,9 +121,9 @@ class Security:
     """How clients log in.
 
     Attributes:
-        check: finds a user by name and password (for PLAIN); None: nobody logs in, and everybody may do everything.
-        scram: finds a user and the secret of his password, by name and hash function; None: no SCRAM.
-        certificate, key: files of TLS, in PEM.
+        check: finds a user by name and password (for PLAIN).  None: clients do not log in and may do everything.
+        scram: finds a user and the secret of the password by name and hash function.  None: no SCRAM.
+        certificate, key: PEM files for TLS.
     """
 
     check: Callable[[str, str], Principal | None] | None = None
@@ -132,7 +133,7 @@ class Security:
 
     @classmethod
     def of(cls, users: Mapping[str, Credentials] | None, **files: str | None) -> Security:
-        """Make it from name -> password, role and (optional) prefixes.
+        """Make it from users (name -> password, role and, optionally, prefixes) and the files for TLS.
 
         Raises:
             StatementError: a role does not exist.
@@ -164,13 +165,13 @@ class Security:
 
     @property
     def mechanisms(self) -> tuple[str, ...]:
-        """The SASL mechanisms that are offered."""
+        """The names of the SASL mechanisms that clients may use."""
         if self.check is None:
             return ()
         return ("PLAIN",) if self.scram is None else ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
     def plain(self, token: bytes) -> Principal | None:
-        """The user that a PLAIN message (RFC 4616) authenticates; None if it does not."""
+        """The user that a PLAIN message (RFC 4616) authenticates; None if name or password are wrong."""
         parts = token.split(b"\0")
         if len(parts) != 3 or self.check is None:
             return None
@@ -200,7 +201,7 @@ class Security:
 
 @dataclass(slots=True)
 class ScramExchange:
-    """The server's side of a SCRAM login (RFC 5802), without channel binding: two messages of the client, two answers."""
+    """The server's side of one SCRAM login (RFC 5802) without channel binding: it answers two messages of the client."""
 
     algorithm: str
     known: Callable[[str, str], tuple[Principal, ScramSecret] | None]
@@ -213,7 +214,7 @@ class ScramExchange:
     _pepper: bytes = field(default_factory=lambda: os.urandom(16))
 
     def answer(self, message: bytes) -> bytes | None:
-        """Answer the client's next message; None if its proof is wrong.  `principal` is set at the end."""
+        """Answer the client's next message; None if the login has failed.  The second answer sets ``principal``."""
         try:
             text = message.decode()
             return self._begin(text) if not self._begun else self._finish(text)

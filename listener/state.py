@@ -1,6 +1,6 @@
-"""What the listener keeps of Kafka's clients besides the log's records, in a compacted topic of the engine's own.
+"""The state of Kafka's clients that the listener keeps besides records, in a compacted internal topic.
 
-Entries are of four kinds, by key (all msgpack); a null value removes an entry:
+Keys and values are msgpack; a null value removes an entry.  There are four kinds of keys:
 
 * ``["pid"]``: the next unused producer id;
 * ``["producer", id, topic, partition]``: `ProducedTo`, written in the commit of the records;
@@ -23,17 +23,17 @@ from .log_access import STATE_TOPIC
 __all__ = ["Entry", "ProducedTo", "StateTopic", "TransactionalId"]
 
 Entry = tuple[tuple[Any, ...], Any]
-"""A key and its value (None: removed)."""
+"""A key and its value; None removes the entry."""
 
 
 class TransactionalId(msgspec.Struct, array_like=True):
     """The state of a transactional id.
 
     Attributes:
-        epoch: of its newest producer; older ones are fenced.
+        epoch: of its newest producer; producers with older epochs are fenced.
         status: whether a transaction is open, and how the last one ended.
-        last_producer_id, last_epoch: what its newest producer had before, if it asked for its next epoch itself; else -1.
-            It may ask again, if the answer was lost.
+        last_producer_id, last_epoch: if the newest producer itself asked for its present epoch (KIP-360), the id and epoch
+            that it had before, else -1.  It may ask again with these if the answer was lost.
     """
 
     producer_id: int
@@ -52,7 +52,7 @@ class ProducedTo(msgspec.Struct, array_like=True):
 
 
 class StateTopic:
-    """Reads and writes the entries.  `append` changes them in the transaction that they belong to."""
+    """Reads the entries, and writes changes as part of the transactions that they belong to."""
 
     def __init__(self, log: Log, now_ms: Callable[[], int]) -> None:
         self._log = log
@@ -62,7 +62,7 @@ class StateTopic:
             log.create_topic(STATE_TOPIC, config)
 
     def read(self) -> Mapping[tuple[Any, ...], Any]:
-        """Read the latest value of all entries, by key."""
+        """Read all entries: key -> latest value."""
         found: dict[tuple[Any, ...], Any] = {}
         for piece in self._log.scan(STATE_TOPIC, 0, self._log.start_offset(STATE_TOPIC, 0)):
             for key, value in zip(

@@ -1,11 +1,11 @@
-"""Transactions of Kafka's clients.  They are collected in memory, and a commit writes all of one to the log as one commit.
+"""Transactions of Kafka's clients.  Each is collected in memory; its end writes it to the log as one commit.
 
-So nobody sees a record of an open or aborted transaction, whatever his isolation level, and the log has no gaps and no
-markers of transactions.  It also means that a transaction does not outlive the process: a client whose transaction was open
-is told to abort it and begins again, as its own recovery does anyway.
+So no client sees records of an open or aborted transaction, whatever its isolation level, and the log has no gaps and no
+transaction markers.  It also means that an open transaction ends with the process: its client is told to abort it, and then
+begins again, as Kafka's clients do after such an error.
 
-The begin of each transaction is made durable before anything is added to it.  So after a crash nobody can take an old commit
-for that of a transaction that was lost.
+The begin of a transaction is made durable before anything is added to it.  So after a crash a client that asks how its lost
+transaction ended is not answered with the end of an earlier one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["OffsetText", "OpenTransaction", "Refused", "SeenTransaction", "Trans
 
 
 class Refused(Exception):
-    """A request that is answered with one of Kafka's errors."""
+    """A request is refused with one of Kafka's error codes, and an optional text."""
 
     def __init__(self, code: ErrorCode, message: str = "") -> None:
         super().__init__(message or code.name)
@@ -35,7 +35,7 @@ class Refused(Exception):
 
 
 OffsetText = tuple[str, TopicPartition, str | None]
-"""A group, a partition, and the text beside the group's offset."""
+"""A group, a partition, and the metadata of the group's offset there."""
 
 
 @dataclass(slots=True)
@@ -44,8 +44,8 @@ class OpenTransaction:
 
     Attributes:
         places: the partitions that were added to it, with the numbers (`Log.topic_id`) of their topics.
-        ending: its end was asked for.
-        over: it is committed or aborted; nothing comes to it any more.
+        ending: the client has asked for its end.
+        over: it is committed or aborted, so it takes nothing any more.
     """
 
     began_s: float
@@ -62,7 +62,10 @@ class OpenTransaction:
 
 @dataclass(frozen=True, slots=True)
 class SeenTransaction:
-    """The state of a transactional id, as others see it; ``began_ms``: of the open transaction, or -1."""
+    """The state of a transactional id for DescribeTransactions.
+
+    ``began_ms`` is the begin of the open transaction in milliseconds since 1970; -1 if none is open.
+    """
 
     name: str
     producer_id: int
@@ -77,12 +80,13 @@ _STATES = {"empty": "Empty", "ongoing": "Ongoing", "committed": "CompleteCommit"
 
 
 class Transactions:
-    """The transactional ids and their transactions.  Use it on the event loop's thread, except where a method says
-    otherwise.
+    """The transactional ids and their transactions.
+
+    Use it on the event loop's thread, except where a method says otherwise.
 
     Args:
-        submit: gives an append to the appender; `run` waits for it.
-        seconds: a monotonic clock.
+        run: commits an append through the appender and waits for the commit.
+        seconds: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -124,10 +128,11 @@ class Transactions:
         instance is fenced.
 
         Args:
-            producer_id, epoch: the producer's present ones, or -1.
+            timeout_ms: the transaction timeout, in milliseconds.
+            producer_id, epoch: those that the producer has, or -1 if it has none.
 
         Raises:
-            Refused: the transactional id has others by now.
+            Refused: another instance has a newer id or epoch of this transactional id.
         """
         if not 0 < timeout_ms <= 24 * 60 * 60 * 1000:
             raise Refused(ErrorCode.invalid_transaction_timeout)
@@ -182,7 +187,7 @@ class Transactions:
         """Add partitions to which the producer will write.
 
         Raises:
-            Refused.
+            Refused: the producer is fenced or unknown, or its transaction is ending.
             StorageError: the begin of the transaction could not be written.
         """
         open_ = await self._begun(name, producer_id, epoch)
@@ -190,7 +195,7 @@ class Transactions:
             open_.places.setdefault(place, self._number_of(place))
 
     async def add_group(self, name: str, producer_id: int, epoch: int, group: str) -> None:
-        """Add a group whose offsets the producer will commit.  Raises: Refused, StorageError."""
+        """Add a group whose offsets the producer will commit.  Raises: Refused, StorageError, as `add_places`."""
         (await self._begun(name, producer_id, epoch)).groups.add(group)
 
     async def _begun(self, name: str, producer_id: int, epoch: int) -> OpenTransaction:
@@ -221,7 +226,7 @@ class Transactions:
         return transaction
 
     def _number_of(self, place: TopicPartition) -> int:
-        """The number of a partition's topic; -1 if there is none."""
+        """The number (`Log.topic_id`) of a partition's topic; -1 if the topic does not exist."""
         config = self._access.topic(place[0])
         if config is None or not 0 <= place[1] < config.partitions:
             return -1
@@ -231,7 +236,11 @@ class Transactions:
             return -1
 
     def reserve(self, name: str, producer_id: int, epoch: int, place: TopicPartition, size: int) -> OpenTransaction:
-        """Reserve ``size`` bytes for a batch in a transaction, which is returned.  Raises: Refused."""
+        """Reserve ``size`` bytes for a batch in a transaction; return the transaction.
+
+        Raises:
+            Refused: the producer is fenced, the partition was not added, or open transactions hold too many bytes.
+        """
         transaction = self._of(name, producer_id, epoch)
         if place not in transaction.places:
             raise Refused(ErrorCode.invalid_txn_state, f"{place[0]}-{place[1]} was not added to the transaction")
@@ -248,7 +257,7 @@ class Transactions:
     # it is gathered again.
 
     def begin(self) -> None:
-        """Forget what was gathered for a commit: the next one begins."""
+        """Forget the batches that were gathered for the last commit, since the next one begins."""
         self._gathered, self._written = [], []
 
     def takes(self, transaction: OpenTransaction) -> bool:
@@ -256,7 +265,7 @@ class Transactions:
         return not transaction.over and all(written is not transaction for written in self._written)
 
     def gather(self, transaction: OpenTransaction, place: TopicPartition, records: Records, accepted: Accepted) -> None:
-        """Gather a checked batch of a transaction."""
+        """Keep a checked batch for its transaction.  `add_batch` adds it when the appender's commit has succeeded."""
         self._gathered.append((transaction, place, records, accepted))
 
     def add_batch(self, transaction: OpenTransaction, place: TopicPartition, records: Records, accepted: Accepted) -> None:
@@ -272,7 +281,11 @@ class Transactions:
         group: str,
         offsets: Mapping[TopicPartition, tuple[int, str | None]],
     ) -> None:
-        """Add offsets to commit with the transaction.  Raises: Refused."""
+        """Add a group's offsets, which are committed with the transaction.
+
+        Raises:
+            Refused: the producer is fenced, no transaction is open, or the group was not added.
+        """
         transaction = self._of(name, producer_id, epoch)
         if group not in transaction.groups:
             raise Refused(ErrorCode.invalid_txn_state, f"the group {group} was not added to the transaction")
@@ -283,9 +296,9 @@ class Transactions:
         return {place for open_ in self._open.values() for place in open_.offsets.get(group, {})}
 
     def all(self) -> list[SeenTransaction]:
-        """All transactional ids.
+        """The states of all transactional ids.
 
-        If a transaction was lost with the process, its id is shown as ongoing until it is aborted.
+        A transaction that was lost when the process ended is shown as ongoing until its client aborts it.
         """
         found = []
         for name, known in sorted(self._known.items()):
@@ -302,7 +315,7 @@ class Transactions:
         """Commit or abort a transaction; durable on return.
 
         Raises:
-            Refused: there is nothing to commit, or the transaction was lost.
+            Refused: the producer is fenced, no transaction is open, or it was lost when the process ended.
         """
         known = self._check(name, producer_id, epoch)
         if name in self._lost:
@@ -336,7 +349,10 @@ class Transactions:
         self._drop(name)
 
     def _write(self, gathering: Gathering, name: str, transaction: OpenTransaction, ended: TransactionalId) -> None:
-        """Write the records to the log, on the appender's thread.  Those of topics that were deleted since are left out."""
+        """Write a transaction's records and offsets to the log, on the appender's thread.
+
+        Records of topics that were deleted since are left out.  An aborted transaction writes only its end.
+        """
         late = [(place, records, numbered) for of, place, records, numbered in self._gathered if of is transaction]
         self._written.append(transaction)
         accepted = [*transaction.accepted, *(numbered for _, _, numbered in late)]
@@ -353,7 +369,7 @@ class Transactions:
         self._state.append(gathering.change(), entries)
 
     async def expire(self) -> None:
-        """Abort the transactions that exceed their producers' timeouts, and fence those producers."""
+        """Abort the transactions that have exceeded their timeouts, and fence their producers."""
         now_s = self._seconds()
         for name, transaction in list(self._open.items()):
             known = self._known[name]
