@@ -1,7 +1,7 @@
-"""The roles that a statement needs, over which sources and topics; and the statements that no client may run.
+"""Access rules: the roles over sources and topics that each statement needs, and the statements that no client may run.
 
-Every kind of statement is listed here.  A kind that is not listed is refused, so a new statement is closed to clients until
-somebody has decided about it.
+Every kind of statement is listed here.  A kind that is not listed is refused, so no client can run a new kind of statement
+before it has a rule.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from .problems import NOT_ALLOWED, ApiError
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A role over a thing.
+    """A role that an account must have over a thing.
 
-    ``names`` are all names of the thing (a source's, its topic's); without names: over anything at all.
+    ``names`` are all names of the thing (those of a source and its topic); if empty, the role over any one thing will do.
     """
 
     role: str
@@ -29,13 +29,13 @@ class Need:
 
 
 def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") -> list[Need]:
-    """All roles that an account must have to run a statement.
+    """List all roles that an account must have to run a statement.
 
     Args:
         topic_prefix: ``ksql.output.topic.name.prefix`` of the request.
 
     Raises:
-        ApiError: no client may run it.
+        ApiError: no client may run the statement.
     """
     match statement:
         case ast.Query() | ast.TableQuery():
@@ -96,18 +96,18 @@ def needs(statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") ->
 
 
 def _not_listed(statement: Never) -> ApiError:
-    """The refusal of a kind of statement that `needs` has forgotten; mypy names the kind."""
+    """The error for a kind of statement that `needs` does not list.  mypy finds such kinds: ``Never`` fits none of them."""
     return ApiError(NOT_ALLOWED, "this kind of statement cannot be run over HTTP")
 
 
 def check(account: Account, statement: ast.Statement, catalog: Catalog, topic_prefix: str = "") -> None:
-    """Check that an account may run a statement.  Raises: ApiError."""
+    """Check that an account may run a statement.  Raises: ApiError, if not."""
     for need in needs(statement, catalog, topic_prefix):
         check_need(account, need)
 
 
 def check_need(account: Account, need: Need) -> None:
-    """Check that an account has a role.  Raises: ApiError."""
+    """Check that an account has a role.  Raises: ApiError, if not."""
     fits = account.may(need.role, *need.names) if need.names or need.role == "admin" else account.may_somewhere(need.role)
     if not fits:
         over = f" over {need.what or need.names[0]}" if need.what or need.names else ""
@@ -115,17 +115,17 @@ def check_need(account: Account, need: Need) -> None:
 
 
 def may_see(account: Account, names: tuple[str, ...]) -> bool:
-    """Whether lists show a source or topic to an account."""
+    """Whether lists show a source or topic of these names to an account."""
     return account.may("read", *names)
 
 
 def _reads(node: Any, catalog: Catalog) -> list[Need]:
-    """The need to read every source that a tree names anywhere."""
+    """The needs to read the sources that a statement's tree names anywhere."""
     return [_source("read", name, catalog) for name in dict.fromkeys(_sources(node))]
 
 
 def _sources(node: Any, named: frozenset[str] = frozenset()) -> Iterator[str]:
-    """The names of sources in a tree.  ``named``: names that a WITH clause defines for this tree."""
+    """Yield the names of sources in a tree, without ``named``: those that a WITH clause defines."""
     if isinstance(node, ast.SourceRef):
         if node.name not in named:
             yield node.name
@@ -149,13 +149,13 @@ def _source(role: str, name: str, catalog: Catalog) -> Need:
 
 
 def topic_need(role: str, name: str, catalog: Catalog) -> Need:
-    """The need of a role over a topic, by any of its names."""
+    """The need of a role over a topic, which its own name or that of a source over it can satisfy."""
     sources = [s.name for s in catalog.sources.values() if s.topic == name]
     return Need(role, (name, *sources), f"the topic {name}")
 
 
 def _defines(name: str, properties: tuple[ast.Property, ...], catalog: Catalog, topic_prefix: str = "") -> Iterator[Need]:
-    """The need to define a source.  It covers the source and its topic, since the source reads and writes the topic."""
+    """The needs to define a source: over the source and over its topic, which the source reads and writes."""
     yield Need("write", (name,), f"the source {name}")
     given = [p.value for p in properties if p.name.upper() == "KAFKA_TOPIC"]
     topics = [value.value if isinstance(value, ast.StringLiteral) else "" for value in given]
@@ -164,9 +164,7 @@ def _defines(name: str, properties: tuple[ast.Property, ...], catalog: Catalog, 
 
 
 def _why(name: str, catalog: Catalog) -> list[Need]:
-    """The need of WHY NO ROWS: to read the source asked about and all sources before it, since samples of keys and reasons
-    of bad records are shown.
-    """
+    """The needs of WHY NO ROWS: to read the source and all sources upstream, since it shows some of their data."""
     waiting, found = [name], dict[str, None]()
     while waiting:
         next_name = waiting.pop()
@@ -181,9 +179,9 @@ def _why(name: str, catalog: Catalog) -> list[Need]:
 
 
 def _of_query(role: str, query_id: str | None, catalog: Catalog) -> list[Need]:
-    """The need to control a query: a role over what it writes.
+    """The need to control a query: a role over the source that it writes.
 
-    For all queries, or an unknown one, a role over everything.
+    For ALL queries, and for a query that does not exist, a role over everything.
     """
     if query_id is None:
         return [_source(role, q.sink, catalog) for q in catalog.queries.values()] or [Need(role)]

@@ -1,4 +1,4 @@
-"""Accounts: users with hashed passwords, tokens, and what each may do, from one TOML file.
+"""Accounts of a server: users with hashed passwords, tokens, and their roles, from one TOML file.
 
 ::
 
@@ -8,15 +8,15 @@
 
     [users.bob]
     password = "scrypt$..."
-    role = "read"                                # of everything; leave it out for nothing but the prefixes
-    prefixes = { SHOP_ = "write" }               # sources or topics whose names begin so
+    role = "read"                                # over everything; without it, only the prefixes count
+    prefixes = { SHOP_ = "write" }               # over sources and topics whose names begin so
 
     [tokens.grafana]
     token = "sha256$<hex>"                       # penstock password --token  makes a token and this line
     role = "read"
 
-Passwords are hashed with scrypt (`hashlib.scrypt`).  Tokens are 256 random bits, so one SHA-256 is enough.  The file is read
-again when it changes.
+Passwords are hashed with scrypt (`hashlib.scrypt`).  Tokens are 256 random bits, so they need no slow hash: SHA-256 is used.
+The file is read again when it changes.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from ..errors import StatementError
 
 LEVELS: Final = {"none": 0, "read": 1, "write": 2, "admin": 3}
 _SCRYPT = (15, 8, 1)
-"""log2 of the rounds, block size, lanes: 32 MiB and about 0.1 s for each try."""
+"""scrypt's log2(N), r and p: each check takes 32 MiB and about 0.1 s."""
 _REMEMBERED_MAX: Final = 10_000
-"""The number of checked credentials that are remembered, so that not every request pays for scrypt."""
+"""The largest number of checked credentials that are remembered, so that not every request needs scrypt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class Account:
     """The account that makes a request.
 
     Attributes:
-        name: for the audit log.
-        role: ``none``, ``read``, ``write`` or ``admin``: over everything.
-        prefixes: roles over sources and topics whose names begin with a prefix.
+        name: as in the file of accounts; the audit log has it.
+        role: the role over everything: ``none``, ``read``, ``write`` or ``admin``.
+        prefixes: prefix -> the role over sources and topics whose names begin with it.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Account:
         return self.role == "admin"
 
     def may(self, role: str, *names: str) -> bool:
-        """Whether the account has a role over a thing, by any of its names (a source's, its topic's)."""
+        """Whether the account has a role over a thing, by any of the thing's names (those of a source and its topic)."""
         if LEVELS[self.role] >= LEVELS[role]:
             return True
         return any(
@@ -74,7 +74,7 @@ class Account:
         )
 
     def may_somewhere(self, role: str) -> bool:
-        """Whether the account has a role over anything at all."""
+        """Whether the account has a role over at least one thing."""
         return LEVELS[self.role] >= LEVELS[role] or any(LEVELS[r] >= LEVELS[role] for r in self.prefixes.values())
 
 
@@ -83,14 +83,14 @@ EVERYBODY: Final = Account("anonymous", "admin")
 
 
 def hash_password(password: str) -> str:
-    """Hash a password for the file of accounts."""
+    """Hash a password; returns the text for the file of accounts."""
     salt = secrets.token_bytes(16)
     key = _scrypt(password, salt, *_SCRYPT)
     return "$".join(["scrypt", *map(str, _SCRYPT), _text(salt), _text(key)])
 
 
 def new_token() -> tuple[str, str]:
-    """Make a token; returns it, and the hash that the file of accounts keeps of it."""
+    """Make a token; returns it, and its hash for the file of accounts."""
     token = secrets.token_urlsafe(32)
     return token, "sha256$" + hashlib.sha256(token.encode()).hexdigest()
 
@@ -118,7 +118,7 @@ class Accounts:
         path: the file.
 
     Raises:
-        StatementError: the file cannot be read, or is not valid.
+        StatementError: the file cannot be read or is not valid.
     """
 
     def __init__(self, path: Path) -> None:
@@ -129,7 +129,7 @@ class Accounts:
         self._stamp = self._stat()
         self._users, self._tokens = _read(path)
         self._decoy = hash_password(secrets.token_hex(8))
-        """Hashed in place of an unknown user's password, so that the time of an answer does not tell which users exist."""
+        """The hash that is checked for unknown users, so that the time of an answer does not tell which users exist."""
 
     def _stat(self) -> tuple[int, int]:
         try:
@@ -139,7 +139,7 @@ class Accounts:
         return found.st_mtime_ns, found.st_size
 
     def refresh(self) -> None:
-        """Read the file again if it has changed.  Raises: StatementError; then the accounts stay as they were."""
+        """Read the file again if it has changed.  Raises: StatementError, if it is not valid; then the accounts stay."""
         stamp = self._stat()
         if stamp == self._stamp:
             return
@@ -149,12 +149,12 @@ class Accounts:
             self._known.clear()
 
     def remembered(self, header: str) -> Account | None:
-        """The account of an Authorization header that was checked recently; fast."""
+        """The account of an Authorization header that was found right recently; None for all others.  Takes no hash."""
         with self._guard:
             return self._known.get(self._digest(header))
 
     def check(self, header: str) -> Account | None:
-        """Check an Authorization header: its account, or None if it is wrong.  A password takes about 0.1 s of CPU."""
+        """Check an Authorization header; returns its account, or None if it is wrong.  A password takes 0.1 s of CPU."""
         found = self._checked(header)
         if found is not None:
             with self._guard:
@@ -184,7 +184,7 @@ class Accounts:
 
 
 def _read(path: Path) -> tuple[dict[str, tuple[str, Account]], dict[str, Account]]:
-    """Read users by name with their hashes, and token accounts by their tokens' digests.  Raises: StatementError."""
+    """Read a file of accounts: user name -> hash and account, and digest of a token -> account.  Raises: StatementError."""
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

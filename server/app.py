@@ -32,7 +32,7 @@ CONSOLE = Path(__file__).parent / "console" / "dist"
 
 
 class Application:
-    """The ASGI application of one server."""
+    """The ASGI application of one server.  It routes requests to the handlers, behind the checks of `guard`."""
 
     def __init__(self, service: Service, names: tuple[str, ...]) -> None:
         self._service = service
@@ -95,11 +95,11 @@ class Application:
 
     @property
     def routes(self) -> frozenset[tuple[str, str]]:
-        """Method and path of every route, but for the registry's and the console's files."""
+        """(method, path) of all routes, except those of the schema registry and of the console's files."""
         return frozenset(self._handlers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Answer a request or serve a WebSocket, as ASGI calls an application."""
         match scope["type"]:
             case "http":
                 route, handler = self._find(scope)
@@ -114,7 +114,7 @@ class Application:
                 await _lifespan(receive, send)
 
     def _find(self, scope: Scope) -> tuple[str, Callable[[Request, Account], Awaitable[None]]]:
-        """Find the route of a request (for metrics, so one of few names) and its handler."""
+        """Find the handler of a request, and its route's name for metrics, which has no parameters filled in."""
         method, path = scope["method"], scope["path"]
         wanted = "GET" if method == "HEAD" else method
         if (wanted, path) in self._exact:
@@ -292,7 +292,7 @@ class Application:
 
 
 def _check_known(account: Account) -> None:
-    """Refuse an account that may read nothing at all.  Raises: ApiError."""
+    """Check that an account may read anything.  Raises: ApiError, if not."""
     if not account.may_somewhere("read"):
         raise ApiError(NOT_ALLOWED, f"{account.name} may read nothing here")
 

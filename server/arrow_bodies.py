@@ -1,4 +1,4 @@
-"""Arrow streams in the bodies of requests: what they become in memory is known before they are read."""
+"""Reads Arrow streams in the bodies of requests.  Their size in memory is checked before they are decompressed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ __all__ = ["read_row", "read_tables"]
 
 
 def read_tables(body: bytes, count: int, bytes_max: int = INSERTED_BYTES_MAX) -> list[pa.Table]:
-    """The tables of so many Arrow streams, one after the other.
+    """Read a body of several Arrow streams in sequence.
 
     Args:
-        bytes_max: what their buffers may take together when they are decompressed.
+        count: the number of streams.
+        bytes_max: the bytes that their buffers may take together when they are decompressed.
 
     Raises:
-        ValueError, OSError, pyarrow.ArrowException: the body is something else, is damaged, or becomes too large.
+        ValueError, OSError, pyarrow.ArrowException: the body is not ``count`` streams, is damaged, or becomes too large.
     """
     source, unpacked = pa.BufferReader(body), 0
     for _ in range(count):
@@ -34,7 +35,7 @@ def read_tables(body: bytes, count: int, bytes_max: int = INSERTED_BYTES_MAX) ->
 
 
 def read_row(body: bytes) -> dict[str, object]:
-    """The one row of an Arrow stream.  Raises: see `read_tables`."""
+    """Read an Arrow stream of one row: column name -> value.  Raises: see `read_tables`."""
     (table,) = read_tables(body, 1)
     size = sum(unfolded_bytes(column) for column in table.columns)
     if table.num_rows != 1 or size > INSERTED_BYTES_MAX:

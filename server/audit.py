@@ -1,7 +1,7 @@
-"""The audit log: a line of JSON for every refused request and every change.
+"""The audit log: a line of JSON for each request that was refused or changed something.
 
-It says who, when, from where and what.  It leaves out the values of INSERT and passwords in properties, since the log must
-not become a second copy of the data or a place to find secrets.
+A line says who did what, when, and from which address.  It leaves out the values of INSERT, so that the log is no second
+copy of the data, and passwords in properties.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .json_log import FACTS
 
 _LOG = logging.getLogger("penstock.audit")
 ORIGIN: ContextVar[Mapping[str, str]] = ContextVar("ORIGIN", default=MappingProxyType({}))
-"""The origin of the present request: ``client``, its address, and ``trace``; each only if it is known."""
+"""The origin of the present request: ``client`` (its address) and ``trace``, each only if it is known."""
 _TEXT_MAX: Final = 2_000
-"""The number of characters kept of a statement."""
+"""The largest number of characters of a statement that are logged."""
 _VALUES = re.compile(r"(?is)\bVALUES\s*\(.*")
 _SECRETS = re.compile(
     r"(?is)(['\"]?[\w.]*(?:password|secret|token|credential|basic\.auth|sasl\.jaas|api[._-]?key)[\w.]*['\"]?\s*=\s*)'(?:[^']|'')*'"
@@ -33,7 +33,7 @@ _URLS = re.compile(r"(://[^/@:\s']*:)[^/@\s']*@")
 
 
 def cleaned(text: str) -> str:
-    """A statement as logs may show it.
+    """Remove the values of INSERT and passwords from a statement, so that logs may show it.
 
     >>> cleaned("INSERT INTO s VALUES (1, 'Ada')")
     'INSERT INTO s VALUES (..)'
@@ -58,11 +58,11 @@ class Audit:
         self._file: TextIO | None = None if path is None else path.open("a", encoding="utf-8")
 
     def changed(self, account: str, text: str, **more: Any) -> None:
-        """Record that an account changed something."""
+        """Log that an account changed something.  ``more`` has further members of the line."""
         self._write(account, "changed", statement=cleaned(text), **more)
 
     def refused(self, account: str, text: str, reason: str, **more: Any) -> None:
-        """Record that an account was refused something."""
+        """Log that an account was refused something.  ``more`` has further members of the line."""
         self._write(account, "refused", statement=cleaned(text), reason=reason, **more)
 
     def _write(self, account: str, event: str, **facts: Any) -> None:

@@ -1,4 +1,4 @@
-"""``POST /v1/check``, for editors: the statements of a text, and their faults with positions.  Nothing is run."""
+"""``POST /v1/check``, for editors: finds the statements of a text and their faults with positions.  Nothing is executed."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ _EXPLAINED = ast.Query | ast.TableQuery | ast.CreateAsSelect | ast.InsertSelect
 def check_text(service: Service, body: dict[str, Any], account: Account) -> dict[str, Any]:
     """Answer the request ``{"text": ".."}``, with properties and variables as for ``/ksql``.
 
-    The answer has ``statements``, each with ``start`` and ``end`` in the text and a ``kind``: ``pull`` or ``push`` (rows, of
-    ``/query-stream``), ``print``, ``set``, ``unset``, ``define``, ``undefine`` (with ``name`` and ``value``), ``statement``,
-    or ``wrong``.  It also has ``problems``, each with ``start``, ``end``, ``message``, and ``suggestion`` or None.
+    The answer has ``statements``, each with ``start`` and ``end`` (offsets in the text) and a ``kind``: ``pull`` or ``push``
+    (a query for ``/query-stream``), ``print``, ``set``, ``unset``, ``define``, ``undefine`` (these with ``name`` and
+    ``value``), ``statement``, or ``wrong``.  The answer also has ``problems``, each with ``start``, ``end``, ``message``,
+    and ``suggestion`` or None.
 
-    A statement that names something which an earlier one creates is checked for its syntax only.
+    A statement that uses a name which an earlier statement of the text creates is checked for its syntax only.
 
-    With ``statements`` in place of ``text``, a list of texts of one statement each, the answer has ``faults`` instead: the
-    parts from which Penstock's client makes errors.
+    A request may have ``statements``, a list of texts of one statement each, in place of ``text``.  Then the answer has
+    ``faults``: the parts from which Penstock's client makes errors.
 
     Raises:
         ApiError: the request is not valid.
@@ -109,7 +110,7 @@ class _Text:
             self._report(error, piece, start, exact=piece.startswith(shown), shift=len(_EXPLAIN))
 
     def _set(self, statement: ast.Statement, shown: str, piece: str, start: int) -> None:
-        """Apply SET and DEFINE for the statements after them, in a session that ends with the check."""
+        """Apply SET or DEFINE to the statements after it, in a session that ends with the check."""
         if isinstance(statement, ast.SetProperty | ast.UnsetProperty | ast.Define | ast.Undefine):
             try:
                 self._session.execute(RequestStatement(statement, shown))
@@ -117,7 +118,14 @@ class _Text:
                 self._report(error, piece, start, exact=piece.startswith(shown))
 
     def _report(self, error: PenstockError, piece: str, start: int, *, exact: bool, shift: int = 0) -> None:
-        """Report an error.  ``exact``: its span points into the text as typed, ``shift`` characters further on."""
+        """Add an error to the problems.
+
+        Args:
+            piece: the statement's text.
+            start: the statement's offset in the text of the request.
+            exact: the error's span counts in the text as typed; otherwise the whole statement is marked.
+            shift: the number of characters to add to the span.
+        """
         span: Span | None = error.span if exact else None
         suggestion = getattr(error, "suggestion", None)
         message = getattr(error, "message", None) or str(error)
@@ -133,7 +141,7 @@ _WORD = re.compile(r"`((?:[^`]|``)+)`|([A-Za-z_][\w@]*)")
 
 
 def _names(text: str) -> set[str]:
-    """All words of a text that could be names, in the catalog's spelling."""
+    """All words of a text that could be names, spelt as in the catalog (in upper case unless quoted)."""
     return {m[1].replace("``", "`") if m[1] is not None else m[2].upper() for m in _WORD.finditer(text)}
 
 

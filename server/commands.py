@@ -1,7 +1,7 @@
-"""Statements that changed something, as ksqlDB's commands: their ids, sequence numbers and outcomes.
+"""ksqlDB's commands, which are statements that changed something: their ids, sequence numbers and outcomes.
 
-A command's number is that of its statement in the journal, so numbers rise over restarts.  Outcomes of the latest commands
-are kept in memory; an earlier command has succeeded if its result is in the catalog.
+A command's sequence number is that of its statement in the journal, so it keeps rising over restarts.  The outcomes of the
+latest commands are kept in memory; an earlier command counts as successful if its result is in the catalog.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NOT_DISTRIBUTED: Final = -1
 
 
 def command_id(statement: ast.Statement, result: Message) -> str:
-    """The id of an executed statement: ``type/entity/action``."""
+    """The command id of an executed statement: ``type/entity/action``."""
     match statement:
         case ast.CreateSource(kind=kind, name=name) | ast.CreateAsSelect(kind=kind, name=name):
             return f"{kind.lower()}/`{name}`/create"
@@ -42,7 +42,10 @@ def command_id(statement: ast.Statement, result: Message) -> str:
 
 
 def message(statement: ast.Statement, result: Message, catalog: Catalog) -> str:
-    """The message about an executed statement, in the words that clients compare.  ``catalog``: the one before it."""
+    """The message about an executed statement, in the words with which ksqlDB's clients compare it.
+
+    ``catalog`` is the one before the statement.
+    """
     query_id = result.details.get("query_id")
     match statement:
         case ast.CreateSource(kind=kind):
@@ -64,7 +67,7 @@ class Commands:
         self._statuses: OrderedDict[str, dict[str, Any]] = OrderedDict()
 
     def note(self, id: str, status: str, text: str, query_id: str | None) -> dict[str, Any]:
-        """Remember an outcome, and return it as answers show it."""
+        """Remember a command's outcome, and return it as the JSON of answers."""
         command_status = {"status": status, "message": text, "queryId": query_id}
         with self._guard:
             self._statuses[id] = command_status
@@ -74,7 +77,7 @@ class Commands:
         return command_status
 
     def find(self, id: str, catalog: Catalog) -> dict[str, Any] | None:
-        """The outcome of a command; None if it is unknown.  Names may lack their back-quotes."""
+        """The outcome of a command; None if the id is unknown.  Names in the id may be without back-quotes."""
         with self._guard:
             found = self._statuses.get(id)
         if found is None:
@@ -87,7 +90,7 @@ class Commands:
         return found
 
     def all(self, catalog: Catalog) -> dict[str, str]:
-        """The status of every known command."""
+        """Command id -> status, of all known commands."""
         with self._guard:
             noted = {id: str(command_status["status"]) for id, command_status in self._statuses.items()}
         return {**{id: str(command_status["status"]) for id, command_status in self._standing(catalog).items()}, **noted}

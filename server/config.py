@@ -1,4 +1,4 @@
-"""The configuration of a server: where it listens, who may connect, and how much one client may ask for."""
+"""The configuration of a server: its address, who may connect, and bounds for requests."""
 
 from __future__ import annotations
 
@@ -20,25 +20,27 @@ class ServerConfig:
     """The configuration of a server; see ``penstock serve --help``.
 
     Attributes:
-        host, port: where it listens; port 0 takes a free one.
+        host, port: the address to listen on; port 0 takes a free one.
         users: the file of accounts; without it there is no login.  A path may be given as text.
-        insecure: allow an address that other machines reach even without a login or without TLS.
+        insecure: allow an address that other machines can reach, even without a login or without TLS.
         certificate, private_key: PEM files, for HTTPS.
-        hosts: names by which clients may address it, besides its address and localhost; other Host headers are refused.
-        origins: origins of web pages that may call it (CORS), ``*`` for all; none by default.
-        body_bytes_max: of one request's body, where it is read as a whole.
-        arrow_bytes_max: of one Arrow stream that is inserted.
-        statement_chars_max: of the SQL in one request.
-        push_queries_max: open push queries, over all clients.
-        requests_max: calls that run on threads or wait for one, over all clients; beyond it new requests are refused.  Open
-            push queries take no thread.
-        requests_per_second: of one account (or address), averaged over some seconds; 0: no bound.
-        request_timeout_s: the longest time for a request's statements, and for its body to arrive.
-        command_timeout_s: how long a request waits for the command that it says it follows.
-        shutdown_s: the longest time that the server takes to stop.
-        advertised: where the other processes of a service on Kafka reach it (``http://host:port``); by default the address
-            where it listens, unless it listens on all addresses.
-        audit: the file of the audit log: a line for each request that was refused or changed something.
+        hosts: names by which clients may address the server, besides its address and localhost.  Requests with another
+            Host header are refused.
+        origins: origins of web pages that may call the server (CORS), ``*`` for all; none by default.
+        body_bytes_max: the largest body of a request that is read as a whole, in bytes.
+        arrow_bytes_max: the largest Arrow stream that is inserted, in bytes.
+        statement_chars_max: the largest number of characters of SQL in one request.
+        push_queries_max: the largest number of open push queries of all clients together.
+        requests_max: the largest number of calls of all clients that run on threads or wait for one; further requests are
+            refused.  Open push queries take no thread.
+        requests_per_second: the largest rate of one account (or address), averaged over some seconds; 0: no bound.
+        request_timeout_s: the longest time in seconds for a request's statements, and for its body to arrive.
+        command_timeout_s: the longest time in seconds that a request waits for the command which it names
+            (``commandSequenceNumber``).
+        shutdown_s: the longest time in seconds that the server takes to stop.
+        advertised: the address (``http://host:port``) by which other processes of a service on Kafka reach the server; by
+            default the one where it listens, unless it listens on all addresses.
+        audit: the file of the audit log, which gets a line for each request that was refused or changed something.
     """
 
     host: str = "127.0.0.1"
@@ -62,7 +64,7 @@ class ServerConfig:
     advertised: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises: StatementError: a field is of the wrong type."""
+        """Check the types of the fields.  Raises: StatementError: a field has the wrong type."""
         check_fields(self)
         for name in ("users", "certificate", "private_key", "audit"):
             if (path := getattr(self, name)) is not None:
@@ -71,10 +73,11 @@ class ServerConfig:
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def check(self) -> None:
-        """Check it.
+        """Check the configuration.
 
         Raises:
-            StatementError: it is not valid, or would open the server to everybody by mistake.
+            StatementError: a field is not valid; or other machines could reach the server without a login or without TLS,
+                and ``insecure`` is false.
             StorageError: the certificate and its key cannot be used.
         """
         if not 0 <= self.port <= 65_535:

@@ -1,4 +1,4 @@
-"""The public `connect`: a directory is opened in this process, an address leads to a server."""
+"""The public function `connect`, which opens a directory in this process or connects to a server."""
 
 from __future__ import annotations
 
@@ -15,15 +15,20 @@ from ..paths import named_path
 __all__ = ["connect"]
 
 _ADDRESS = re.compile(r"[A-Za-z0-9][\w.-]+:\d{2,5}/?")
-"""``host:port``, which nobody calls a directory on purpose."""
+"""``host:port`` without a scheme, which is not meant as the name of a directory."""
 
 
 def connect(path: str | Path | None = None, **how: Any) -> Database:
-    """Open a database: a directory (None: in memory), see `engine.database.connect`; or, by its address, the database of a
-    server: ``connect("http://host:8088", auth=("ada", "secret"))``.  See `RemoteDatabase`, which has the same methods.
+    """Open a database in a directory or in memory, or connect to the database of a server.
+
+    Args:
+        path: a directory; None for a database in memory; or the address of a server (``http://host:8088``).
+        how: keyword arguments of `engine.database.connect`, or, for a server, of `RemoteDatabase`
+            (``auth=("ada", "secret")``), which has the methods of `Database`.
 
     Raises:
-        StatementError, StorageError: the directory cannot be opened.
+        StatementError: an argument is wrong, or the server refuses the login.
+        StorageError: the directory cannot be opened.
         ClientError: the server cannot be reached.
     """
     if isinstance(path, str) and path.startswith(("http://", "https://")):

@@ -1,6 +1,6 @@
-"""Converts results of statements to the entities of ``/ksql``: JSON objects with a ``@type``.
+"""Converts results of statements to the entities of ``/ksql``: JSON objects with a member ``@type``.
 
-Lists and descriptions are read from the catalog and the running queries, not from the texts made for people.
+Entities of lists and descriptions are made from the catalog and the running queries, not from the text that a result shows.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Entities:
     """Makes the entities of one server.
 
     Args:
-        database: its catalog is shown.
+        database: the database of the catalog.
         host: the server's name in answers, ``host:port``.
-        open_queries: returns the push queries that an account may see: id and text.
+        open_queries: returns the push queries that an account may see, as pairs of id and text.
     """
 
     def __init__(self, database: Database, host: str, open_queries: Callable[[Account], Iterable[tuple[str, str]]]) -> None:
@@ -41,7 +41,7 @@ class Entities:
         self._open_queries = open_queries
 
     def of(self, piece: RequestStatement, result: Any, session: RequestSession, account: Account) -> dict[str, Any]:
-        """The entity of a list or description.  For `Message`s, which are commands, see `statements`."""
+        """Make the entity of a list or description.  The module `statements` makes those of `Message`s (commands)."""
         statement = piece.statement
         match statement:
             case ast.Show():
@@ -109,7 +109,10 @@ class Entities:
         return {"@type": "listing", "columns": list(result.columns), "rows": [list(row) for row in result.rows]}
 
     def _visible(self, account: Account) -> Iterable[DataSource]:
-        """The sources that lists show: all but the engine's own stream, which clients do not expect and cannot drop."""
+        """The sources that lists show to an account.
+
+        The processing log is left out, since clients do not expect it and cannot drop it.
+        """
         sources = self._database.catalog.sources.values()
         return [s for s in sources if s.name != PROCESSING_LOG and account.may("read", s.name, s.topic)]
 
@@ -211,7 +214,7 @@ class Entities:
         return found
 
     def _offsets(self, source: DataSource) -> list[dict[str, Any]]:
-        """The offsets in a source's topic up to which queries have read it."""
+        """The offsets up to which queries have read a source's topic, as ksqlDB's consumer groups."""
         found = []
         for query in self._database.catalog.queries.values():
             if source.name not in query.sources:
@@ -322,7 +325,7 @@ class Entities:
 
 
 def _ended(text: str) -> str:
-    """The text of a statement as the API shows it."""
+    """The text of a statement as the API shows it: with a semicolon at the end."""
     return text if not text or text.endswith(";") else text + ";"
 
 
@@ -340,7 +343,9 @@ def _pushed(query_id: str, text: str) -> dict[str, Any]:
 
 
 def query_positions(database: Database, query_id: str) -> list[dict[str, Any]]:
-    """A query's progress in each partition that it reads: ``topic``, ``partition``, ``position``, ``start``, ``end``."""
+    """A query's progress in each partition that it reads, as objects with ``topic``, ``partition`` and the offsets
+    ``position``, ``start`` and ``end``.
+    """
     (described,) = database.execute(f"DESCRIBE QUERY `{query_id}`;")
     assert isinstance(described, Description)
     found = []

@@ -1,7 +1,7 @@
-"""The checks before a handler gets a request: is it meant for this server, whose is it, and may it come now.
+"""Checks each request before its handler gets it, and counts and logs the answers, with the request's trace.
 
-In order: the Host header (DNS rebinding) and the Origin header (pages of other sites), the account, the rate.  This module
-also counts and logs answers, with the trace of the request.
+In this order it checks the Host header (against DNS rebinding), the Origin header (against pages of other sites), the
+account, and the rate of requests.
 """
 
 from __future__ import annotations
@@ -39,20 +39,22 @@ from .wire import CLIENT_HEADER, with_parts
 
 _LOG = logging.getLogger("penstock.server")
 _REFRESH_S: Final = 2.0
-"""How often the file of accounts is checked for changes, in seconds."""
+"""The time in seconds between two checks whether the file of accounts has changed."""
 _CHECKS_MAX: Final = 2
-"""Passwords that are checked at the same time; each takes 32 MiB and 0.1 s of a core."""
+"""The largest number of passwords that are checked at the same time; each takes 32 MiB and 0.1 s of a core."""
 _WAITING_MAX: Final = 64
-"""Passwords that may wait to be checked."""
+"""The largest number of passwords that wait to be checked; further requests are refused."""
 _BURST_S: Final = 2.0
-"""How many requests may come in one burst, as seconds of the rate."""
+"""The largest burst of requests, in seconds of the rate."""
 _BUCKETS_MAX: Final = 10_000
 _OPEN_PATHS: Final = ("/chc/live", "/chc/ready")
 
 
 def _is_open(path: str) -> bool:
-    """Whether a path needs no account.  The console's files hold no secrets, and ask for a name and a password themselves.
-    Rows for the other processes of a service need that service's key instead (`partitions`).
+    """Whether requests for a path need no account.
+
+    The console's files hold no secrets; the console itself asks for a name and a password.  Requests of the other processes
+    of a service need the service's key instead (see `partitions`).
     """
     return path in _OPEN_PATHS or path == "/console" or path.startswith(("/console/", "/v1/partitions/"))
 
@@ -62,12 +64,13 @@ SocketHandler = Callable[[Scope, Receive, Send, Account], Awaitable[None]]
 
 
 class Guard:
-    """Checks requests and passes them on to handlers."""
+    """Checks requests and passes them on to their handlers.
+
+    Args:
+        names: the names of this server in Host headers, without ports.
+    """
 
     def __init__(self, service: Service, names: tuple[str, ...]) -> None:
-        """Args:
-        names: the names of this server in Host headers, without ports.
-        """
         self._service = service
         self._names = {name.lower() for name in names}
         self._refreshed_s = time.monotonic()
@@ -78,7 +81,7 @@ class Guard:
     # --- HTTP ------------------------------------------------------------------------------
 
     async def http(self, scope: Scope, receive: Receive, send: Send, route: str, handler: Handler) -> None:
-        """Check one request and let its handler answer, or refuse it."""
+        """Check a request; then let its handler answer, or answer that it is refused."""
         config = self._service.config
         measures = self._service.measures
         began_s = time.perf_counter()
@@ -158,7 +161,7 @@ class Guard:
     # --- WebSockets ------------------------------------------------------------------------
 
     async def socket(self, scope: Scope, receive: Receive, send: Send, handler: SocketHandler) -> None:
-        """Check a WebSocket.  One that is refused gets an answer of HTTP, as other requests do, and does not open."""
+        """Check a request for a WebSocket.  If it is refused, it gets an HTTP answer, as other requests do."""
         request = Request(scope, receive, send, 0, 0)
         measures = self._service.measures
         status = 101
@@ -185,9 +188,10 @@ class Guard:
     # --- is it for us ----------------------------------------------------------------------
 
     def _check_address(self, request: Request) -> None:
-        """Check the Host (DNS rebinding) and the Origin (CSRF).
+        """Check the headers Host (against DNS rebinding) and Origin (against CSRF).
 
-        Raises: ApiError, for an unknown Host or the page of another site.
+        Raises:
+            ApiError: the Host is unknown, or the request comes from a page of another site.
         """
         scope = request.scope
         host = request.headers.get("host") or request.headers.get(":authority") or ""
@@ -216,7 +220,7 @@ class Guard:
         return parts.scheme == scheme and parts.netloc.lower() == host.lower() and bool(host)
 
     def _cors(self, scope: Scope) -> list[tuple[bytes, bytes]]:
-        """The headers by which the page of an allowed origin may read the answer."""
+        """The CORS headers with which browsers let a page of an allowed origin read the answer."""
         if not self._service.config.origins:
             return []
         origin = next((v.decode("latin-1") for n, v in scope["headers"] if n.lower() == b"origin"), None)
@@ -268,7 +272,7 @@ class Guard:
     # --- may it come now -------------------------------------------------------------------
 
     def _check_rate(self, account: Account, scope: Scope) -> None:
-        """Check the rate by a token bucket per account; without an account, per address.  Raises: ApiError."""
+        """Check the rate, by a token bucket per account or, without accounts, per address.  Raises: ApiError."""
         rate = self._service.config.requests_per_second
         if not rate or _is_open(scope["path"]):
             return
@@ -293,7 +297,7 @@ class Guard:
             self._buckets.popitem(last=False)
 
     def _check_work(self, scope: Scope) -> None:
-        """Refuse requests while too many calls wait for threads.  Raises: ApiError."""
+        """Check the number of calls that run on threads or wait for one.  Raises: ApiError, if there are too many."""
         if scope["path"] not in _OPEN_PATHS and self._service.workers.waiting >= self._service.config.requests_max:
             self._service.measures.refuse("work")
             raise ApiError(

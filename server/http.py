@@ -1,7 +1,7 @@
-"""Helpers of handlers for requests and answers, directly over ASGI's events.
+"""Requests and answers for handlers, directly over ASGI's events.
 
-Starlette does the routing only.  Its streamed answers detect a disconnect by reading from the request, which takes away the
-rest of a duplex body.  So handlers here get ASGI's own functions.
+Starlette only does the routing.  Its streamed answers read from the request to notice a disconnect, which would take the
+rest of the body from a handler that still reads it.  So handlers here use ASGI's own functions.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ DELIMITED = "application/vnd.ksqlapi.delimited.v1"
 ARROW = "application/vnd.apache.arrow.stream"
 EVENTS = "text/event-stream"
 FRAMES_MAX: Final = 1_000
-"""Pieces of an answer that are sent in a DATA frame each; more at once are joined, as a frame takes some 20 µs."""
+"""The largest number of pieces that get a DATA frame each; more are joined, since a frame takes some 20 µs."""
 
 
 class Disconnected(Exception):
-    """The client is gone; there is nobody to answer."""
+    """The client has closed the connection, so the request needs no answer."""
 
 
 class Request:
-    """A request, as handlers see it.
+    """A request, and the methods by which its handler answers it.
 
     Args:
-        body_bytes_max: of the whole body.
-        timeout_s: how long the body may take to arrive.
+        body_bytes_max: the largest body, in bytes.
+        timeout_s: the longest time for the body to arrive, in seconds.
     """
 
     __slots__ = ("_body_ended", "_headers", "body_bytes_max", "lasting", "receive", "scope", "send", "started", "timeout_s")
@@ -55,13 +55,13 @@ class Request:
         self.started = False
         """Whether the head of the answer has been sent."""
         self.lasting = False
-        """Whether the client decides how long the request lasts; then its duration is not measured."""
+        """Whether the client decides how long the request lasts (a push query).  Its duration is not measured then."""
         self._body_ended = False
         self._headers: dict[str, str] | None = None
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers by lower-case name; of repeated ones the last."""
+        """Lower-case name -> value of the headers; of repeated ones the last."""
         if self._headers is None:
             self._headers = {n.decode("latin-1").lower(): v.decode("latin-1") for n, v in self.scope["headers"]}
         return self._headers
@@ -72,7 +72,7 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """The query parameters of the URL."""
+        """Name -> value of the URL's query parameters."""
         return dict(parse_qsl(self.scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
 
     @property
@@ -80,15 +80,15 @@ class Request:
         return dict(self.scope.get("path_params", {}))
 
     def lasts(self) -> None:
-        """Say that from now on the client decides how long the request lasts."""
+        """Note that from now on the client decides how long the request lasts, see `lasting`."""
         self.lasting = True
 
     async def body(self) -> bytes:
         """Read the whole body.
 
         Raises:
-            ApiError: it is too long, or took too long to arrive.
-            Disconnected: the client is gone.
+            ApiError: the body is too large, or took too long to arrive.
+            Disconnected: the client has closed the connection.
         """
         length = self.headers.get("content-length", "")
         if length.isascii() and length.isdigit() and int(length[:20]) > self.body_bytes_max:
@@ -109,7 +109,7 @@ class Request:
         return ApiError(TOO_LARGE, f"the body is larger than {self.body_bytes_max:,} bytes", headers=_CLOSE)
 
     async def next_part(self, timeout_s: float | None) -> tuple[bytes, bool]:
-        """Read the next piece of the body: the piece, and whether more comes.  Raises: ApiError, Disconnected, as `body`."""
+        """Read the next piece of the body; returns it, and whether more comes.  Raises: see `body`."""
         try:
             async with asyncio.timeout(timeout_s):
                 message = await self.receive()
@@ -144,7 +144,7 @@ class Request:
 
     @property
     def _unread(self) -> bool:
-        """Whether the answer begins before the body was read to its end; then the connection cannot take another request."""
+        """Whether a part of the body was not read yet.  An answer that begins now must close an HTTP/1.1 connection."""
         has_body = self.headers.get("content-length", "0") != "0" or "transfer-encoding" in self.headers
         return has_body and not self._body_ended
 
@@ -155,8 +155,8 @@ class Request:
     async def write_each(self, parts: list[bytes]) -> None:
         """Send pieces of the answer's body.
 
-        Over HTTP/2, where clients take a DATA frame for a row, each piece is a frame of its own, unless there are more than
-        `FRAMES_MAX`.
+        Over HTTP/2 each piece gets a DATA frame of its own, since some clients take a frame for a row, unless there are more
+        than `FRAMES_MAX` pieces.
         """
         if not self.is_http2 or len(parts) > FRAMES_MAX:
             parts = [b"".join(parts)]
@@ -169,7 +169,7 @@ class Request:
         await self.write(data, more=False)
 
     async def respond_in_parts(self, parts: list[bytes], content_type: str) -> None:
-        """Send a whole answer; over HTTP/2 each part is a DATA frame of its own."""
+        """Send a whole answer.  Over HTTP/2 each part gets a DATA frame of its own, see `write_each`."""
         if not self.is_http2:
             await self.respond(b"".join(parts), content_type)
             return
@@ -186,7 +186,7 @@ class Request:
         await self.respond(encode(value), content_type or JSON, status, headers)
 
     async def fail(self, error: ApiError) -> None:
-        """Answer a request that failed before anything else was sent."""
+        """Answer with an error.  Nothing may have been sent before."""
         await self.respond_json(error.entity(), error.status, error.headers)
 
 
@@ -197,7 +197,7 @@ async def refuse_socket(
     content_type: str = "text/plain; charset=utf-8",
     headers: Headers = (),
 ) -> None:
-    """Answer a request for a WebSocket that does not open."""
+    """Refuse a request for a WebSocket with an HTTP answer."""
     found = [*headers, (b"content-type", content_type.encode()), (b"content-length", str(len(data)).encode())]
     await send({"type": "websocket.http.response.start", "status": status, "headers": found})
     await send({"type": "websocket.http.response.body", "body": data})
@@ -207,7 +207,7 @@ _CLOSE = ((b"connection", b"close"),)
 
 
 def json_object(data: bytes) -> dict[str, Any]:
-    """Parse bytes as a JSON object.  Raises: ApiError."""
+    """Parse bytes as a JSON object.  Raises: ApiError, if they are something else."""
     try:
         found = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -218,7 +218,7 @@ def json_object(data: bytes) -> dict[str, Any]:
 
 
 def negotiate(accept: str, offered: tuple[str, ...], default: str) -> str:
-    """The content type to answer with.
+    """Choose one of the offered content types by an Accept header.  Raises: ApiError, if none is acceptable.
 
     >>> negotiate("application/json;q=0.5, text/*", ("application/json", "text/plain"), "application/json")
     'text/plain'
@@ -248,7 +248,7 @@ def negotiate(accept: str, offered: tuple[str, ...], default: str) -> str:
 
 
 async def until_disconnect(receive: Receive) -> None:
-    """Read and drop the rest of the request; return when the client is gone."""
+    """Read and drop the rest of the request; return when the client closes the connection."""
     while (await receive())["type"] not in ("http.disconnect", "websocket.disconnect"):
         pass
 

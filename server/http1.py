@@ -1,7 +1,7 @@
-"""HTTP/1.1 for the application, which most requests use.  httptools parses them; an answer is sent by one write if possible.
+"""HTTP/1.1, which most requests use.  httptools parses requests; an answer is sent by one write if possible.
 
-A request with an incomplete head takes little memory and times out.  A body is read only as fast as its handler takes it,
-and an answer is written only as fast as its client takes it.  Pipelined requests wait until the one before is answered.
+The head of a request may take little memory and little time.  A body is read only as fast as its handler takes it, and an
+answer is written only as fast as its client reads it.  A pipelined request waits until the one before is answered.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .http import Headers, Message, Receive, Scope, Send
 
 _LOG = logging.getLogger("penstock.server.http")
 KEEP_ALIVE_S: Final = 30.0
-"""The longest silence, in seconds, between two requests, or before the head of the next one is complete."""
+"""The longest time in seconds from an answer until the head of the next request is complete."""
 HEADER_BYTES_MAX: Final = 64 * 1024
 _BODY_BYTES: Final = 64 * 1024
-"""Bytes of a body that wait for the handler; beyond that no more is read."""
+"""The size of the part of a body that waits for its handler, in bytes, from which on no more is read."""
 _LINGER_S: Final = 2.0
-"""For so long, after an answer that came before the whole request, the rest of the request is read and dropped.  If the
-connection were closed with unread bytes, its client could lose the answer.
+"""The time in seconds for which the rest of a request is read and dropped after its answer.  If the connection were closed
+with unread bytes, the client could lose the answer.
 """
 _WAITING_MAX: Final = 32
-"""Pipelined requests of one connection that wait; beyond that no more is read."""
+"""The number of waiting pipelined requests of a connection, from which on no more is read."""
 
 Application = Callable[[Scope, Receive, Send], Any]
 
@@ -40,11 +40,11 @@ _BODILESS: Final = (204, 304)
 
 
 class Http1(asyncio.Protocol):
-    """One connection.
+    """One HTTP/1.1 connection, as a protocol of asyncio.
 
     Args:
-        connections: the set of open connections; this one adds and removes itself.
-        hand_over: takes over a connection, with the bytes that have come, for another protocol (HTTP/2, WebSocket).
+        connections: the set of open connections, to which this one adds and from which it removes itself.
+        hand_over: takes over a connection that changes to another protocol (HTTP/2, WebSocket), with the bytes read so far.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class Http1(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._address: dict[str, Any] = {}
         self._head = b""
-        """The bytes of a request's head that the parser has not got yet."""
+        """The bytes of an incomplete head, which the parser gets when it is complete."""
         self._between = True
-        """Whether the parser has got nothing of the next request yet."""
+        """Whether the parser is between two requests: it has got nothing of the next one."""
         self._head_bytes = 0
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
@@ -75,11 +75,11 @@ class Http1(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._reading = True
         self._writable: asyncio.Event | None = None
-        """Cleared while the client does not take what is sent."""
+        """Cleared while the client does not read what is sent fast enough."""
         self._ending = False
-        """Whether no more requests are taken."""
+        """Whether the connection takes no more requests."""
         self._deaf = False
-        """Whether everything that comes is dropped."""
+        """Whether all bytes that the client sends are dropped."""
 
     # --- the connection ----------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ class Http1(asyncio.Protocol):
         self._timer = self.loop.call_later(left_s, self._check_idle)
 
     def stop(self) -> None:
-        """Take no more requests; close after the answer to the present one."""
+        """Take no more requests; close the connection after the answer to the present one."""
         self._ending = True
         self._waiting.clear()
         if self._answering is None:
@@ -140,13 +140,13 @@ class Http1(asyncio.Protocol):
             self._writable = None
 
     async def drained(self) -> None:
-        """Wait until the client has taken most of what was sent."""
+        """Wait until most of what was sent has left for the client."""
         writable = self._writable
         if writable is not None:
             await writable.wait()
 
     def read_on(self) -> None:
-        """Read, or pause reading while a body or several requests wait."""
+        """Pause or resume reading, depending on how much of a body and how many requests wait."""
         full = len(self._waiting) >= _WAITING_MAX or (self._receiving is not None and self._receiving.is_full)
         if full == self._reading and not self.transport.is_closing():
             self._reading = not full
@@ -189,7 +189,10 @@ class Http1(asyncio.Protocol):
         self.read_on()
 
     def _refuse(self, status: int) -> None:
-        """Answer bytes that are no request, unless the client would take that for the answer to an earlier request."""
+        """Answer bytes that are not a request with an error, and close the connection.
+
+        While an earlier request is not answered, there is no such answer, since the client would take it for that request's.
+        """
         self._ending = self._deaf = True
         if self._answering is None:
             reason = _REASONS[status]
@@ -204,7 +207,7 @@ class Http1(asyncio.Protocol):
                 self.transport.close()
 
     def _linger(self) -> None:
-        """Close, after the client had time to read what was sent."""
+        """Close the connection, after the client had `_LINGER_S` to read the answer."""
         self._ending = self._deaf = True
         if self.transport.is_closing():
             return
@@ -284,7 +287,7 @@ class Http1(asyncio.Protocol):
             exchange.break_off()
 
     def answered(self, exchange: _Exchange) -> None:
-        """Called when the whole answer has been written."""
+        """Go on with the next request.  The exchange calls this when its whole answer has been written."""
         self._answering = None
         if self.transport.is_closing():
             return
@@ -300,7 +303,7 @@ class Http1(asyncio.Protocol):
 
 
 class _Exchange:
-    """A request and its answer, by ASGI's two functions.
+    """A request and its answer.  `receive` and `send` are ASGI's two functions.
 
     Attributes:
         keep_alive: whether the connection may take another request afterwards.
@@ -335,7 +338,7 @@ class _Exchange:
         self._arrived = False
         """Whether the whole request has arrived."""
         self._told = False
-        """Whether the handler knows that."""
+        """Whether `receive` has told the handler that the whole request has arrived."""
         self._gone = False
         self._changed: asyncio.Event | None = None
         self._head: bytes | None = None
@@ -343,29 +346,29 @@ class _Exchange:
         self._started = False
         self._chunked = self._bodiless = False
         self._left: int | None = None
-        """The bytes that are still to come by the answer's Content-Length."""
+        """The number of bytes of the answer's Content-Length that are not sent yet; None without that header."""
 
     # --- the request -------------------------------------------------------------------------
 
     @property
     def is_full(self) -> bool:
-        """Whether the handler has as much waiting as allowed."""
+        """Whether `_BODY_BYTES` of the body wait for the handler."""
         return self._size >= _BODY_BYTES
 
     def came(self, body: bytes) -> None:
-        """A piece of the body has come."""
+        """Take a piece of the body that has arrived."""
         if not self.finished:
             self._parts.append(body)
             self._size += len(body)
             self._wake()
 
     def ended(self) -> None:
-        """The body has ended."""
+        """Note that the body has ended."""
         self._arrived = True
         self._wake()
 
     def lost(self) -> None:
-        """The client is gone."""
+        """Note that the client has closed the connection."""
         self._gone = True
         self._wake()
 
@@ -462,7 +465,7 @@ class _Exchange:
             self._head = head
 
     def break_off(self) -> None:
-        """End the answer early."""
+        """End an answer that cannot be completed (with status 500 if it has not begun), and close the connection."""
         connection, self.finished = self._connection, True
         self.keep_alive = False
         if not self._started and not self._gone:
@@ -485,7 +488,7 @@ def _date() -> bytes:
 
 
 def _asks_for_more(head: bytes) -> bool:
-    """Whether a head may ask for another protocol."""
+    """Whether a request's head may ask for another protocol: it has the word Upgrade."""
     return b"pgrade" in head or b"PGRADE" in head
 
 

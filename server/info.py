@@ -1,4 +1,4 @@
-"""About the server: ``/info``, health, the cluster, properties, command statuses, completion and the flow graph."""
+"""Answers about the server: ``/info``, health, the cluster, properties, command statuses, completion and the flow graph."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CLUSTER = "penstock"
 
 
 def server_info(service: Service) -> dict[str, Any]:
-    """``/info``."""
+    """``/info``: the server's version, ids and status."""
     status = "TERMINATED" if service.terminated else "TERMINATING" if service.stopping.is_set() else "RUNNING"
     if status == "RUNNING" and any(h.state == "ERROR" for h in service.database.queries.values()):
         status = "DEGRADED"
@@ -31,7 +31,7 @@ def server_info(service: Service) -> dict[str, Any]:
 
 
 def health(service: Service) -> dict[str, Any]:
-    """``/healthcheck``.  Unhealthy once the disk kept a statement or a query from being finished."""
+    """``/healthcheck``.  The server is unhealthy while a query is in ERROR, and when it is stopping."""
     failed = [query_id for query_id, handle in service.database.queries.items() if handle.state == "ERROR"]
     healthy = not failed and not service.stopping.is_set()
     return {
@@ -47,19 +47,20 @@ def health(service: Service) -> dict[str, Any]:
 
 
 def metadata(service: Service) -> dict[str, Any]:
-    """``/v1/metadata``."""
+    """``/v1/metadata``: the version, and the ids of the clusters."""
     return {"version": __version__, "clusterId": metadata_id(service)}
 
 
 def metadata_id(service: Service) -> dict[str, Any]:
-    """``/v1/metadata/id``."""
+    """``/v1/metadata/id``: the ids of the clusters."""
     clusters = {"kafka-cluster": _CLUSTER, "ksql-cluster": service.database.settings["ksql.service.id"]}
     return {"id": "", "scope": {"path": [], "clusters": clusters}}
 
 
 def cluster_status(service: Service) -> dict[str, Any]:
-    """``/clusterStatus``: this host, and for a service on Kafka the other hosts with their partitions.  Positions and lags
-    are this host's; each host tells its own.
+    """``/clusterStatus``: this host and, for a service on Kafka, the other hosts with their partitions.
+
+    Positions and lags are those of this host; each host reports its own.
     """
     database = service.database
     now = now_ms()
@@ -113,14 +114,14 @@ def _active(query_id: str, partitions: list[dict[str, Any]], copies: Sequence[di
 
 
 def property_is_valid(name: str) -> bool:
-    """``/is_valid_property/{name}``.  Raises: ApiError, for a property that requests cannot set."""
+    """``/is_valid_property/{name}``: true for a property that requests may set.  Raises: ApiError, for others."""
     if not is_property(name):
         raise ApiError(BAD_REQUEST, f"there is no property {name} that a request could set")
     return True
 
 
 def status(service: Service, parts: list[str]) -> dict[str, Any]:
-    """``/status/{type}/{entity}/{action}``.  Raises: ApiError, for an unknown command."""
+    """``/status/{type}/{entity}/{action}``: the outcome of a command.  Raises: ApiError, for an unknown one."""
     found = service.commands.find("/".join(parts), service.database.catalog)
     if found is None:
         raise ApiError(NO_SUCH_COMMAND, f"there is no command {'/'.join(parts)}")
@@ -128,9 +129,9 @@ def status(service: Service, parts: list[str]) -> dict[str, Any]:
 
 
 def completions(service: Service, body: dict[str, Any], account: Account) -> dict[str, Any]:
-    """``POST /v1/complete``: suggestions for the cursor, best first.
+    """``POST /v1/complete``: suggestions for a place in a text, best first.
 
-    The request: ``{"text": "SELECT * FR", "cursor": 11}``; ``cursor`` counts characters, by default to the text's end.
+    The request is ``{"text": "SELECT * FR", "cursor": 11}``.  ``cursor`` is an offset in characters, by default the end.
 
     Raises:
         ApiError: the request is not valid.
@@ -160,9 +161,10 @@ def completions(service: Service, body: dict[str, Any], account: Account) -> dic
 def graph(service: Service, account: Account) -> dict[str, Any]:
     """``GET /v1/graph``: the topics, streams, tables and queries that an account may see, and how data flows between them.
 
-    Nodes have an ``id`` (``topic:orders``), a ``kind``, a ``name``, and their place in a drawing: ``layer`` from left to
-    right, ``x``, ``y``, ``width`` and ``height``, with a ``label`` that fits.  Edges have ``from``, ``to``, the ``points``
-    of their path, and edges into queries the ``lag`` in records.  For the rest see `penstock.engine.flow`.
+    Nodes have an ``id`` (``topic:orders``), a ``kind``, a ``name``, a ``label`` that fits their box, and their place in a
+    drawing: ``layer`` (counted from left to right), ``x``, ``y``, ``width`` and ``height``.  Edges have ``from``, ``to`` and
+    the ``points`` of their path; edges into queries also have the ``lag`` in records.  `penstock.engine.flow` describes the
+    rest.
     """
     return service.database.graph(lambda source: account.may("read", source.name, source.topic)).json()
 

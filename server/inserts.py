@@ -1,8 +1,8 @@
-"""Inserts rows: ``/inserts-stream`` (JSON; rows are acknowledged one by one while more come) and ``/v1/arrow`` (Arrow, at
-once).
+"""Inserts rows: ``/inserts-stream`` takes rows in JSON and acknowledges each while more come; ``/v1/arrow`` takes Arrow
+streams and inserts each request in one commit.
 
-Reading, inserting and acknowledging run side by side, and none waits for another's network.  So a client may send everything
-before it reads an acknowledgement.  Rows that arrive during a commit are in the next one together.
+``/inserts-stream`` reads, inserts and acknowledges at the same time.  So a client may send all rows before it reads an
+acknowledgement.  Rows that arrive during a commit are inserted together in the next one.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from .values import encode
 _BATCH_LINES: Final = 10_000
 """The largest number of rows in one commit."""
 _WAITING_BYTES: Final = 8 * 1024 * 1024
-"""Bytes of rows that wait to be inserted; beyond that no more are read."""
+"""The size of the rows that wait to be inserted, in bytes, from which on no more are read."""
 _DRAIN_S: Final = 5.0
-"""For so many seconds after a bad row the rest of the request is read, so that the client can read the error."""
+"""The time in seconds for which the rest of a request is read after a bad row, so that the client can read the error."""
 
 
 def target(service: Service, name: Any, account: Account) -> DataSource:
@@ -65,7 +65,7 @@ def target(service: Service, name: Any, account: Account) -> DataSource:
 
 
 class _Lines:
-    """The lines of a body, as they arrive."""
+    """Splits a body into lines as it arrives."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -74,7 +74,7 @@ class _Lines:
         self.ready: list[bytes] = []
 
     async def read(self, timeout_s: float | None) -> bool:
-        """Wait for more of the body; returns whether there may be more after that."""
+        """Read the next piece of the body; returns whether more may come after it."""
         if self._ended:
             return False
         part, more = await self._request.next_part(timeout_s)
@@ -91,7 +91,7 @@ class _Lines:
 
 
 class _Inserting:
-    """One `/inserts-stream` request in progress."""
+    """A request of ``/inserts-stream`` in progress."""
 
     def __init__(self, service: Service, request: Request, lines: _Lines, source: DataSource, content_type: str) -> None:
         self._service = service
@@ -104,7 +104,7 @@ class _Inserting:
         self._arrived = asyncio.Event()
         """Set when there are lines to insert, or no more will come."""
         self._progress = asyncio.Event()
-        """Set when rows were inserted, or no more will be."""
+        """Set when rows were inserted, or no more will be inserted."""
         self._room = asyncio.Event()
         self._room.set()
         self._waiting_bytes = 0
@@ -115,7 +115,7 @@ class _Inserting:
         self._finished = False
 
     async def run(self) -> int:
-        """Insert all rows; returns how many."""
+        """Insert all rows; returns their number."""
         reading = asyncio.ensure_future(self._read())
         inserting = asyncio.ensure_future(self._insert())
         try:
@@ -136,7 +136,7 @@ class _Inserting:
         return self._inserted
 
     async def _read(self) -> None:
-        """Read lines from the request as long as there is room."""
+        """Read lines from the request; pause while `_WAITING_BYTES` wait to be inserted."""
         more = True
         try:
             while more:
@@ -154,7 +154,7 @@ class _Inserting:
             self._arrived.set()
 
     async def _insert(self) -> None:
-        """Commit the lines at hand, then those that have come since, and so on."""
+        """Commit the lines that have arrived, then those that have arrived meanwhile, until there are no more."""
         while self._problem is None:
             if not self._lines.ready:
                 if self._body_ended:
@@ -176,7 +176,7 @@ class _Inserting:
         self._progress.set()
 
     def _commit(self, lines: list[bytes]) -> tuple[int, ApiError | None]:
-        """Insert the rows before the first bad one; returns how many, and the error."""
+        """Insert the rows before the first bad one; returns their number, and the error of the bad row."""
         rows, problem = self._reader.read_all(lines)
         name = self._source.name
         try:
@@ -242,7 +242,7 @@ def _row_error(error: PenstockError) -> ApiError:
 
 
 async def inserts_stream(service: Service, request: Request, account: Account) -> None:
-    """``POST /inserts-stream``."""
+    """``POST /inserts-stream``: insert rows of JSON, a row per line after a first line that names the source."""
     content_type = request.accepts((DELIMITED, JSON), DELIMITED)
     lines = _Lines(request)
     more = True

@@ -1,7 +1,7 @@
 """Converts rows from JSON objects (the values of `/inserts-stream`) to the form of `Database.insert`.
 
-A value must fit its column: numbers for numbers, text for text, base64 for BYTES, ISO 8601 for times.  Column names are
-compared without regard to case, unless they are in back-quotes.
+A value must fit its column: a JSON number for numbers, a string for STRING, a string in base64 for BYTES, a string in
+ISO 8601 for times.  Column names are compared without regard to case, unless they are in back-quotes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RowReader:
         self._names: dict[str, tuple[str, Callable[[Any], Any]]] = {}
 
     def read(self, line: bytes) -> dict[str, Any]:
-        """Convert one row.  Raises: StatementError, which says what does not fit."""
+        """Convert a line with one row.  Raises: StatementError, which says which value does not fit."""
         try:
             found = self._decoder.decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidOperation) as error:
@@ -59,7 +59,7 @@ class RowReader:
         return row
 
     def read_all(self, lines: Sequence[bytes]) -> tuple[list[dict[str, Any]], StatementError | None]:
-        """Convert the rows before the first bad one; returns them and the error."""
+        """Convert the rows before the first bad one; returns them and the error of the bad row, if there is one."""
         rows: list[dict[str, Any]] = []
         for line in lines:
             try:
@@ -95,9 +95,9 @@ def _has_decimal(type_: t.SqlType) -> bool:
 
 
 def _reader(type_: t.SqlType) -> Callable[[Any], Any]:
-    """Make the function that converts JSON values to Python values of a type.
+    """Make the function that converts JSON values to Python values of an SQL type.
 
-    It raises ValueError for a value that does not fit.
+    The function raises ValueError for a value that does not fit.
     """
     match type_:
         case t.BOOLEAN:
@@ -137,7 +137,7 @@ def _nullable(type_: t.SqlType) -> Callable[[Any], Any]:
 
 
 def _key(type_: t.SqlType) -> Callable[[str], Any]:
-    """Convert a map's key from text, since JSON has no other keys."""
+    """Make the function that converts a member's name, a string in JSON, to a map's key of an SQL type."""
     if type_ == t.STRING:
         return lambda key: key
     reader = _reader(type_)

@@ -1,6 +1,6 @@
-"""The HTTP server below the application: HTTP/1.1 and HTTP/2 on one port.
+"""The HTTP server under the ASGI application, with HTTP/1.1, HTTP/2 and WebSocket on one port.
 
-A connection begins as `Http1`.  When it shows that it speaks HTTP/2 (by prior knowledge, ALPN or an upgrade) or WebSocket,
+A connection begins as `Http1`.  If its client uses HTTP/2 (by prior knowledge, ALPN or an upgrade) or WebSocket,
 `other_protocols` takes it over.
 """
 
@@ -44,10 +44,10 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 
 class _Door:
-    """Accepts connections.
+    """Makes the protocol objects of new connections, and stops them all.
 
     Attributes:
-        connections: those of HTTP/1.1.
+        connections: the open HTTP/1.1 connections.
     """
 
     def __init__(self, app: Any, config: ServerConfig) -> None:
@@ -64,13 +64,13 @@ class _Door:
 
     @cached_property
     def others(self) -> Others:
-        """The connections of other protocols.  Made with the first one, since their library is slow to import."""
+        """The connections of other protocols.  It is made for the first of them, since their library is slow to import."""
         from .other_protocols import Others
 
         return Others(self._app, self._config)
 
     def secure(self) -> dict[str, Any]:
-        """The TLS settings of the config; None without TLS."""
+        """The keyword arguments that set up TLS by the config; empty without TLS."""
         if self._config.certificate is None:
             return {}
         from .other_protocols import HypercornSettings
@@ -78,7 +78,7 @@ class _Door:
         return {"ssl": HypercornSettings(self._config).create_ssl_context(), "ssl_handshake_timeout": _HANDSHAKE_S}
 
     async def stop(self, patience_s: float) -> None:
-        """Take no more requests, and wait for those in progress, up to the given time."""
+        """Take no more requests, and wait ``patience_s`` seconds at most for those in progress."""
         tasks: set[asyncio.Task[None]] = set()
         if "others" in vars(self):
             await self.others.stop()
@@ -97,7 +97,8 @@ class _Door:
 
 
 async def listen(app: Any, config: ServerConfig, listening: socket.socket, stop: asyncio.Event) -> None:
-    """Answer requests until told to stop; then finish those in progress, within the config's time."""
+    """Answer requests until ``stop`` is set; then finish those in progress, for half of the config's ``shutdown_s`` at most
+    (but at least a second)."""
     door = _Door(app, config)
     server = await asyncio.get_running_loop().create_server(
         door.connection, sock=listening, backlog=_BACKLOG, **door.secure()

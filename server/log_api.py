@@ -1,4 +1,4 @@
-"""Topics and their records for Penstock's own client: ``/v1/topics/{name}``, its records, and ``/v1/submit``."""
+"""Endpoints for Penstock's own client: ``/v1/topics/{name}``, its ``/records``, ``/v1/submit`` and ``/v1/producers``."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from .tokens import write_token
 from .wire import result_json
 
 _ROWS_MAX: Final = 10_000
-"""Records in one piece of an answer."""
+"""The largest number of records in one piece of an answer."""
 _WORDS: Final = {int: "a whole number", bool: "true or false", str: "a text"}
-"""What a member must be, in words."""
+"""Type of a member -> its name in errors."""
 
 
 class LogApi:
@@ -63,9 +63,9 @@ class LogApi:
     async def produce(self, request: Request, account: Account) -> None:
         """``POST /v1/topics/{name}/records``: append one record.
 
-        The request has ``key`` and ``value`` in base64 (for a typed topic ``columns`` instead of ``value``: an Arrow stream
-        of one row, in base64), ``timestamp``, ``headers`` as pairs of name and base64, ``partition``, ``durable``,
-        ``producer`` and ``sequence``; all are optional.
+        The request's members are all optional: ``key`` and ``value`` in base64, ``timestamp`` (ms), ``headers`` as pairs of
+        name and base64, ``partition``, ``durable``, ``producer`` and ``sequence``.  For a typed topic ``columns`` takes the
+        place of ``value``: an Arrow stream of one row, in base64.
         """
         topic, body = request.path_parameters["name"], await request.json()
         token = await self._service.workers.run(self._produce, topic, body, account, record_headers(request.headers))
@@ -119,7 +119,7 @@ class LogApi:
         await request.write(b"", more=False)
 
     def _pieces(self, topic: str, partition: int | None, offset: int | None, reset: str) -> Iterator[bytes]:
-        """The parts of the stream.  Making the first one checks that topic and offset exist."""
+        """Yield the pieces of the Arrow stream.  The first one is made only if topic and offset exist."""
         database, log = self._service.database, self._service.database.log
         count = len(self._of_engine(database.describe_topic, topic).partitions)
         if partition is not None and partition not in range(count):
@@ -153,7 +153,7 @@ class LogApi:
     # --- scripts ---------------------------------------------------------------------------
 
     def submit(self, request: SqlRequest, name: Any, account: Account) -> dict[str, Any]:
-        """``POST /v1/submit``: run a script whose statements are executed once ever under its name.  Raises: ApiError."""
+        """``POST /v1/submit``: execute a script; under one name each statement is executed once.  Raises: ApiError."""
         service = self._service
         if not isinstance(name, str) or not name:
             raise ApiError(BAD_REQUEST, "the member name is missing: that of the script")
@@ -179,7 +179,7 @@ class LogApi:
             ahead.close()
 
     def last_sequence(self, producer: str, account: Account) -> dict[str, Any]:
-        """``GET /v1/producers/{producer}``: the sequence number of its last commit."""
+        """``GET /v1/producers/{producer}``: the sequence number of the producer's last commit."""
         check_need(account, Need("write"))
         return {"sequence": self._service.database.last_sequence(producer)}
 
@@ -201,7 +201,7 @@ class LogApi:
 
 
 class _Sink:
-    """Collects what an Arrow writer writes, in pieces."""
+    """A file object that keeps the pieces which an Arrow writer writes."""
 
     closed = False
 
@@ -213,10 +213,10 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        """Does nothing: nothing is buffered elsewhere."""
+        """Do nothing: all pieces are here already."""
 
     def close(self) -> None:
-        """Does nothing: pieces that were not taken yet stay."""
+        """Do nothing: the pieces can still be taken."""
 
     def taken(self) -> bytes:
         found, self._parts = b"".join(self._parts), []
@@ -237,7 +237,7 @@ def _batch(found: Any, partition: int, schema: Any) -> Any:
 
 
 def _bytes(text: Any) -> bytes | None:
-    """Decode base64.  Raises: ValueError, TypeError."""
+    """Decode base64; None stays None.  Raises: ValueError, TypeError, if it is something else."""
     return None if text is None else base64.b64decode(text, validate=True)
 
 

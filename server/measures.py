@@ -1,4 +1,4 @@
-"""The server's own counters and histograms."""
+"""Counters and histograms of the server's requests."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ class Histogram:
 
 
 class Measures:
-    """The server's own counters."""
+    """The server's counters and histograms, see `metrics`."""
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, str, int], int] = {}
-        """Requests by method, route and status."""
+        """(method, route, status) -> number of requests."""
         self.durations: dict[str, Histogram] = {}
-        """Durations by route; those of push queries are not measured."""
+        """Route -> durations of its requests.  Push queries are not measured."""
         self.in_work = 0
         self.refused: dict[str, int] = {}
-        """Refused requests by reason."""
+        """Reason -> number of refused requests."""
         self.rows_inserted = 0
         self.rows_pushed = 0
 

@@ -22,7 +22,7 @@ Sample = tuple[str, dict[str, str], float]
 
 
 class Family:
-    """A metric with its samples."""
+    """A metric (a metric family, as Prometheus calls it) with its samples."""
 
     __slots__ = ("help", "kind", "name", "samples")
 
@@ -177,7 +177,7 @@ def _escaped(text: str) -> str:
 
 
 class _Recent:
-    """Caches all metrics for less than a second, since OpenTelemetry asks for one metric after the other."""
+    """Keeps all metrics for less than a second, since OpenTelemetry asks for one metric after the other."""
 
     def __init__(self, service: Service) -> None:
         self._service: weakref.ref[Service] = weakref.ref(service)
@@ -197,9 +197,9 @@ class _Recent:
 
 
 def observe(service: Service) -> None:
-    """Offer every metric to OpenTelemetry, if its API is installed.  A program that sets a meter provider gets them.
+    """Register all metrics with OpenTelemetry, if its API is installed.  A program that sets a meter provider gets them.
 
-    OpenTelemetry has no histograms of values measured elsewhere, so it gets a histogram's sum and count as counters.
+    OpenTelemetry cannot take a histogram that was filled elsewhere, so it gets a histogram's sum and count as counters.
     """
     try:
         from opentelemetry import metrics

@@ -56,7 +56,7 @@ _TOPIC = {"partitions": {"type": ["integer", "null"]}, "config": {"type": ["obje
 
 
 def _json(properties: dict[str, Any], *required: str, types: tuple[str, ...] = (JSON,)) -> dict[str, Any]:
-    """The description of a body that is a JSON object."""
+    """Describe a body that is a JSON object."""
     schema = {"type": "object", "required": list(required), "properties": properties}
     return {"required": True, "content": {type_: {"schema": schema} for type_ in types}}
 
@@ -77,7 +77,7 @@ def _operation(
     query: dict[str, dict[str, Any]] | None = None,
     good: str = "200",
 ) -> dict[str, Any]:
-    """The description of one method of a path.
+    """Describe one method of a path.
 
     Args:
         types: content types of the answer.
@@ -104,7 +104,7 @@ def _operation(
 
 
 def operations() -> list[tuple[str, str, dict[str, Any]]]:
-    """Method, path and description of every endpoint."""
+    """(method, path, description) of all endpoints."""
     rows = (DELIMITED, JSON, KSQL_JSON, ARROW, EVENTS)
     facts, own, registry = (KSQL_JSON, JSON), (JSON,), (_REGISTRY,)
     flag = {"enum": ["true", "false"]}
@@ -243,7 +243,7 @@ _RECORDS = {
 
 
 def document() -> dict[str, Any]:
-    """The document."""
+    """The OpenAPI document as an object."""
     paths: dict[str, dict[str, Any]] = {}
     for method, path, operation in operations():
         paths.setdefault(path, {})[method] = operation
@@ -258,7 +258,7 @@ def document() -> dict[str, Any]:
 
 
 def text() -> str:
-    """The document as a file."""
+    """The OpenAPI document as the text of a file."""
     return json.dumps(document(), indent=1) + "\n"
 
 

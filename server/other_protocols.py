@@ -1,7 +1,6 @@
 """Connections that hypercorn serves: HTTP/2 and WebSocket.
 
-Everything that knows hypercorn is in this module, so that another ASGI server could replace it.  The first such connection
-imports it.
+Only this module uses hypercorn, so that another ASGI server could replace it.  It is imported for the first such connection.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from .http1 import HEADER_BYTES_MAX, KEEP_ALIVE_S
 
 _READ_BYTES: Final = 64 * 1024
 _STREAMS_MAX: Final = 1_000
-"""Concurrent requests in one HTTP/2 connection; a client may open all its push queries in one."""
+"""The largest number of concurrent requests of an HTTP/2 connection: a client may open all its push queries in one."""
 
 
 class HypercornSettings(hypercorn.config.Config):
@@ -50,10 +49,10 @@ class HypercornSettings(hypercorn.config.Config):
 
 
 class _Pieces(hypercorn.protocol.h2.StreamBuffer):
-    """What waits to be sent in one HTTP/2 stream, in the pieces that the application wrote.
+    """The pieces of an answer that wait to be sent in an HTTP/2 stream, as the application wrote them.
 
-    hypercorn would join the pieces.  Clients of push queries take a DATA frame for a row, so each row stays in its own frame
-    (unless it is larger than a frame, or than the client's window).
+    hypercorn would join the pieces.  But clients of push queries take a DATA frame for a row, so each piece gets its own
+    frame (several, if it is larger than a frame or than the client's window).
     """
 
     def __init__(self, event_class: Any) -> None:
@@ -102,14 +101,14 @@ hypercorn.protocol.h2.StreamBuffer = _Pieces  # type: ignore[misc]
 
 
 class _Frames(hypercorn.protocol.h2.H2Protocol):
-    """HTTP/2 for clients that take a DATA frame for a row, or that send on after their answer.
+    """HTTP/2 for clients that take a DATA frame for a row, or that go on sending after their answer.
 
-    An answer's last DATA frame ends the stream, if it is known to be the last when it is sent.  hypercorn ends each stream
-    by an empty frame, which such clients cannot read.
+    An answer's last DATA frame ends the stream if it is known to be the last when it is sent.  hypercorn would end each
+    stream with an empty frame, which such clients cannot read.
     """
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
-        """Drop what still comes of an answered request; hypercorn would end the connection, with all others in it."""
+        """Drop what a client still sends of an answered request.  hypercorn would close the whole connection."""
         for event in events:
             if isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
                 self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
@@ -143,7 +142,7 @@ hypercorn.protocol.H2Protocol = _Frames  # type: ignore[attr-defined]
 
 
 class _Connection(TCPServer):
-    """A connection that ends when its client closes it.  hypercorn would wait for its idle timeout."""
+    """A connection that ends as soon as its client closes it.  hypercorn would wait for its idle timeout."""
 
     async def _read_data(self) -> None:
         try:
@@ -172,7 +171,7 @@ class Others:
         self.tasks: set[asyncio.Task[None]] = set()
 
     def take(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Take over a connection, with the bytes that have come from it."""
+        """Take over a connection, with the bytes that were read from it."""
         reader = asyncio.StreamReader(limit=_READ_BYTES, loop=self._loop)
         protocol = asyncio.StreamReaderProtocol(reader, loop=self._loop)
         transport.set_protocol(protocol)

@@ -28,7 +28,8 @@ class OwnApi:
     def execute(self, request: SqlRequest, account: Account) -> tuple[int, Any]:
         """Run statements that return no rows.
 
-        Returns status and answer: a result for each statement, or the error with its parts.
+        Returns:
+            the status and the answer: a result for each statement, or the error with its parts.
         """
         service = self._service
         session = RequestSession(service.database, request.properties, request.variables, account.name, request.headers)
@@ -56,7 +57,11 @@ class OwnApi:
         return 200, done
 
     def _visible(self, result: Message | Listing | Description, account: Account) -> Message | Listing | Description:
-        """A list without the entries that an account with prefixes may not see."""
+        """Remove the entries that an account may not see from the lists in a result.
+
+        Raises:
+            ApiError: the result describes all sources or queries, and the account has only prefixes.
+        """
         if account.role != "none" or isinstance(result, Message):
             return result
         catalog = self._service.database.catalog
@@ -82,7 +87,7 @@ class OwnApi:
         return account.may("read", topic, *names)
 
     def catalog(self, account: Account) -> dict[str, Any]:
-        """Sources, queries, types, topics and functions, as far as an account may see them."""
+        """``/v1/catalog``: the sources, queries, types, topics and functions that an account may see."""
         database = self._service.database
         catalog = database.catalog
         sources = {s.name: s for s in catalog.sources.values() if account.may("read", s.name, s.topic)}
@@ -95,7 +100,7 @@ class OwnApi:
         }
 
     def query(self, query_id: str, account: Account) -> dict[str, Any]:
-        """A persistent query: statement, progress, plan and positions.  Raises: ApiError."""
+        """``/v1/queries/{id}``: a persistent query's statement, progress, plan and positions.  Raises: ApiError."""
         database = self._service.database
         query = database.catalog.queries.get(query_id)
         if query is None:
@@ -119,7 +124,7 @@ class OwnApi:
         }
 
     def wait(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Wait until tables have processed a write; without a token, until all queries have processed all records."""
+        """``/v1/wait``: wait until tables include a write; without a token, until all queries have processed all records."""
         timeout = body.get("timeout_s", self._service.config.request_timeout_s)
         if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0:
             raise ApiError(BAD_REQUEST, "timeout_s must be a number of seconds")

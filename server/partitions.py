@@ -1,4 +1,4 @@
-"""Table rows for the other processes of a service, which share the partitions of its queries (a log in Kafka)."""
+"""Serves table rows to the other processes of a service on Kafka, which share the partitions of its queries."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .service import Service
 class PartitionsApi:
     """``POST /v1/partitions/{query}?partitions=0,3``: the rows of a query's table in these partitions, as an Arrow stream.
 
-    The body may name keys (also an Arrow stream); then only their rows are returned.  The caller shows that it belongs to
-    the same service by a key that only its processes know (`Log.service_key`).
+    The body may be an Arrow stream of keys; then only their rows are returned.  The caller proves that it belongs to the
+    same service by a key that only the service's processes know (`Log.service_key`).
     """
 
     def __init__(self, service: Service) -> None:
         self._service = service
 
     async def answer(self, request: Request, account: Account) -> None:
-        """Answer a request.  Raises: ApiError."""
+        """Answer a request.  Raises: ApiError, if it is not valid or its key is wrong."""
         shown = request.headers.get(KEY_HEADER, "")
         body = await request.body()
         query_id, asked = request.path_parameters["id"], request.query.get("partitions", "")

@@ -1,4 +1,4 @@
-"""Errors of the API, with a code and a message.  The HTTP status is the code without its last two digits."""
+"""The API's errors, each with a code and a message.  The HTTP status is the code without its last two digits."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _LOG = logging.getLogger("penstock.server")
 
 
 class ApiError(Exception):
-    """A request failed; this is its answer.
+    """A request failed, and this is its answer.
 
     Args:
-        code: five digits, see this module's constants.
-        statement: the statement that is wrong, for errors of a statement.
-        entities: answers to the statements before it.
-        headers: of the answer, besides the usual ones.
+        code: ksqlDB's error code of five digits, see this module's constants.
+        statement: the text of the statement that is wrong, if one is.
+        entities: the answers to the statements before it.
+        headers: further headers of the answer.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ApiError(Exception):
 
 
 def api_error(error: BaseException, statement: str | None = None) -> ApiError:
-    """The answer for an exception.  An error that is a bug is logged here, with its trace."""
+    """Make the answer for an exception.  One that is a bug is logged here, with its traceback."""
     if isinstance(error, ApiError):
         return error
     message = str(error)

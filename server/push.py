@@ -1,9 +1,9 @@
 """Carries rows of push queries from the engine's threads to clients on the event loop.
 
-The subscription notifies a `PushReader` when it has rows, and the reader then takes them; no thread and no task waits for
-it.  Its queue is bounded.  A slow reader leaves rows in the subscription, and then only its own query waits
-(`runtime.push_queries`).  Readers that share a running query have rows at the same moment: they take them in one turn of the
-loop (`_Deliveries`), and a batch is converted to each format once for all.
+A subscription notifies its `PushReader` when it has rows, and the reader then takes them, so no thread and no task waits for
+rows.  A reader's queue is bounded: rows for a slow reader stay in its subscription, and only its own query waits
+(`runtime.push_queries`).  Readers that share a running query get rows at the same time: they take them in one turn of the
+loop (`_Deliveries`), and a batch is converted to each format once for all of them.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from .problems import ApiError, api_error
 from .rowtexts import RowFormat
 
 _ROWS_MAX: Final = 10_000
-"""Rows that wait for one reader."""
+"""The largest number of rows in one reader's queue."""
 _READERS_PER_TURN: Final = 200
-"""Readers served before the loop's other tasks get a turn."""
+"""The number of readers that take rows before the loop's other tasks get a turn."""
 _BATCHES_KEPT: Final = 16
-"""Batches whose texts are kept, for readers that come to them later."""
+"""The number of latest batches whose texts are kept for readers that take them later."""
 
 
 class PushRows:
-    """Some rows of a feed, and their texts in the requested formats."""
+    """A batch of rows of a push query, and its texts in the formats that readers asked for."""
 
     __slots__ = ("_texts", "batch", "schema")
 
@@ -47,7 +47,7 @@ class PushRows:
         return len(self.batch)
 
     def texts(self, format_: RowFormat) -> list[bytes]:
-        """The rows in a format.  Made once for all readers, if the format keeps no state."""
+        """The texts of the rows in a format.  They are made once for all readers if the format keeps no state."""
         key = type(format_).__name__
         if key == "ArrowStream":
             extra = [pa.array(self.batch.tombstones), pa.array(self.batch.timestamps)]
@@ -74,10 +74,10 @@ class _Deliveries:
         self._waiting: dict[PushReader, None] = {}
         self._scheduled = False
         self._made: OrderedDict[int, PushRows] = OrderedDict()
-        """By the identity of the batch; each value keeps its batch alive."""
+        """``id(batch)`` -> its rows.  Each value keeps its batch alive, so ids are not used again."""
 
     def notify(self, reader: PushReader) -> None:
-        """Note that a reader has something to take.  Any thread may call it."""
+        """Note that a reader's subscription has rows.  Thread-safe."""
         with self._lock:
             self._waiting[reader] = None
             if self._scheduled:
@@ -111,7 +111,7 @@ _LOOPS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Deliveries] = WeakKeyDicti
 
 
 def _deliveries() -> _Deliveries:
-    """The deliveries of the running loop."""
+    """The `_Deliveries` of the running event loop."""
     loop = asyncio.get_running_loop()
     found = _LOOPS.get(loop)
     if found is None:
@@ -138,13 +138,13 @@ class PushReader:
         self._error: ApiError | None = None
         self._ended = False
         self.final_message: str | None = None
-        """Why there are no more rows; None after an error."""
+        """The text that says why the query has ended; None while it runs and after an error."""
         self._deliveries = _deliveries()
         subscription.listen(partial(self._deliveries.notify, self))
         self._deliveries.notify(self)
 
     async def next(self) -> PushRows | None:
-        """Wait for the next rows; None at the end, with the reason in `final_message`.
+        """Wait for the next rows; None when the query has ended, with the reason in `final_message`.
 
         Raises:
             ApiError: the query failed.
@@ -164,7 +164,7 @@ class PushReader:
         return rows
 
     def take(self, deliveries: _Deliveries) -> None:
-        """Take rows from the subscription as far as there is room."""
+        """Take rows from the subscription into the queue, as far as it has room."""
         try:
             while not self._ended and self._rows < _ROWS_MAX:
                 batch = self._subscription.poll_batch(0.0)
@@ -196,7 +196,7 @@ class PushReader:
 
 
 class PrintReader:
-    """A PRINT in the list of open queries; it ends as they do."""
+    """A running PRINT, as an entry of the list of open queries, which can end it."""
 
     def __init__(self, printed: PrintResult, account: str) -> None:
         self._printed = printed

@@ -1,4 +1,4 @@
-"""``/query`` and ``/query-stream``: one SELECT or PRINT, and its rows in the requested format."""
+"""``/query`` and ``/query-stream``: run one SELECT or PRINT, and send its rows in the requested format."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from .tokens import read_token, write_token
 _PULL_TOKEN = "request.ksql.query.pull.consistency.token.vector"
 _PUSH_TOKEN = "request.ksql.query.push.continuation.token"
 _FLUSH_ROWS = 1_000
-"""Rows of a pull answer in one write, where not each has its own."""
+"""The number of rows of a pull query that are sent by one write."""
 _NUMBERS = itertools.count(1)
 
 
 @dataclass(slots=True)
 class StartedQuery:
-    """A started query: exactly one of the three is set.  Closing its session ends it."""
+    """A started query, of which exactly one of the three kinds is set.  Closing its session ends it."""
 
     session: RequestSession
     table: Table | None = None
@@ -56,13 +56,13 @@ class Queries:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._plain = service.database.session()
-        """A session for lookups of requests that set nothing."""
+        """The session for lookups by key of requests without properties or variables."""
 
     async def open(self, request: SqlRequest, account: Account) -> StartedQuery:
         """Start the query of a request.
 
         Raises:
-            ApiError: the query is wrong or not allowed, or the request has none.
+            ApiError: the query is wrong or not allowed, or the request has no query.
         """
         if request.request_properties.get(_PUSH_TOKEN):  # clients that were given none send an empty one
             raise ApiError(
@@ -75,7 +75,7 @@ class Queries:
         return await self._service.workers.run(self._open, request, account)
 
     async def _wait_for_token(self, request: SqlRequest) -> None:
-        """Wait until every table has processed the write of the request's token.  Raises: ApiError."""
+        """Wait until all tables include the write of the request's consistency token.  Raises: ApiError."""
         text = request.request_properties.get(_PULL_TOKEN)
         if not text:
             return
@@ -143,7 +143,7 @@ class Queries:
     # --- answers ---------------------------------------------------------------------------
 
     async def answer(self, request: Request, account: Account, *, stream: bool) -> None:
-        """Answer a request; ``stream``: as ``/query-stream`` does, else as ``/query`` does."""
+        """Answer a request of ``/query-stream`` (if ``stream``) or ``/query``."""
         offered = (DELIMITED, JSON, KSQL_JSON, ARROW, EVENTS) if stream else (KSQL_JSON, JSON, ARROW, EVENTS)
         content_type = request.accepts(offered, DELIMITED if stream else KSQL_JSON)
         asked = sql_request(await request.json(), self._service.config.statement_chars_max)
@@ -167,8 +167,9 @@ class Queries:
             opened.session.close()
 
     def _quick(self, asked: SqlRequest, account: Account) -> Table | None:
-        """Answer a lookup by key on the event loop, if a similar one was answered before; None for all other requests.  The
-        lookup takes microseconds, and waking a thread would take longer.
+        """Answer a lookup by key on the event loop if a similar one was answered before; None for all other requests.
+
+        A lookup takes microseconds, less than waking a thread would take.
 
         Raises:
             ApiError: the account may not read the table.
@@ -277,33 +278,33 @@ async def print_lines(printed: PrintResult) -> AsyncIterator[str]:
 
 
 async def _closing(request: Request, reader: PushReader | PrintReader) -> None:
-    """Close a query when its client goes away."""
+    """Close a query when its client closes the connection."""
     with suppress(asyncio.CancelledError):
         await until_disconnect(request.receive)
         reader.close()
 
 
 def make_answer_format(content_type: str, *, stream: bool, push: bool) -> RowFormat:
-    """Choose the format of an answer.  application/json is one array of the new format, or the old format."""
+    """Make the format of an answer.  ``application/json`` stands for another format in ``/query-stream`` (``stream``)."""
     return JsonArray() if stream and content_type == JSON else make_format(content_type, push=push)
 
 
 def schema_of(table: Table) -> Schema:
-    """The columns of a table.  Without a schema of its own, their types follow from Arrow's."""
+    """The schema of a result; if it has none, the types of its columns follow from Arrow's."""
     if table.schema is not None:
         return table.schema
     return Schema(tuple(Column(field.name, from_arrow(field.type)) for field in table.arrow().schema))
 
 
 def write_token_of_nothing() -> str:
-    """A token that every read has already reached."""
+    """The consistency token of a request that wrote nothing: reads with it do not wait."""
     from ..runtime.host import Token
 
     return write_token(Token())
 
 
 async def close_query(service: Service, body: dict[str, Any], account: Account) -> None:
-    """``/close-query``.  Raises: ApiError, for a query that is not open, or of another account."""
+    """``/close-query``: end a push query.  Raises: ApiError, if it is not open or belongs to another account."""
     query_id = body.get("queryId")
     if not isinstance(query_id, str):
         raise ApiError(BAD_REQUEST, "the member queryId is missing")

@@ -1,7 +1,7 @@
 """The schema registry over HTTP, for Confluent's clients.
 
-Its paths begin at the root (``/subjects``, ``/schemas``, ``/config``, ``/compatibility``), as clients expect.  It serves the
-same registry that statements use.
+Its paths begin at the root (``/subjects``, ``/schemas``, ``/config``, ``/compatibility``), as these clients expect.  It is
+the registry that statements use, too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TYPES = ("AVRO", "JSON", "PROTOBUF")
 
 
 class RegistryError(Exception):
-    """An error in the registry's own form: a status, its code, and a message."""
+    """An error as Confluent's registry sends it: HTTP status, error code, and message."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class RegistryError(Exception):
 
 
 class _Raw(str):
-    """A schema that is an answer as it is."""
+    """A schema text that is the whole body of an answer."""
 
 
 def _no_subject(name: str) -> RegistryError:
@@ -56,7 +56,7 @@ class RegistryApi:
         return self._service.database.schema_registry
 
     async def answer(self, request: Request, account: Account) -> None:
-        """Answer a request to the registry, by its method and path."""
+        """Find the handler of a request to the registry by method and path, and answer."""
         path = request.scope.get("raw_path", request.scope["path"].encode()).split(b"?")[0].decode("latin-1")
         parts = [unquote(part) for part in path.strip("/").split("/")]
         method = request.scope["method"]
@@ -76,7 +76,7 @@ class RegistryApi:
                 await request.respond_json(found, content_type=CONTENT_TYPE)
 
     def _checked(self, *call: Any) -> Any:
-        """Call the handler, and convert the registry's errors to those of the protocol."""
+        """Call a handler.  Raises: RegistryError, for errors of the registry; ApiError."""
         try:
             return self._call(*call)
         except (StatementError, DataError) as error:
@@ -163,7 +163,7 @@ class RegistryApi:
     # --- subjects --------------------------------------------------------------------------
 
     def _names(self, subject: str) -> tuple[str, ...]:
-        """The names of a subject for prefixes of accounts: its own, its topic's, and those of the topic's sources."""
+        """The names to which an account's prefixes apply: those of the subject, its topic and the topic's sources."""
         topic = subject.removesuffix("-value").removesuffix("-key")
         sources = [s.name for s in self._service.database.catalog.sources.values() if s.topic == topic]
         return (subject, topic, *sources)
@@ -179,7 +179,7 @@ class RegistryApi:
             raise
 
     def _subjects(self, query: dict[str, str], account: Account) -> list[str]:
-        """The subjects that an account may see; with ``deleted`` those that were deleted, too."""
+        """The subjects that an account may see; with the parameter ``deleted`` also deleted ones."""
         prefix = query.get("subjectPrefix", "")
         found = set(self._registry.subjects())
         if _is_on(query, "deletedOnly"):
@@ -189,7 +189,12 @@ class RegistryApi:
         return sorted(s for s in found if s.startswith(prefix) and self._sees(account, s))
 
     def _versions_asked(self, subject: str, query: dict[str, str], account: Account) -> dict[int, bool]:
-        """The versions that a request asks for, and whether each was deleted.  Raises: RegistryError, ApiError."""
+        """The versions of a subject that a request asks for: version -> whether it was deleted.
+
+        Raises:
+            RegistryError: there is no such subject.
+            ApiError: the account may not see it.
+        """
         self._need(account, "read", subject)
         found: dict[int, bool] = {}
         if _is_on(query, "deleted") or _is_on(query, "deletedOnly"):
@@ -209,7 +214,7 @@ class RegistryApi:
         return found
 
     def _schemas(self, query: dict[str, str], account: Account) -> list[RegisteredSchema]:
-        """The versions of all subjects that a request asks for, or the newest of each."""
+        """The schemas of all subjects that a request asks for: all versions, or the newest of each subject."""
         found = []
         for subject in self._subjects(query, account):
             versions = self._versions_asked(subject, query, account)
@@ -220,7 +225,7 @@ class RegistryApi:
         return found[start : start + int(most) if _is_number(most) else None]
 
     def _referring(self, subject: str, versions: list[int]) -> list[RegisteredSchema]:
-        """The schemas that refer to some versions of a subject."""
+        """The schemas that refer to one of the given versions of a subject."""
         registry, found = self._registry, []
         for other in registry.subjects():
             for number in registry.versions(other):
@@ -230,7 +235,11 @@ class RegistryApi:
         return found
 
     def _delete(self, subject: str, version: str | None, query: dict[str, str], account: Account) -> list[int]:
-        """Delete a version, or all; with ``permanent`` those that were deleted already.  Raises: RegistryError, ApiError."""
+        """Delete a version of a subject, or all versions; returns their numbers.
+
+        With the parameter ``permanent``, versions that were deleted before are removed for good.  Raises: RegistryError,
+        ApiError.
+        """
         self._need(account, "write", subject)
         registry, permanent = self._registry, _is_on(query, "permanent")
         alive, deleted = registry.versions(subject), registry.versions(subject, deleted=True)
@@ -290,7 +299,7 @@ class RegistryApi:
         raise RegistryError(404, 40403, "the subject does not have this schema")
 
     def _in_form(self, schema: SchemaText, query: dict[str, str]) -> SchemaText:
-        """A schema in the form that a client asks for: ``format=serialized`` is protobuf's own, in base64."""
+        """Convert a schema to the form that a client asks for: ``format=serialized`` is a FileDescriptorProto in base64."""
         if schema.type != "PROTOBUF" or query.get("format") != "serialized":
             return schema
         from ..storage.schemas.protobuf import serialised_file
@@ -350,7 +359,7 @@ def _is_on(query: dict[str, str], name: str) -> bool:
 
 
 def _only_mode(mode: Any) -> dict[str, Any]:
-    """Take the one mode that there is.  Raises: RegistryError."""
+    """Check that a mode is READWRITE, the only one.  Raises: RegistryError."""
     if mode not in ("READWRITE", "READONLY", "READONLY_OVERRIDE", "IMPORT", "FORWARD"):
         raise RegistryError(422, 42204, f"there is no mode {mode}")
     if mode != "READWRITE":
@@ -359,7 +368,7 @@ def _only_mode(mode: Any) -> dict[str, Any]:
 
 
 def _schema_of(body: dict[str, Any]) -> SchemaText:
-    """The schema of a request's body.  Raises: RegistryError."""
+    """Read the schema in a request's body.  Raises: RegistryError, if it is not valid."""
     type_, text = body.get("schemaType") or "AVRO", body.get("schema")
     if type_ not in _TYPES:
         raise RegistryError(422, 42201, f"there is no schema type {type_}")

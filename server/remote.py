@@ -1,7 +1,7 @@
-"""A database of another process, over HTTP, with the methods of `Database`.
+"""The database of a server, used over HTTP with the methods of `Database`.
 
-Statements are split here, so that SET, DEFINE and RUN SCRIPT (of a file of this machine) work as for a local database; each
-request carries the settings of its session.  Rows travel as Arrow in both directions.
+The client splits a script into statements, so that SET, DEFINE and RUN SCRIPT (which reads a file of this machine) work as
+for a local database.  Each request carries its session's settings.  Rows are sent as Arrow in both directions.
 """
 
 from __future__ import annotations
@@ -61,14 +61,15 @@ class RemoteDatabase(RemoteLog):
     Args:
         url: ``http://host:8088`` or ``https://..``; it may contain ``user:password@``.
         auth: user and password.
-        token: a Bearer token, instead of them.
-        verify: how to check the server's certificate: False trusts any, a path names a file of authorities.
+        token: a Bearer token, in place of user and password.
+        verify: how to check the server's certificate: False accepts every certificate, a path names a file of certificate
+            authorities (PEM).
         settings: the session's initial properties.
-        timeout_s: the longest time for a request, except push queries; None for ever.
+        timeout_s: the longest time for a request in seconds, except for push queries; None: no limit.
 
     Raises:
         ClientError: `httpx` is not installed, or the server cannot be reached.
-        StatementError: the server refuses the login.
+        StatementError: an argument is wrong, or the server refuses the login.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class RemoteDatabase(RemoteLog):
         self._properties: dict[str, str] = {}
         self._variables: dict[str, str] = {}
         self._known: Catalog | None = None
-        """The catalog as last fetched; None after a statement has changed it."""
+        """The catalog that was fetched last; None after a statement that may have changed it."""
         self._given = dict(settings or {})
         for name, value in self._given.items():
             self._set(name, value)
@@ -106,13 +107,13 @@ class RemoteDatabase(RemoteLog):
         user: str | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> RemoteDatabase:
-        """A session with its own SET and DEFINE over the same connections; see `Database.session`.
+        """Make a session with its own properties and variables, which uses the same connections; see `Database.session`.
 
         Args:
-            user: ignored: the server knows who has logged in.
+            user: ignored, since the server knows who has logged in.
 
         Raises:
-            UnsupportedError: ``headers``; a server gets them with each request.
+            UnsupportedError: ``headers`` are given; a server takes them from each request instead.
         """
         if headers:
             raise UnsupportedError("a session over HTTP has no headers for records: send traceparent with requests")
@@ -130,7 +131,7 @@ class RemoteDatabase(RemoteLog):
     # --- statements ------------------------------------------------------------------------
 
     def execute(self, text: str, parameters: Parameters | None = None, *, path: str | Path | None = None) -> list[Result]:
-        """See `Database.execute`; RUN SCRIPT reads files of this machine."""
+        """See `Database.execute`.  RUN SCRIPT reads files of this machine."""
         return list(self.steps(text, parameters, path=path))
 
     def steps(self, text: str, parameters: Parameters | None = None, *, path: str | Path | None = None) -> Iterator[Result]:
@@ -155,7 +156,7 @@ class RemoteDatabase(RemoteLog):
                 raise _placed(error, parsed, script) from error.__cause__
 
     def _one(self, statement: ast.Statement, text: str, path: str | Path | None, values: ScriptValues) -> Iterator[Result]:
-        """The result of a statement, or the results of the script that it runs, a file of this machine."""
+        """Yield the result of a statement; of RUN SCRIPT, the results of the script's statements."""
         sent_otherwise = bool(parameter_names(statement))
         if sent_otherwise:
             try:
@@ -237,7 +238,7 @@ class RemoteDatabase(RemoteLog):
         self._server.post("/v1/wait", told, dict)
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
-        """See `Database.wait_idle`.  The server waits at most as long as its time limit for requests."""
+        """See `Database.wait_idle`.  The server waits no longer than its own limit for requests (``request_timeout_s``)."""
         body = {} if timeout_s is None else {"timeout_s": timeout_s}
         return self._server.post("/v1/wait", body, lambda found: msgspec.convert(found["idle"], bool))
 
@@ -252,7 +253,7 @@ class RemoteDatabase(RemoteLog):
         """See `Database.subscribe`.
 
         Raises:
-            UnsupportedError: ``resume``: the server cannot know which of the sent rows were processed.
+            UnsupportedError: ``resume`` is given; the server cannot know which of the rows that it sent were processed.
         """
         if resume is not None:
             raise UnsupportedError(
@@ -323,7 +324,7 @@ class RemoteDatabase(RemoteLog):
             return read_token(answer.json()["token"])
 
     def _source(self, name: str) -> DataSource:
-        """A source of the known catalog; the catalog is fetched again if it is not there.  Raises: StatementError."""
+        """Find a source; fetch the catalog again if the known one lacks it.  Raises: StatementError, if there is none."""
         with self._guard:
             known = self._known
         if known is not None:
@@ -332,7 +333,7 @@ class RemoteDatabase(RemoteLog):
         return self.catalog.named(name)
 
     def _known_source(self, name: str) -> DataSource | None:
-        """A source by its own name; None if there is none, which the server will say."""
+        """Find a source; None if there is none: the server's answer will say so."""
         try:
             return self._source("`" + name.replace("`", "``") + "`")
         except StatementError:
@@ -341,11 +342,11 @@ class RemoteDatabase(RemoteLog):
     def create_stream(
         self, name: str, data: Any, *, key: str | Sequence[str] | None = None, **properties: object
     ) -> Message:
-        """See `Database.create_stream`; files are of this machine."""
+        """See `Database.create_stream`.  A path names a file of this machine."""
         return self._created("STREAM", name, data, key, properties)
 
     def create_table(self, name: str, data: Any, *, key: str | Sequence[str], **properties: object) -> Message:
-        """See `Database.create_table`; files are of this machine."""
+        """See `Database.create_table`.  A path names a file of this machine."""
         return self._created("TABLE", name, data, key, properties)
 
     def _created(
@@ -367,7 +368,7 @@ class RemoteDatabase(RemoteLog):
 
     @property
     def settings(self) -> Settings:
-        """The properties that this session has set, over the defaults."""
+        """The properties that this session has set; for the others, the defaults."""
         return self._settings
 
     @property
@@ -391,11 +392,11 @@ class RemoteDatabase(RemoteLog):
         return self._server.get("/v1/catalog", lambda found: msgspec.convert(found["functions"], list[str]))
 
     def graph(self) -> FlowGraph:
-        """See `Database.graph`; only what the account may read."""
+        """See `Database.graph`.  It has only what the account may read."""
         return self._server.get("/v1/graph", graph_of)
 
     def describe_state(self) -> str:
-        """One line about the database, for a prompt."""
+        """Describe the database in one line, for a prompt."""
         return self._server.get("/v1/catalog", lambda found: f"{self.url}: {found['state']}")
 
     def flow(self) -> Flow:
@@ -417,7 +418,7 @@ class RemoteDatabase(RemoteLog):
         return found
 
     def table(self, name: str) -> TableHandle:
-        """See `Database.table`; each lookup is a request."""
+        """See `Database.table`.  Each lookup is a request."""
         found = handle(self, name, "TABLE")
         assert isinstance(found, TableHandle)
         return found
@@ -454,7 +455,7 @@ class RemoteDatabase(RemoteLog):
 
 
 def _as_written(error: StatementError) -> StatementError:
-    """The error without its place, which is not the caller's: the statement was sent with its parameters filled in."""
+    """Remove the place from an error.  It is one in the text that was sent, with the parameters filled in."""
     error.text = error.span = None
     return error
 

@@ -1,4 +1,5 @@
-"""Requests to a server, and what goes wrong with them: it cannot be reached, or answers with an error."""
+"""Sends requests to a server, and converts failures to errors: it cannot be reached, answers with an error, or is not
+Penstock's."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _Read = TypeVar("_Read")
 Reader = Callable[[Any], _Read]
-"""Makes something of the JSON of an answer."""
+"""Converts the JSON of an answer."""
 _ODD = (
     PenstockError,  # a type that SQL has not got, of a column in the answer
     ApiError,
@@ -37,11 +38,11 @@ _ODD = (
     OSError,
     NotImplementedError,
 )
-"""What reading an answer that is not as Penstock's server writes it may raise."""
+"""The errors that the conversion of an answer may raise if it does not come from a server of Penstock."""
 _WHY_MAX = 200
-"""Characters of the reason that an error shows: it may repeat what the server sent."""
+"""The largest number of characters of a reason in an error's text, since it may repeat what the server sent."""
 _CONNECTIONS_MAX = 1_000
-"""Open connections at most; each push query keeps one."""
+"""The largest number of open connections; each push query keeps one."""
 
 
 class RemoteConnection:
@@ -52,10 +53,10 @@ class RemoteConnection:
 
     Raises:
         ClientError: `httpx` is not installed.
-        StatementError: the address, the token or the authorities cannot be used.
+        StatementError: the address, the token or the file of certificate authorities cannot be used.
 
     Attributes:
-        url: of the server, without user and password.
+        url: the server's address, without user and password.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class RemoteConnection:
     def _connect(
         self, url: str, auth: tuple[str, str] | None, token: str | None, verify: bool | str, timeout_s: float | None
     ) -> None:
-        """Raises: httpx.InvalidURL, ValueError, OSError: something of it cannot be used."""
+        """Make the HTTP client.  Raises: httpx.InvalidURL, ValueError, OSError: an argument cannot be used."""
         import httpx
 
         parts = urlsplit(url)
@@ -101,11 +102,11 @@ class RemoteConnection:
         )
 
     def get(self, path: str, read: Reader[_Read]) -> _Read:
-        """What ``read`` makes of the JSON of an answer.  Raises: see `send` and `understood`."""
+        """Send a GET and convert the answer's JSON by ``read``.  Raises: see `send` and `understood`."""
         return self._read(self.send("GET", path), read)
 
     def post(self, path: str, body: Mapping[str, Any], read: Reader[_Read]) -> _Read:
-        """What ``read`` makes of the JSON of the answer to a JSON body.  Raises: see `send` and `understood`."""
+        """Send a POST with a JSON body and convert the answer's JSON by ``read``.  Raises: see `send` and `understood`."""
         return self._read(self.send("POST", path, json=body), read)
 
     def _read(self, answer: httpx.Response, read: Reader[_Read]) -> _Read:
@@ -114,10 +115,10 @@ class RemoteConnection:
 
     @contextmanager
     def understood(self, path: str) -> Iterator[None]:
-        """Around all that makes something of an answer: the one place where an odd answer becomes an error of ours.
+        """A context manager around each conversion of an answer: an error inside becomes a ClientError.
 
         Raises:
-            ClientError: the answer was not understood.
+            ClientError: the answer is not one of Penstock's server.
         """
         with self.reached():
             try:
@@ -127,11 +128,11 @@ class RemoteConnection:
                 raise self.stranger(f"its answer to {path} was not understood ({why})") from error
 
     def stranger(self, why: str) -> ClientError:
-        """The error for a server that is none of Penstock."""
+        """Make the error for a server that is not Penstock's."""
         return ClientError(f"{self.url} is no server of Penstock: {why}")
 
     def _refusal(self, answer: httpx.Response) -> PenstockError:
-        """The error of an answer that has none of the good status codes."""
+        """Make the error for an answer whose status is not one of success."""
         try:
             return error_of(answer.json())
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError):
@@ -156,7 +157,10 @@ class RemoteConnection:
         return answer
 
     def opened(self, path: str, body: Mapping[str, Any], accept: str | None = None) -> httpx.Response:
-        """Send a request for an answer whose body is read as it comes, however long that takes.  Raises: see `send`."""
+        """Send a request and return its answer before the body, which the caller reads without a time limit.
+
+        Raises: see `send`.
+        """
         headers = {} if accept is None else {"accept": accept}
         self._check_open()
         request = self._http.build_request("POST", path, json=body, headers=headers, timeout=None)
@@ -169,18 +173,18 @@ class RemoteConnection:
 
     @contextmanager
     def reached(self) -> Iterator[None]:
-        """Around the reading of an answer.  Raises: ClientError, if the connection breaks."""
+        """A context manager around the reading of a body.  Raises: ClientError, if the connection breaks."""
         try:
             yield
         except self._failures as error:
             raise self._unreachable(error) from error
 
     def close(self) -> None:
-        """Close the connections.  What is sent afterwards is refused."""
+        """Close the connections.  Later requests are refused."""
         self._http.close()
 
     def _check_open(self) -> None:
-        """Raises: StatementError: `close` was called."""
+        """Check that the connection is open.  Raises: StatementError: `close` was called."""
         if self._http.is_closed:
             raise StatementError("the database is closed")
 

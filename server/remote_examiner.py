@@ -10,8 +10,8 @@ from ..errors import PenstockError, StatementError
 __all__ = ["STATEMENTS_MAX", "RemoteExaminer"]
 
 STATEMENTS_MAX = 200
-"""The largest number of statements in a text that the server checks, since each check sends all of them.  Beyond it only
-their syntax is checked.
+"""The largest number of statements in a text that the server checks, since each check sends all of them.  Of a longer text
+only the syntax is checked.
 """
 
 
@@ -19,7 +19,7 @@ class RemoteExaminer:
     """Finds faults by the server's catalog and the session's settings; see `Examiner`.
 
     Args:
-        ask: returns the errors that statements would raise.  It may raise: PenstockError.
+        ask: returns the errors that statements would raise.  It may raise PenstockError.
     """
 
     def __init__(self, ask: Callable[[Sequence[str]], Sequence[PenstockError]]) -> None:
@@ -27,7 +27,7 @@ class RemoteExaminer:
         self._syntax = SyntaxExaminer()
 
     def faults(self, statements: Sequence[str], stop: Callable[[], bool] = lambda: False) -> list[StatementError]:
-        """See `Examiner.faults`.  If the server does not answer, only faults of syntax."""
+        """See `Examiner.faults`.  If the server does not answer, only syntax errors are found."""
         if not 0 < len(statements) <= STATEMENTS_MAX:
             return self._syntax.faults(statements, stop)
         try:

@@ -1,4 +1,4 @@
-"""Topics, records, scripts and sequence numbers of producers on a server: the part of `RemoteDatabase` besides SQL."""
+"""The part of `RemoteDatabase` that is not SQL: topics, records, submitted scripts, producers' sequence numbers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _Class = TypeVar("_Class")
 
 
 class Wire(Protocol):
-    """The part of a remote database that `RemoteLog` uses."""
+    """The methods of a remote database that `RemoteLog` uses."""
 
     _server: RemoteConnection
 
@@ -40,7 +40,7 @@ class Wire(Protocol):
 
 
 class RemoteLog:
-    """The log of a server's database, with `Database`'s methods."""
+    """Methods of `Database` for the log of a server's database."""
 
     # --- records ---------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ class RemoteLog:
     def consume(
         self: Wire, topic: str, *, offset: int | None = None, partition: int | None = None, reset: OffsetReset = "none"
     ) -> Iterator[RawRecord]:
-        """See `Database.consume`; all records that the topic holds now are fetched at once."""
+        """See `Database.consume`.  One request fetches all records that the topic has now."""
         given = {"offset": offset, "partition": partition, "reset": reset}
         chosen = {name: str(value) for name, value in given.items() if value is not None}
         answer = self._server.send("GET", f"{_place(topic)}/records", params=chosen, headers={"accept": ARROW})
@@ -123,7 +123,7 @@ class RemoteLog:
     # --- scripts ---------------------------------------------------------------------------
 
     def submit(self: Wire, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
-        """See `Database.submit`.  RUN SCRIPT is refused: clients may not read the server's files."""
+        """See `Database.submit`.  RUN SCRIPT is refused, since clients may not read files of the server."""
         return self._server.post("/v1/submit", {**self._request(text), "name": name}, _submitted_of)
 
 
@@ -183,12 +183,12 @@ HERE_ONLY: Mapping[str, str] = {
     "is_behind": "asks the database's own process",
     "now_ms": "asks the clock of the database's own process",
 }
-"""Methods of `Database` that a remote database lacks, with what each does, for the error."""
+"""Method of `Database` that a remote database lacks -> the reason, as a clause for the error's text."""
 OBJECTS_HERE_ONLY = ("commit_measures", "functions", "groups", "log", "schema_registry", "statements_executed")
 
 
 def here_only(cls: type[_Class]) -> type[_Class]:
-    """Add the methods of `Database` that only a local database has to a class; each raises an error that says so."""
+    """A class decorator that adds the methods of `HERE_ONLY`.  Each raises UnsupportedError with the reason."""
 
     def refused(name: str, why: str) -> Any:
         def method(self: Any, *arguments: Any, **named: Any) -> Any:
@@ -212,7 +212,7 @@ def here_only(cls: type[_Class]) -> type[_Class]:
 
 
 def bound(text: str, parameters: Sequence[Any] | Mapping[str, Any] | None) -> str:
-    """Replace the parameters of a SELECT by constants.  Raises: StatementError."""
+    """Replace the parameters in a SELECT's text by literals.  Raises: StatementError, if they do not fit."""
     if parameters is None:
         return text
     try:

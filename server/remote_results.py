@@ -1,4 +1,4 @@
-"""What a server gives that goes on: the output of PRINT, and persistent queries."""
+"""Results of a server that go on after the request: the output of PRINT, and persistent queries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Read = TypeVar("_Read")
 
 
 class _Database(Protocol):
-    """The part of `RemoteDatabase` that this module uses."""
+    """The methods of `RemoteDatabase` that this module uses."""
 
     _server: RemoteConnection
 
@@ -31,10 +31,10 @@ class _Database(Protocol):
 
 
 class RemotePrint:
-    """The output of PRINT, as lines for a person; see `PrintResult`.
+    """The output of PRINT as lines for people; see `PrintResult`.
 
     Args:
-        reached: a context around what is read from the answer, see `RemoteConnection.reached`.
+        reached: the context in which the answer is read, see `RemoteConnection.reached`.
 
     Attributes:
         limited, limit_reached: whether there is a LIMIT, and whether it has been reached.
@@ -54,14 +54,14 @@ class RemotePrint:
         return self
 
     def __iter__(self) -> Iterator[str]:
-        """The records as lines: over HTTP they come as text."""
+        """Yield the records as lines, since a server sends them as text."""
         return (line for line in self.lines() if line.startswith("rowtime: "))
 
     def __repr__(self) -> str:
         return "<PRINT: iterate it for its records>"
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines as records come."""
+        """Yield a line for each record, as records come."""
         records = 0
         lines = self._answer.iter_lines()
         while True:

@@ -24,11 +24,12 @@ from .rowtexts import ERROR_KEY, SCHEMA_KEY
 from .wire import column_of, error_of
 
 _PAUSE_S = 0.01
-"""How often a slow reader's buffer is checked, in seconds.  While it is full nothing is read, so the server waits, too."""
+"""The time in seconds between two checks of a slow reader's buffer.  While it is full, no more of the answer is read, so the
+server waits."""
 
 
 class _Chunks(io.RawIOBase):
-    """The pieces of an answer as a file object."""
+    """A file object over the pieces of an answer, for Arrow's reader."""
 
     def __init__(self, pieces: Any) -> None:
         self._pieces = pieces
@@ -50,13 +51,13 @@ class _Chunks(io.RawIOBase):
 
 
 def schema_of(sent: pa.Schema) -> tuple[Schema, Mapping[bytes, bytes]]:
-    """The columns of an answer's rows, and what else its Arrow schema says of them."""
+    """The schema of an answer's rows, and the other metadata of its Arrow schema."""
     metadata: Mapping[bytes, bytes] = sent.metadata or {}
     return Schema(tuple(column_of(field) for field in json.loads(metadata[SCHEMA_KEY]))), metadata
 
 
 def table_of(data: bytes) -> Table:
-    """The answer to a pull query."""
+    """Read the answer to a pull query."""
     table = from_arrow_stream(data)
     table.validate(full=True)  # Arrow trusts what it reads: offsets beyond their buffer would crash the process
     schema, metadata = schema_of(table.schema)
@@ -77,7 +78,7 @@ def subscription_of(
 
     Args:
         answer: the open response; the subscription closes it.
-        opened: the reader of its Arrow stream, past the schema.
+        opened: the reader of its Arrow stream, which has read the schema.
     """
     stop = threading.Event()
 
@@ -95,7 +96,7 @@ def subscription_of(
 
 
 def _hang_up(answer: Any) -> None:
-    """End the connection of an answer.  The thread that waits for its next piece wakes, and closes the answer."""
+    """Shut down an answer's connection, so that the thread that waits for its next piece wakes and closes the answer."""
     stream = answer.extensions.get("network_stream")
     connection = None if stream is None else stream.get_extra_info("socket")
     if connection is not None:
@@ -136,7 +137,7 @@ def _read(reader: Any, answer: Any, feed: Feed, stop: threading.Event, names: tu
 
 
 def arrow_reader(pieces: Any) -> Any:
-    """Make a reader of the Arrow stream in an answer's pieces; blocks until its schema has come."""
+    """Make a reader of the Arrow stream in an answer's pieces.  Blocks until the schema has arrived."""
     return pa.ipc.open_stream(io.BufferedReader(_Chunks(pieces), 1 << 16))
 
 

@@ -1,6 +1,7 @@
-"""The formats of answers with rows: the text before the first row, of each row, and at the end.
+"""The formats of answers with rows: the bytes before the first row, for each row, and at the end.
 
-A push answer is written row by row, since some clients take each chunk for a row; a pull answer in large pieces.
+The answer to a push query is written row by row, since some clients take each chunk for a row.  The answer to a pull query
+is written in large pieces.
 """
 
 from __future__ import annotations
@@ -20,46 +21,46 @@ from .values import encode, field_json, rows_of
 from .wire import with_parts
 
 SCHEMA_KEY = b"penstock.schema"
-"""Metadata key in an Arrow schema: the columns as the API's fields, in JSON."""
+"""The metadata key of an Arrow schema for the columns, as JSON of the API's fields."""
 COLUMNS_KEY = b"penstock.columns"
 ERROR_KEY = b"penstock.error"
-"""Metadata key of a record batch: why no more rows will come."""
+"""The metadata key of a record batch for the error that ended the query."""
 
 
 class RowFormat(Protocol):
     """A format for the rows of an answer.
 
     Attributes:
-        content_type: of the answer.
-        shows_tombstones: whether deletions are shown as rows; else they are left out.
+        content_type: the answer's content type.
+        shows_tombstones: whether deletions are written as rows; if false, they are left out.
     """
 
     content_type: str
     shows_tombstones: bool
 
     def head(self, query_id: str | None, schema: Schema) -> bytes:
-        """The text before the first row."""
+        """The bytes before the first row."""
         ...
 
     def rows(self, columns: list[Any], schema: Schema, tombstones: Iterable[bool] | None) -> list[bytes]:
-        """A text per row, with separators; one text for all rows where the format does not separate them (Arrow)."""
+        """The bytes of each row, with separators; one item for all rows if the format has no bytes per row (Arrow)."""
         ...
 
     def note(self, name: str, value: Any) -> bytes:
-        """A message beside the rows, such as a token; empty if the format has none."""
+        """The bytes of a message that is no row, such as a consistency token; empty if the format has no such messages."""
         ...
 
     def error(self, error: ApiError) -> bytes:
-        """An error after the head was sent."""
+        """The bytes of an error that occurs after the head was sent."""
         ...
 
     def tail(self, final_message: str | None) -> bytes:
-        """The text after the last row."""
+        """The bytes after the last row."""
         ...
 
 
 class Delimited:
-    """A line with the header, then a JSON array per line."""
+    """A line with the header (a JSON object), then a line with a JSON array for each row."""
 
     content_type = DELIMITED
     shows_tombstones = False
@@ -81,7 +82,7 @@ class Delimited:
 
 
 class JsonArray:
-    """Like `Delimited`, but one JSON array."""
+    """One JSON array whose items are the lines of `Delimited`."""
 
     content_type = JSON
     shows_tombstones = False
@@ -105,8 +106,9 @@ class JsonArray:
 class KsqlRows:
     """The format of ``/query``: one JSON array of objects, one per row and line.
 
-    In a pull answer separators precede rows, since nobody knows which is the last.  In a push answer they follow rows, since
-    it ends with a final message, and a client that reads by line gets each row when it is sent.
+    In the answer to a pull query a comma precedes each row but the first, since it is not known which row is the last.  In
+    the answer to a push query a comma follows each row, since a final message comes at the end: so a client that reads line
+    by line gets each row as soon as it is sent.
     """
 
     shows_tombstones = True
@@ -134,12 +136,12 @@ class KsqlRows:
         return self._before + encode({"errorMessage": error.entity()})
 
     def tail(self, final_message: str | None) -> bytes:
-        """The end of the array.  After an error there is no final message, and nothing may precede the bracket."""
+        """The end of the array.  After an error it has no final message, only the bracket."""
         return b"]" if final_message is None else self._before + encode({"finalMessage": final_message}) + b"]"
 
 
 class Events:
-    """Server-sent events, for EventSource in browsers: ``header``, an unnamed event per row, ``end``."""
+    """Server-sent events, for EventSource in browsers: an event ``header``, an unnamed event per row, an event ``end``."""
 
     content_type = EVENTS
     shows_tombstones = True
@@ -168,8 +170,8 @@ class Events:
 class ArrowStream:
     """An Arrow IPC stream, with a record batch for rows that come together.
 
-    The schema's metadata has the columns as the API's fields.  Push answers have two more columns at the front,
-    ``__tombstone`` and ``__rowtime``.
+    The schema's metadata has the columns as the API's fields (`SCHEMA_KEY`).  Answers to push queries begin with two more
+    columns, ``__tombstone`` and ``__rowtime``.
     """
 
     content_type = ARROW
@@ -177,7 +179,7 @@ class ArrowStream:
 
     def __init__(self, *, push: bool) -> None:
         self.facts: dict[bytes | str, bytes | str] = {}
-        """More metadata for the schema; set it before the head is made."""
+        """Further metadata for the schema; it must be set before `head` is called."""
         self._push = push
         self._schema: Any = None
 
@@ -206,9 +208,9 @@ class ArrowStream:
         return b""
 
     def error(self, error: ApiError) -> bytes:
-        """A batch without rows whose metadata has the error, for Penstock's client.
+        """A record batch without rows whose metadata has the error (`ERROR_KEY`), for Penstock's client.
 
-        The stream then ends before its end mark, which other readers take for a failure.
+        The stream then has no end mark, so other readers take it for broken off.
         """
         cause = error.__cause__ if isinstance(error.__cause__, PenstockError) else None
         sink = io.BytesIO()
@@ -224,7 +226,7 @@ class ArrowStream:
 
 
 _END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
-"""Arrow's IPC end mark: a message without metadata."""
+"""The end mark of an Arrow IPC stream: a message without metadata."""
 
 
 def _rows(columns: list[Any], schema: Schema) -> list[tuple[Any, ...]]:
@@ -252,7 +254,7 @@ def _event(name: str, value: Any) -> bytes:
 
 
 def make_format(content_type: str, *, push: bool) -> RowFormat:
-    """Make the format of a negotiated content type."""
+    """Make the format for a content type that `negotiate` has chosen."""
     if content_type == DELIMITED:
         return Delimited()
     if content_type == EVENTS:

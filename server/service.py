@@ -1,4 +1,4 @@
-"""What all handlers of a server share: the database, its threads, its bounds, and the open queries."""
+"""The state that all handlers of a server share: the database, threads, bounds, and open queries."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .sessions import Workers
 
 
 class Service:
-    """The shared parts of a server; see the module's text.
+    """The state that all handlers share.
 
     Attributes:
         address: the server's name in answers, ``host:port``.
-        open_queries: the push queries being read, by id.
-        query_texts: their SQL.
+        open_queries: id -> reader of the push queries that clients read.
+        query_texts: id -> SQL of these queries.
         stopping: set when the server stops; push queries end then.
-        terminated: whether ``/ksql/terminate`` has ended everything.
+        terminated: whether ``/ksql/terminate`` has ended all queries.
     """
 
     def __init__(self, database: Database, config: ServerConfig, address: str) -> None:
@@ -43,18 +43,18 @@ class Service:
         self.on_stop: list[Callable[[], None]] = []
 
     def opened(self, query_id: str, reader: PushReader | PrintReader, text: str = "") -> None:
-        """Note that a push query is being read."""
+        """Add a push query to the open ones."""
         self.open_queries[query_id] = reader
         if text:
             self.query_texts[query_id] = text
 
     def ended(self, query_id: str) -> None:
-        """Note that a push query is not read any more."""
+        """Remove a push query from the open ones."""
         self.open_queries.pop(query_id, None)
         self.query_texts.pop(query_id, None)
 
     def pushed(self, account: Account) -> list[tuple[str, str]]:
-        """The open push queries that an account may see, as id and text: its own; for an admin all."""
+        """The open push queries that an account may see, as pairs of id and SQL: its own, or, for an admin, all."""
         texts, readers = dict(self.query_texts), dict(self.open_queries)
         return [
             (query_id, texts[query_id])
@@ -63,7 +63,7 @@ class Service:
         ]
 
     def close(self) -> None:
-        """Close, after the last request."""
+        """End the threads and close the audit log.  Call it after the last request."""
         self.closed = True
         for call in self.on_stop:
             call()

@@ -27,7 +27,7 @@ class Server:
     """A running server.  Stop it, or use it as a context manager.
 
     Attributes:
-        url: its address.
+        url: its address, ``http://host:port`` or ``https://..``.
     """
 
     def __init__(self, database: Database, config: ServerConfig) -> None:
@@ -52,7 +52,7 @@ class Server:
         self._thread = threading.Thread(target=self._run, name="penstock-server", daemon=True)
 
     def start(self) -> Server:
-        """Begin to listen; returns when requests are answered.  Raises: PenstockError, if it cannot listen."""
+        """Begin to listen; returns when requests can come.  Raises: PenstockError, if the server cannot listen."""
         self._thread.start()
         self._ready.wait()
         if self._failure is not None:
@@ -97,9 +97,9 @@ class Server:
             service.close()
 
     def stop(self) -> None:
-        """Stop: take no more requests, finish those in progress, and end push queries with their final message.
+        """Take no more requests, finish those in progress, end push queries with a final message, and end the thread.
 
-        This takes at most `ServerConfig.shutdown_s`.  The database stays open.
+        This takes `ServerConfig.shutdown_s` at most.  The database stays open.
         """
         with contextlib.suppress(PenstockError):  # it is asked no more in a moment anyway
             self._database.advertise(None)
@@ -112,7 +112,7 @@ class Server:
             self._thread.join(0.1)
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until it has stopped; returns whether it has."""
+        """Wait until the server has stopped, ``timeout_s`` seconds at most (None: no limit); returns whether it has."""
         return self._stopped.wait(timeout_s)
 
     @property
@@ -134,14 +134,16 @@ def serve(database: Database, *, config: ServerConfig | None = None, **options: 
     """Serve a database over HTTP from a thread of this process.
 
     Args:
-        config: a config, or its fields by name: ``serve(db, port=0, users=Path("users.toml"))``.
+        config: the configuration.
+        options: the fields of `ServerConfig`, in place of ``config``: ``serve(db, port=0, users=Path("users.toml"))``.
 
     Returns:
         the running server, with its ``url`` and ``stop()``.
 
     Raises:
-        StatementError: the config is not valid, or would open the server to everybody by mistake.
-        StorageError: the address is in use.
+        StatementError: the configuration is not valid; or other machines could reach the server without a login or without
+            TLS, and ``insecure`` is false.
+        StorageError: the address is in use, or the certificate and its key cannot be used.
     """
     check_arguments(serve, locals())
     check_options(ServerConfig, options, "a server")

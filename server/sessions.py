@@ -1,7 +1,7 @@
-"""The session of a request: its properties and variables, its statements, and the threads on which they run.
+"""The session of a request (properties, variables, statements), and the threads on which statements run.
 
-Calls of the engine block (a commit waits for the disk, a pull query for its rows), so they run on a pool of threads.  Their
-results return to the event loop.
+Calls of the engine block (a commit waits for the disk, a pull query for its rows), so they run on a pool of threads, and the
+event loop waits for their results.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ R = TypeVar("R")
 _THREADS = 16
 _WAITS_MAX = 64
 _LOOK_S = 0.05
-"""How often ASSERT is tried again, in seconds."""
+"""The time in seconds between two tries of an ASSERT."""
 _GRACE_S = 1.0
-"""How long after its time limit an answer still waits for a call that cannot be interrupted, in seconds."""
+"""The time in seconds that an answer waits, beyond its time limit, for a call that is being interrupted."""
 _PREFIX = "ksql.output.topic.name.prefix"
 
 
 @dataclass(frozen=True, slots=True)
 class RequestStatement:
-    """A statement of a request, and its text with variables replaced."""
+    """A statement of a request, and its text, in which variables are replaced."""
 
     statement: ast.Statement
     text: str
@@ -53,9 +53,9 @@ class RequestSession:
     """The settings of one request, which no other request sees.
 
     Args:
-        properties: as for SET; names may have the prefix ``ksql.streams.``.
-        variables: for ``${name}``.
-        headers: of the records that it writes.
+        properties: name -> value, as for SET; a name may have the prefix ``ksql.streams.``.
+        variables: name -> value for ``${name}``.
+        headers: the headers of records that the session writes.
 
     Raises:
         ApiError: a property does not exist, or its value is not allowed.
@@ -91,7 +91,7 @@ class RequestSession:
         """Split a text into statements.  All are parsed before the first one runs, except those with variables.
 
         Raises:
-            ApiError: a syntax error.
+            ApiError: the text has a syntax error.
         """
         if "${" not in text:
             yield from [RequestStatement(found.statement, found.text) for found in _parsed(text, text)]
@@ -116,9 +116,9 @@ class RequestSession:
         return result
 
     def _asserted(self, statement: ast.AssertTopic | ast.AssertSchema) -> Result:
-        """Run an ASSERT by repeated tries.
+        """Run an ASSERT with a timeout by repeated tries.
 
-        It waits, but only one statement runs at a time, so others must get a turn in between.
+        The engine executes one statement at a time, so an ASSERT that waits inside it would hold up all others.
         """
         options = self.settings.options
         topic = isinstance(statement, ast.AssertTopic)
@@ -145,20 +145,20 @@ class RequestSession:
         self._session.execute(text + ";")
 
     def examiner(self) -> Examiner:
-        """Make what finds faults in statements without running them."""
+        """Make an examiner, which finds faults in statements without executing them."""
         return self._session.examiner()
 
     def submit(self, text: str, name: str) -> Submitted:
-        """Execute a script once ever.  Raises: PenstockError."""
+        """Execute a script, of which each statement is executed once under this name.  Raises: PenstockError."""
         return self._session.submit(text, name)
 
     def close(self) -> None:
-        """Drop the settings, and end what is still being read."""
+        """Drop the settings, and end the queries that are still being read."""
         self._session.close()
 
 
 def _text(value: Any) -> str:
-    """A variable's value as text, as for DEFINE."""
+    """Convert a variable's value to text, as for DEFINE."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -173,7 +173,7 @@ class Workers:
     """The pool of threads for calls of the engine.
 
     Args:
-        seconds_max: the longest time for one call; the engine stops it where it can be interrupted.
+        seconds_max: the longest time for one call, in seconds; then the engine interrupts it as soon as it can.
     """
 
     def __init__(self, seconds_max: float, threads: int = _THREADS) -> None:
@@ -187,7 +187,7 @@ class Workers:
         """Run a blocking call on one of the threads.
 
         Raises:
-            ApiError: it took too long.  The call may still run until it can be interrupted.
+            ApiError: the call took too long.  It may run on until it can be interrupted.
         """
         loop = asyncio.get_running_loop()
         self.waiting += 1
@@ -213,7 +213,7 @@ class Workers:
             done.exception()  # seen, also where nobody waits for it any more
 
     async def run_long(self, call: Callable[..., T], *arguments: Any) -> T:
-        """Run a call that may wait long for queries, on separate threads, so that it holds up no others."""
+        """Run a call that may wait long for queries on separate threads, so that it does not hold up other calls."""
         return await asyncio.get_running_loop().run_in_executor(self._waits, functools.partial(call, *arguments))
 
     def close(self) -> None:

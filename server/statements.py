@@ -1,4 +1,4 @@
-"""``POST /ksql``: statements that define, change and list; the answer has an entity for each."""
+"""``POST /ksql``: executes statements that define, change and list things; the answer has an entity for each."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _LOOK_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class SqlRequest:
-    """The request of endpoints that take SQL.
+    """A request of the endpoints that take SQL.
 
     Attributes:
-        sql: its text.
-        properties: settings of the request.
-        variables: of the request.
-        request_properties: ``request.ksql...``: consistency tokens.
-        after: the sequence number of a command that must be executed before.
+        sql: the SQL.
+        properties: name -> value, as for SET.
+        variables: name -> value for ``${name}``.
+        request_properties: properties ``request.ksql...``, which have consistency tokens.
+        after: the sequence number of a command that must have been executed before the request.
         parameters: values for ``?`` (a list) or ``$name`` (an object) in a SELECT.
-        headers: for the records that it writes: its trace.
+        headers: the headers of records that the request writes: its trace.
     """
 
     sql: str
@@ -56,13 +56,14 @@ class SqlRequest:
 
 
 def sql_request(body: Mapping[str, Any], chars_max: int, headers: Mapping[str, str] | None = None) -> SqlRequest:
-    """Read a request; both spellings of its members are allowed.
+    """Read a request.  Members may have the names of ``/ksql`` or those of ``/query-stream``.
 
     Args:
-        headers: of the HTTP request, by lower-case name.
+        chars_max: the largest number of characters of SQL.
+        headers: lower-case name -> value of the HTTP request's headers.
 
     Raises:
-        ApiError: it is not valid.
+        ApiError: the request is not valid.
     """
     sql = body.get("ksql", body.get("sql"))
     if not isinstance(sql, str):
@@ -109,7 +110,7 @@ async def wait_for_command(service: Service, number: int | None) -> None:
 
 @dataclass(slots=True)
 class Answer:
-    """The entities of a request, and the token of its writes."""
+    """The entities that answer a request, and the consistency token of its writes."""
 
     entities: list[dict[str, Any]]
     token: Any = None
@@ -127,7 +128,7 @@ class Statements:
         """Execute all statements in order.
 
         Raises:
-            ApiError: a statement is wrong.  Those before it are executed, and the error has their entities.
+            ApiError: a statement is wrong.  The statements before it are executed, and the error has their entities.
         """
         await wait_for_command(self._service, request.after)
         self._loop = asyncio.get_running_loop()
@@ -207,7 +208,10 @@ class Statements:
         }
 
     def _of_the_server(self, piece: RequestStatement, account: Account) -> dict[str, Any] | None:
-        """Answer what needs no engine: TERMINATE of an open push query, and lists of connectors, which are empty."""
+        """Answer statements that need no engine: TERMINATE of an open push query, and lists of connectors, which are empty.
+
+        None for all other statements.
+        """
         match piece.statement:
             case ast.ControlQuery(action="TERMINATE", query_id=str(asked)):
                 found = next((id_ for id_, _ in self._service.pushed(account) if id_.upper() == asked.upper()), None)
@@ -226,13 +230,13 @@ class Statements:
 
 
 async def terminate_cluster(service: Service, topics: list[str], account: Account) -> list[dict[str, Any]]:
-    """``POST /ksql/terminate``: end all queries, drop all sources, and delete the matching topics.
+    """``POST /ksql/terminate``: end all queries, drop all sources, and delete the topics whose names match.
 
     Args:
-        topics: Java's regular expressions for whole names of topics.
+        topics: Java's regular expressions, each of which must match the whole name of a topic.
 
     Raises:
-        ApiError: the account is no admin, or an expression is not valid or takes too long; nothing was changed.
+        ApiError: the account is not an admin, or an expression is not valid or takes too long.  Nothing has changed then.
     """
     from ..engine.java.regex_matching import compile_java
 

@@ -1,7 +1,7 @@
-"""``/console/``: the console's built files for browsers.
+"""``/console/``: serves the console's built files to browsers.
 
-Their policy (CSP) lets pages run scripts and read data from this server only, forbids inline code, and lets no other site
-frame them.
+A Content-Security-Policy allows its pages scripts and data from this server only, forbids inline code, and forbids other
+sites to show them in a frame.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _HEADERS: Final = (
     (b"vary", b"accept-encoding"),
 )
 _FOR_EVER: Final = b"public, max-age=31536000, immutable"
-"""Files in ``assets/`` have a hash of their content in their name, so they never change."""
+"""The Cache-Control of files in ``assets/``: their names have a hash of the content, so they never change."""
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
-"""Content types, since those of the system's list may differ."""
+"""File ending -> content type.  The operating system's list may have others."""
 
 
 class ConsoleFiles:
-    """The files below a directory.  Each is read once: there are few, and they do not change while the server runs."""
+    """Serves the files of a directory.  Each is read once, since they are few and do not change while the server runs."""
 
     def __init__(self, directory: Path) -> None:
         self._files = {f"/console/{p.relative_to(directory).as_posix()}": p for p in directory.rglob("*") if p.is_file()}
         self._read: dict[str, tuple[bytes, bytes]] = {}
 
     async def answer(self, request: Request) -> None:
-        """Answer with a file; for the directory with its page."""
+        """Answer with a file; for the directory itself, with its ``index.html``."""
         path = request.scope["path"]
         if path == "/console":
             await request.respond(b"", None, 308, [(b"location", b"/console/")])

@@ -1,4 +1,4 @@
-"""Traces of requests, by W3C's ``traceparent``."""
+"""Traces of requests, by W3C's header ``traceparent`` (Trace Context)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f
 HEADER = "traceparent"
 """The header's name, in requests and in records."""
 _STATE_CHARS_MAX = 512
-"""The longest ``tracestate`` that is passed on; W3C asks for at least this length."""
+"""The longest ``tracestate`` that is passed on, in characters: the length that W3C asks for at least."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A request's trace; ``text`` is the header as it came."""
+    """A request's trace; ``text`` is the header's value."""
 
     trace_id: str
     span_id: str
@@ -23,7 +23,7 @@ class Trace:
 
 
 def trace_of(header: str | None) -> Trace | None:
-    """The trace that a traceparent header names; None for none, or for one that W3C's grammar does not have.
+    """Read a ``traceparent`` header; None if there is none, or if it is not valid by W3C's grammar.
 
     >>> trace_of("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").trace_id
     '4bf92f3577b34da6a3ce929d0e0e4736'
@@ -39,7 +39,7 @@ def trace_of(header: str | None) -> Trace | None:
 
 
 def record_headers(headers: Mapping[str, str]) -> tuple[tuple[str, bytes], ...]:
-    """The headers that records written for a request get: its trace, and the ``tracestate`` that goes with it.
+    """The headers of records that a request writes: the request's ``traceparent`` and ``tracestate``.
 
     >>> record_headers({"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "a=1"})[1]
     ('tracestate', b'a=1')

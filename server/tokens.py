@@ -1,4 +1,4 @@
-"""Consistency tokens as texts.  A token says where a write ended, for reads that must see it."""
+"""Consistency tokens as text.  A token has the offsets up to which a write goes; a read with it waits until it sees them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ HEADER = b"penstock-token"
 
 
 def write_token(token: Token) -> str:
-    """Write a token as a text without blanks."""
+    """Convert a token to text without blanks."""
     ends = [[topic, partition, end] for (topic, partition), end in sorted(token.ends.items())]
     return base64.urlsafe_b64encode(msgspec.json.encode(ends)).decode()
 
 
 def read_token(text: Any) -> Token:
-    """Read a token.  Raises: ApiError, if this server has not made it."""
+    """Read a token from text.  Raises: ApiError, if the text is not a token."""
     try:
         ends = msgspec.json.decode(base64.urlsafe_b64decode(text), type=list[tuple[str, int, int]])
     except (msgspec.DecodeError, binascii.Error, ValueError, TypeError, AttributeError) as error:

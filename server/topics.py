@@ -14,9 +14,9 @@ from .problems import BAD_REQUEST, NO_SUCH_COMMAND, ApiError, api_error
 from .service import Service
 
 _RECORDS_MAX: Final = 1_000
-"""Records in one answer."""
+"""The largest number of records in one answer."""
 _LOOKED_AT_MAX: Final = 20_000
-"""Records that one request searches for a key, about 0.2 s.  To search on, ask again with ``next``."""
+"""The largest number of records that one request searches for a key, in about 0.2 s.  A client continues with ``next``."""
 
 
 class TopicsApi:
@@ -44,7 +44,7 @@ class TopicsApi:
         return found
 
     def one(self, name: str, account: Account) -> dict[str, Any]:
-        """A topic's partitions and config.  Raises: ApiError."""
+        """A topic's partitions and config.  Raises: ApiError, if there is no such topic."""
         self._check(name, account)
         described = self._database.describe_topic(name)
         partitions = [
@@ -76,13 +76,13 @@ class TopicsApi:
         """Records of a topic in order of arrival, as PRINT shows them.
 
         Args:
-            asked: ``from``: ``beginning`` (default), ``end``, ``offset:123`` (in each partition), ``time:1700000000000``
-                (ms), ``last`` (so many before the end of each partition), or the ``next`` of an earlier answer;
-                ``partition``: only this one; ``key``: only records whose key is shown like this; ``limit``: the number of
-                records, 100 by default.
+            asked: the request's parameters, all optional: ``from``, one of ``beginning`` (the default), ``end``,
+                ``offset:123`` (in each partition), ``time:1700000000000`` (ms since 1970), ``last`` (``limit`` records
+                before the end of each partition), or the ``next`` of an earlier answer; ``partition``, to read only this
+                one; ``key``, to read only records whose key is shown as this text; ``limit``, the number of records (100).
 
         Returns:
-            ``records``; ``next``, to read on; ``end``: whether there are no more for now.
+            ``records``; ``next``, the ``from`` to continue with; ``end``, whether there are no more records now.
 
         Raises:
             ApiError: the topic does not exist, or the request is not valid.
@@ -101,7 +101,7 @@ class TopicsApi:
             raise api_error(error) from error
 
     def _places(self, name: str, chosen: range, start: str, limit: int) -> dict[int, int]:
-        """The offset at which to begin in each partition."""
+        """Partition -> the offset at which to begin."""
         log = self._database.log
         word, _, value = start.partition(":")
         if word in ("offset", "time") and not (value.isascii() and value.isdigit() and len(value) < 19):
@@ -125,7 +125,7 @@ class TopicsApi:
         raise ApiError(BAD_REQUEST, "from must be beginning, end, last, offset:N, time:MS, or what an answer gave as next")
 
     def _read(self, name: str, places: dict[int, int], key: str | None, limit: int) -> dict[str, Any]:
-        """Read in order of arrival over all partitions.  What is read beyond the last record returned is read again."""
+        """Read records in order of arrival over all partitions.  ``next`` is the place behind the last record returned."""
         log = self._database.log
         sources = [s for s in self._database.catalog.sources.values() if s.topic == name]
         reader = RecordPrinter(self._database.schema_registry, sources)

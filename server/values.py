@@ -1,8 +1,8 @@
-"""Rows and schemas in the HTTP API's JSON: one JSON value per SQL value.
+"""Writes rows and schemas as the HTTP API's JSON: one JSON value per SQL value.
 
-BIGINT and INTEGER are numbers, DECIMAL a plain number that keeps its scale, BYTES base64, DATE, TIME and TIMESTAMP texts of
-ISO 8601 without a zone, ARRAY an array, MAP and STRUCT objects.  A DOUBLE without a number in JSON (NaN, infinities) is a
-text.
+BIGINT, INTEGER and DOUBLE are numbers; DECIMAL is a number without an exponent that keeps its scale; BYTES is a string in
+base64; DATE, TIME and TIMESTAMP are strings in ISO 8601 without a time zone; ARRAY is an array; MAP and STRUCT are objects.
+NaN and the infinities, which JSON cannot write as numbers, are strings.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["encode", "field_json", "row_texts", "rows_of", "schema_json", "sql_t
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 encode = _ENCODER.encode
-"""Write an object of the API as JSON bytes."""
+"""Write an object of the API as bytes of JSON."""
 
 _EPOCH_DAY = datetime.date(1970, 1, 1).toordinal()
 _DIRECT = (t.BOOLEAN, t.INTEGER, t.BIGINT, t.STRING)
-"""Types whose Python values are written to JSON unchanged."""
+"""SQL types whose Python values need no conversion for JSON."""
 
 
 def sql_types(table: Any, schema: Schema | None) -> list[t.SqlType]:
@@ -50,12 +50,12 @@ def rows_of(columns: Sequence[Any], types: Sequence[t.SqlType]) -> list[tuple[An
 
 
 def row_texts(columns: Sequence[Any], types: Sequence[t.SqlType]) -> Iterator[bytes]:
-    """Each row as a JSON array."""
+    """Yield each row as a JSON array."""
     return map(encode, rows_of(columns, types))
 
 
 def _maker(type_: t.SqlType) -> Callable[[Any], Any] | None:
-    """Make the function that converts Python values of a type to JSON's; None if they need no conversion."""
+    """Make the function that converts Python values of an SQL type for JSON; None if they need no conversion."""
     if type_ in _DIRECT:
         return None
     match type_:
@@ -119,7 +119,7 @@ def _timestamp(value: Any) -> str:
 
 
 def _far_date(days: int) -> str:
-    """A day beyond the years that Python's calendar has, as ISO 8601 writes it.
+    """Write a day, counted since 1970, that is beyond the years of Python's dates, as ISO 8601 does.
 
     >>> _far_date(2_932_897)
     '+10000-01-01'
@@ -132,7 +132,7 @@ def _far_date(days: int) -> str:
 
 
 def _map_key(key: Any) -> str:
-    """Convert a map's key to text, since JSON has no other keys."""
+    """Convert a map's key to text, since members of JSON objects have only text as names."""
     if isinstance(key, bool):
         return "true" if key else "false"
     if isinstance(key, PythonDecimal):
@@ -150,12 +150,12 @@ def _map_key(key: Any) -> str:
 
 
 def type_text(type_: t.SqlType) -> str:
-    """A type as header rows write it."""
+    """A type as text, as the headers of answers have it."""
     return str(type_)
 
 
 def schema_json(type_: t.SqlType) -> dict[str, Any]:
-    """A type as entities write it."""
+    """A type as an object, as entities have it."""
     fields: list[dict[str, Any]] | None = None
     member: dict[str, Any] | None = None
     name = str(type_)
@@ -179,7 +179,7 @@ def schema_json(type_: t.SqlType) -> dict[str, Any]:
 
 
 def field_json(column: Column) -> dict[str, Any]:
-    """A column as entities write it; only keys and headers show their role."""
+    """A column as an object, as entities have it.  Only those of keys and headers have the member ``type``."""
     found: dict[str, Any] = {"name": column.name, "schema": schema_json(column.type)}
     if column.role == "KEY":
         found["type"] = "KEY"

@@ -1,4 +1,4 @@
-"""``/ws/query``: a query's rows over a WebSocket, one text frame per row."""
+"""``/ws/query``: sends a query's rows over a WebSocket, one text frame per row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REASON_BYTES_MAX = 123
 
 
 async def answer(service: Service, queries: Queries, scope: Scope, receive: Receive, send: Send, account: Account) -> None:
-    """Serve one socket, from its opening to its end."""
+    """Serve one WebSocket from its opening to its end."""
     await receive()  # websocket.connect
     await send({"type": "websocket.accept"})
     started = False

@@ -1,6 +1,6 @@
 """The JSON between Penstock's own client and server, beyond ksqlDB's API: results, errors, the catalog and progress.
 
-It loses nothing.
+The client makes objects of it that equal those of the server.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from .values import field_json, schema_json
 _Made = TypeVar("_Made")
 
 CLIENT_HEADER = "penstock-client"
-"""The request header of Penstock's client; with it, errors come with all their parts."""
+"""The header of requests of Penstock's client.  Answers to such requests have errors with all their parts."""
 _ERRORS: dict[str, type[PenstockError]] = {
     e.__name__: e
     for e in (
@@ -66,14 +66,14 @@ _ERRORS: dict[str, type[PenstockError]] = {
         InternalError,
     )
 }
-"""The errors that are known by name: those of `errors` and of the catalog."""
+"""Name -> class of the errors that the client can raise."""
 
 
 # --- results -------------------------------------------------------------------------------
 
 
 def result_json(result: Message | Listing | Description) -> dict[str, Any]:
-    """Write a result that has no rows of a query."""
+    """Write a result other than rows of a query."""
     if isinstance(result, Message):
         details = {name: value for name, value in result.details.items() if isinstance(value, str | int | bool | None)}
         token = result.details.get("token")
@@ -142,7 +142,7 @@ def _listing_of(data: Mapping[str, Any]) -> Listing:
 
 
 def error_parts(error: BaseException) -> dict[str, Any]:
-    """All parts of an error, from which the client raises it again."""
+    """Write all parts of an error, from which the client makes it again."""
     known = next((c.__name__ for c in type(error).__mro__ if c.__name__ in _ERRORS), type(error).__name__)
     found: dict[str, Any] = {"kind": known}  # of a class of the engine's own, the one that it is a kind of
     if isinstance(error, StatementError):
@@ -164,7 +164,7 @@ def error_parts(error: BaseException) -> dict[str, Any]:
 
 
 def error_of(entity: Mapping[str, Any]) -> PenstockError:
-    """Make the error that an answer describes."""
+    """Make the error that an entity of an answer describes."""
     parts = entity.get("parts") or {}
     message = parts.get("message") or str(entity.get("message", entity))
     kind = _ERRORS.get(parts.get("kind", ""))
@@ -188,7 +188,7 @@ def error_of(entity: Mapping[str, Any]) -> PenstockError:
 
 
 def with_parts(problem: ApiError, cause: BaseException | None) -> dict[str, Any]:
-    """Add an error's parts to its entity."""
+    """Make the entity of an error, with the parts of its cause."""
     return {**problem.entity(), "parts": None if cause is None else error_parts(cause)}
 
 
@@ -196,7 +196,7 @@ def with_parts(problem: ApiError, cause: BaseException | None) -> dict[str, Any]
 
 
 def catalog_json(catalog: Catalog, sources: Mapping[str, DataSource], queries: Mapping[str, QueryEntry]) -> dict[str, Any]:
-    """Write the visible sources and queries, and all types."""
+    """Write the sources and queries that an account may see, and all types of the catalog."""
     return {
         "sources": [_source_json(s) for s in sources.values()],
         "queries": [{**asdict(q), "properties": dict(q.properties)} for q in queries.values()],
@@ -227,7 +227,7 @@ def _format_json(info: FormatInfo) -> list[Any]:
 
 
 class _SentSource(msgspec.Struct):
-    """What `_source_json` writes, to check it."""
+    """The types of what `_source_json` writes, with which msgspec checks it."""
 
     name: str
     kind: Literal["STREAM", "TABLE"]
@@ -312,7 +312,11 @@ def graph_of(data: Mapping[str, Any]) -> FlowGraph:
 
 
 def typed(made: _Made) -> _Made:
-    """What was made of an answer, if it holds values of the types that its class says.  Raises: msgspec.ValidationError."""
+    """Check that an object made of an answer has values of the types that its class declares; returns it.
+
+    Raises:
+        msgspec.ValidationError: a value has another type.
+    """
     return msgspec.convert(msgspec.to_builtins(made), type(made))
 
 
