@@ -24,7 +24,7 @@ def server_info(service: Service) -> dict[str, Any]:
     info = {
         "version": __version__,
         "kafkaClusterId": _CLUSTER,
-        "ksqlServiceId": service.database.settings["ksql.service.id"],
+        "ksqlServiceId": service.database.settings.options.service_id,
         "serverStatus": status,
     }
     return {"KsqlServerInfo": info}
@@ -53,7 +53,7 @@ def metadata(service: Service) -> dict[str, Any]:
 
 def metadata_id(service: Service) -> dict[str, Any]:
     """``/v1/metadata/id``: the ids of the clusters."""
-    clusters = {"kafka-cluster": _CLUSTER, "ksql-cluster": service.database.settings["ksql.service.id"]}
+    clusters = {"kafka-cluster": _CLUSTER, "ksql-cluster": service.database.settings.options.service_id}
     return {"id": "", "scope": {"path": [], "clusters": clusters}}
 
 

@@ -133,8 +133,7 @@ class Queries:
         return StartedQuery(session, printed=result)
 
     def _check_room(self) -> None:
-        ours, engines = self._service.config.push_queries_max, self._service.database.settings["ksql.max.push.queries"]
-        limit = min(ours, int(engines))
+        limit = min(self._service.config.push_queries_max, self._service.database.settings.options.push_queries_max)
         if len(self._service.open_queries) >= limit:
             raise ApiError(
                 TOO_MANY_PUSH_QUERIES, f"{limit} push queries are open, which is the server's limit: close one of them"

@@ -141,7 +141,7 @@ def order_violations(folder: str) -> list[str]:
     order = ORDER[folder].split()
     prefix = folder.replace("/", ".") + "."
     found = [
-        f"{folder}/{path.name} has no place in the order of {folder}"
+        f"{folder}/{path.name} has no place in the order of {folder} (`ORDER` in tests/test_imports.py)"
         for path in sorted((ROOT / folder).iterdir())
         if path.stem not in (*order, "__init__", "__pycache__") and (path.suffix == ".py" or (path / "__init__.py").exists())
     ]

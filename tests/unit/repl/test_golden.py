@@ -70,7 +70,7 @@ def test_sessions(path: Path, request: pytest.FixtureRequest) -> None:
     text = played(path.read_text())
     if request.config.getoption("--bless"):
         path.write_text(text)
-    assert path.read_text() == text
+    assert path.read_text() == text, "if that is as it should be: pytest tests/unit/repl/test_golden.py --bless"
 
 
 def test_there_are_sessions() -> None:

@@ -18,12 +18,12 @@ DIST = console_build.CONSOLE / "dist"
 
 def test_the_built_files_are_of_these_sources() -> None:
     """Run ``make console`` and commit what it writes, if not."""
-    assert console_build.DIGEST.read_text().strip() == console_build.digest()
+    assert console_build.DIGEST.read_text().strip() == console_build.digest(), "run `make console`, commit what it writes"
 
 
 def test_the_editor_knows_the_words_of_the_grammar() -> None:
     """Run ``make console``, if not."""
-    assert console_build.WORDS.read_text() == console_build.words()
+    assert console_build.WORDS.read_text() == console_build.words(), "run `make console`, commit what it writes"
 
 
 def test_the_lock_names_no_registry() -> None:
