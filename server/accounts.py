@@ -149,7 +149,7 @@ class Accounts:
             self._known.clear()
 
     def remembered(self, header: str) -> Account | None:
-        """The account of an Authorization header that was found right recently; None for all others.  Takes no hash."""
+        """The account of an Authorization header that `check` accepted recently; None for all others.  Fast."""
         with self._guard:
             return self._known.get(self._digest(header))
 

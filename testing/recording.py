@@ -58,7 +58,7 @@ def replay_topic(database: Database, path: str | Path, topic: str, *, times: boo
         the number of records.
 
     Raises:
-        StatementError: a line is not a record as `record_topic` writes it, or the topic's type or partitions do not fit it.
+        StatementError: a line is not a record as `record_topic` writes it, or its value does not fit the topic's type.
     """
     lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
     config = database._engine.topic(topic)
