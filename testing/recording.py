@@ -60,14 +60,21 @@ def replay_topic(database: Database, path: str | Path, topic: str, *, times: boo
     Raises:
         StatementError: a line is not a record as `record_topic` writes it, or its value does not fit the topic's type.
     """
-    lines = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = []
+    for number, text in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        if text.strip():
+            try:
+                line = json.loads(text)
+                lines.append((number, int(line["partition"]), line))
+            except (KeyError, TypeError, ValueError, RecursionError) as error:
+                raise StatementError(f"line {number} of {path} is not a record: {error!r}") from error
     config = database._engine.topic(topic)
     if config is None:
-        database.create_topic(topic, partitions=max((line["partition"] for line in lines), default=0) + 1)
+        database.create_topic(topic, partitions=max((partition for _, partition, _ in lines), default=0) + 1)
         config = database._engine.topic(topic)
         assert config is not None
     type_ = None if config.value_type is None else from_arrow(config.value_type)
-    for number, line in enumerate(lines, 1):
+    for number, _, line in lines:
         try:
             value = _read(line["value"]) if type_ is None else _typed(line["value"], type_)
             database.produce(

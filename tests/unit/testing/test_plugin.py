@@ -109,9 +109,13 @@ def test_a_topic_is_recorded_and_replayed(db: penstock.Database, tmp_path: Path,
     assert replay_topic(db, tmp_path / "one.jsonl", "two") == 3
     record_topic(db, "two", tmp_path / "two.jsonl")
     assert (tmp_path / "one.jsonl").read_text("utf-8") == (tmp_path / "two.jsonl").read_text("utf-8")
-    (tmp_path / "bad.jsonl").write_text('{"key": 1}\n')
-    with pytest.raises(penstock.StatementError, match="line 1"):
-        replay_topic(db, tmp_path / "bad.jsonl", "two")
+    good = (tmp_path / "one.jsonl").read_text("utf-8").splitlines()[0]
+    for bad in ('{"key": 1}', "{not JSON", "[1]", '{"partition": "x"}', "[" * 100_000):
+        (tmp_path / "bad.jsonl").write_text(f"{good}\n\n{bad}\n")
+        with pytest.raises(penstock.StatementError, match="line 3"):
+            replay_topic(db, tmp_path / "bad.jsonl", "three")
+    with pytest.raises(penstock.StatementError):
+        db.describe_topic("three")
 
 
 def test_golden_files(db: penstock.Database, tmp_path: Path) -> None:
