@@ -165,7 +165,8 @@ class Steps:
                 self._on_slices(computed.slices)
             waits_s = time.monotonic()
             executor = self._executor_for(slices)
-            self.settle(but=0 if executor is None else ASIDE_MAX - 1)
+            gathered = any(underway.aside is None for underway in self._underway)  # which nothing may overtake
+            self.settle(but=0 if executor is None or gathered else ASIDE_MAX - 1)
             began_s += time.monotonic() - waits_s  # for the commits before this one: fewer rows would not shorten that
             underway = self._commit_later(computed, executor, group_commit)
             if underway is not None:
