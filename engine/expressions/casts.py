@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 
 from ...limits import DECIMAL_PRECISION_MAX
 from ...runtime.kernel import Evaluated, Failures, failures_at, failures_of, map_failures
-from ...storage.values.java_doubles import format_double, format_doubles
-from ...storage.values.number_texts import decimal_column
+from ...storage.values.java_doubles import format_double
+from ...storage.values.number_texts import decimal_column, double_column
 from ...storage.values.time_units import DAY_MS
 from .. import types as t
 from ..functions.aggregate_values import from_unscaled, unscaled
@@ -199,7 +199,7 @@ def _text_or_null(value: Any, type_: t.SqlType) -> str | None:
 
 def _to_text(array: Any, source: t.SqlType) -> Any:
     if source == t.DOUBLE:
-        return format_doubles(to_numpy(array, np.float64), null_mask(array) if array.null_count else None)
+        return double_column(array)
     if isinstance(source, t.Decimal):
         return decimal_column(array)
     if source in (t.INTEGER, t.BIGINT, t.BOOLEAN):

@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 from ...runtime.kernel import Evaluated, Failures, failures_of
 from ...storage.formats.values import storage_type
 from ...storage.values.arrow_calls import index_array
-from ...storage.values.java_doubles import format_doubles
-from ...storage.values.number_texts import decimal_column
-from ..columns.arrow import Int64s, broadcast, flat, floats, length_of, null_mask, with_nulls
+from ...storage.values.number_texts import decimal_column, double_column
+from ..columns.arrow import Int64s, broadcast, flat, length_of, null_mask, with_nulls
 from ..columns.items import Items, items_of, lists_of, sort_numbers, within_rows
 from ..columns.sizes import check_column
 from .registry import scalar
@@ -183,7 +182,7 @@ def array_join(items: Any, delimiter: Any = None) -> Any:
 def _texts(values: Any) -> Any:
     """The items as Java writes them."""
     if pa.types.is_floating(values.type):
-        return format_doubles(floats(values), null_mask(values))
+        return double_column(values)
     if pa.types.is_decimal(values.type):
         return flat(decimal_column(values))
     return values.cast(pa.string())

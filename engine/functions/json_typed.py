@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 from ...storage.formats.json_writer import quoted, string_texts
 from ...storage.formats.values import storage_type
 from ...storage.values.arrow_calls import join_texts
-from ...storage.values.java_doubles import format_doubles
+from ...storage.values.number_texts import double_column
 from ...storage.values.texts import format_base64
-from ..columns.arrow import flat, floats, int64s, null_mask, with_nulls
+from ..columns.arrow import flat, int64s, null_mask, with_nulls
 from ..columns.items import Items, entries_of, items_of, lists_of, sort_numbers, within_rows
 from ..java.time_columns import format_dates, format_times, format_timestamps
 from .registry import scalar
@@ -49,7 +49,7 @@ def _texts(values: Any) -> Any:
         encoded = [None if data is None else format_base64(data) for data in values.to_pylist()]
         return _quoted(pa.array(encoded, pa.string()))
     if pa.types.is_floating(type_):
-        texts = flat(format_doubles(floats(values), null_mask(values)))
+        texts = flat(double_column(values))
         return flat(pc.if_else(pc.is_finite(values), texts, _quoted(texts)))
     return values.cast(pa.string())
 
