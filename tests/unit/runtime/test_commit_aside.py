@@ -271,6 +271,22 @@ def test_a_small_step_waits_for_its_commit_unless_others_are_to_be_stepped(log: 
     assert written(log) == list(range(ROWS))
 
 
+def test_a_commit_aside_does_not_overtake_one_that_waits_for_others(
+    log: Log, committer: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small step's commit waits for those of other queries when a large step is computed: its records stay the first."""
+    run, group = start(log, committer), GroupCommit(log)  # type: ignore[arg-type]
+    with monkeypatch.context() as small:
+        small.setattr("penstock.runtime.query.stepping.PARALLEL_ROWS_MIN", ROWS)
+        assert run.step(group_commit=group)
+    assert written(log) == []
+    while run.step(group_commit=group):
+        pass
+    assert written(log) == list(range(ROWS))
+    assert (run.status.account.read, run.status.account.written) == (ROWS, ROWS)
+    assert table_of(run) == {k: max(v for v in range(k, ROWS, 700)) for k in range(700)}
+
+
 def test_whoever_asks_does_not_wait_for_the_others(log: Log) -> None:
     """A reader of the state, and a pause, commit what has gathered themselves: whose turn it is may wait for them."""
     runs, group = [start(log, None, rows_max=10, name=name) for name in "QRS"], GroupCommit(log)  # type: ignore[arg-type]
