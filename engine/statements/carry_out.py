@@ -28,6 +28,7 @@ from ...storage.formats import format_traits
 from ...storage.log.protocol import TopicConfig
 from ..catalog import Catalog, DataSource, QueryEntry
 from ..changes import AddQuery, Change, DropSource, EndQueries, NewTopic, PauseQueries, SetSource, ended, started, stopped
+from ..every_update import emitting_every_update
 from ..journal import JournalEntry
 from ..results import Message
 from ..serdes import value_type
@@ -106,6 +107,8 @@ def _apply(engine: Engine, change: Change, planned: Planned | None, *, ours: boo
     """
     before, gone = engine.catalog, ended(change)
     _prepare_topic(engine, change)
+    if planned is not None:
+        planned = _with_updates(engine, change, planned)
     _run(engine.host, change, planned, before)
     if ours:
         _delete_copies(engine, [engine.planned[query_id] for query_id in gone])
@@ -172,6 +175,21 @@ def _delete_schemas(engine: Engine, topics: Iterable[DataSource]) -> None:
 # --- 4. queries ----------------------------------------------------------------------------
 
 
+def _with_updates(engine: Engine, change: Change, planned: Planned) -> Planned:
+    """A query that is to start; it emits every update if a query that runs depends on them.
+
+    Queries that run begin to emit every update if this one depends on them.
+    """
+    known = {**engine.planned, planned.query_id: planned}
+    replaces = planned.query_id in engine.planned
+    wanted = emitting_every_update(known.values() if replaces else [planned], known, change.on(engine.catalog))
+    planned = wanted.pop(planned.query_id, planned)
+    for query in sorted(wanted.values(), key=lambda query: query.order):
+        engine.host.replace(query.query_id, query.dataflow, query.order)
+    engine.planned = {**engine.planned, **wanted}
+    return planned
+
+
 def _run(host: QueryHost, change: Change, planned: Planned | None, before: Catalog) -> None:
     match change:
         case SetSource() | AddQuery():
@@ -212,6 +230,7 @@ def reopen(engine: Engine) -> None:
     if last is not None:
         _finish(engine, *last, origins)
     engine.planned = {query.id: _planned(engine, query, *origins[query.id]) for query in engine.catalog.queries.values()}
+    engine.planned = {**engine.planned, **emitting_every_update(engine.planned.values(), engine.planned, engine.catalog)}
     for planned in sorted(engine.planned.values(), key=lambda p: p.order):
         paused = engine.catalog.queries[planned.query_id].paused
         engine.host.start(planned.query_id, planned.dataflow, planned.order, paused=paused, opening=True)

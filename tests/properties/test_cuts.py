@@ -48,6 +48,11 @@ CREATE TABLE full_joined AS SELECT ROWKEY AS k, t.g AS g, u.g AS h, t.v AS v, u.
 CREATE TABLE of_full AS SELECT g, COUNT(*) AS n, SUM(w) AS s, COUNT(h) AS m FROM full_joined WHERE w > 0 OR h = 1 GROUP BY g;
 CREATE TABLE left_linked AS SELECT t.k AS k, u.v AS v, u.g AS g, t.v AS w FROM t LEFT JOIN u ON t.g = u.k;
 CREATE TABLE of_left_link AS SELECT w, COUNT(*) AS n, SUM(v) AS s FROM left_linked GROUP BY w;
+CREATE TABLE of_groups AS SELECT n, COUNT(*) AS m, SUM(s) AS s FROM grouped GROUP BY n;
+CREATE TABLE few AS SELECT * FROM grouped WHERE n < 3;
+CREATE TABLE of_few AS SELECT s, COUNT(*) AS m FROM few GROUP BY s;
+CREATE TABLE of_some AS SELECT 1 AS one, COUNT(*) AS m, SUM(s) AS s FROM some GROUP BY 1;
+CREATE TABLE of_those AS SELECT m, COUNT(*) AS l FROM of_groups GROUP BY m;
 CREATE TABLE of_link AS SELECT g, COUNT(*) AS n, SUM(v) AS s FROM linked GROUP BY g;
 """
 TABLES = tuple(line.split()[2] for line in STATEMENTS.splitlines() if " AS SELECT " in line)
