@@ -52,9 +52,9 @@ ORDER = {
     "engine": (
         "long_work types same_values renaming schema relation live_rows query_options settings clients catalog columns java "
         "functions expressions analysis pull plan flow_layout flow_picture schema_log serdes intake stored_tables lowering "
-        "results duckdb constants row_parameters parameters changes change_codec journal lookup_cache state session_state "
-        "statements texts handles delimited loading file_following callers session kafka_opening opened flow surface "
-        "database script_tests"
+        "results duckdb constants row_parameters parameters changes change_codec journal lookup_cache state every_update "
+        "session_state statements texts handles delimited loading file_following callers session kafka_opening opened flow "
+        "surface database script_tests"
     ),
     "engine/plan": "tree logical physical explain optimise",
     "engine/lowering": "builder timestamps scans rows aggregates joins sinks lower",

@@ -58,7 +58,9 @@ def test_the_cut_into_steps_does_not_matter(between: tuple[str, ...]) -> None:
 
 def test_aggregations_of_aggregations_of_aggregations() -> None:
     """Every one of them writes every update, and the last one merges its own."""
-    with opened(None, COUNTS, OF_COUNTS, "CREATE TABLE third AS SELECT m, COUNT(*) AS l FROM of_counts GROUP BY m;") as database:
+    with opened(
+        None, COUNTS, OF_COUNTS, "CREATE TABLE third AS SELECT m, COUNT(*) AS l FROM of_counts GROUP BY m;"
+    ) as database:
         database.insert("s", ROWS)
         assert answer(database, "third") == [(0, 1), (1, 0), (2, 1)]
         flows = {name: planned.dataflow.every_update for name, planned in database._engine.planned.items()}
