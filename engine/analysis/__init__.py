@@ -1,1 +1,4 @@
-"""Resolves a statement's tree to a query.  Section numbers in docstrings are those of docs/reference/dialect.md."""
+"""Resolve the tree of a statement to a query.
+
+"Section 5" in a docstring of this folder means section 5 of docs/reference/dialect.md.
+"""

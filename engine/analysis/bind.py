@@ -1,7 +1,7 @@
-"""Binds AST expressions to typed expressions: names, types, functions, and all rules about which types go together.
+"""Binds AST expressions to typed expressions: resolves names and functions, and checks types.
 
-The parts of binding are in modules of their own, by the rules that they know: `bind_arithmetic`, `bind_comparisons`,
-`bind_constructors`, `bind_calls`, and `bind_answers` for what only pull queries have.
+Five other modules bind one kind of expression each: `bind_arithmetic`, `bind_comparisons`, `bind_constructors`,
+`bind_calls`, and `bind_answers` (what only pull queries have).
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def bind(
     """Bind an expression.
 
     Args:
-        scope: its columns.
-        functions: the functions it may call.
+        scope: the columns that the expression can use.
+        functions: the functions that the expression can call.
         types: custom types by name, for CAST.
 
     Raises:
-        StatementError: with the span of the part that is wrong.
+        StatementError: the expression is wrong.  The error has the span of the wrong part.
     """
     bound = _Binder(scope, functions, types or {}).bind(expression)
     if n.is_untyped_null(bound):
@@ -60,7 +60,7 @@ def bind_to(
     """Bind an expression to a value of type ``target``, with the lenient conversions of INSERT VALUES.
 
     Raises:
-        StatementError: see `bind`; or it does not fit the type, or needs rows where there are none.
+        StatementError: the expression is wrong (see `bind`), does not fit the type, or needs a row and there is none.
     """
     bound = _Binder(scope, functions, types or {}).bind_for(expression, target)
     for node in n.walk(bound):
@@ -75,7 +75,7 @@ def bind_to(
 
 
 class _Binder:
-    """Binds node by node; a `Binder` for the parts."""
+    """Binds one node after the other.  It is the `Binder` that the other modules call."""
 
     def __init__(self, scope: Scope, functions: Registry, types: Mapping[str, t.SqlType]) -> None:
         self.scope = scope
@@ -88,7 +88,7 @@ class _Binder:
         return bind_for(e, target, self)
 
     def bind(self, e: ast.Expression) -> TypedExpression:
-        """Bind one node; a bare NULL stays untyped."""
+        """Bind one node.  A bare NULL stays untyped."""
         match e:
             case ast.NullLiteral():
                 return n.Literal(None, untyped=True, type=t.STRING, span=e.span)

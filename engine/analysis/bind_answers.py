@@ -29,15 +29,22 @@ WINDOW_FUNCTIONS: dict[str, tuple[int, int, t.SqlType | None]] = {
     "LAST_VALUE": (1, 1, None),
     "NTH_VALUE": (2, 2, None),
 }
-"""Functions that need OVER: their numbers of arguments, and their types (None: that of the first argument)."""
+"""The functions that need OVER.
+
+For each: the smallest and largest number of arguments, and the result's type (None: the type of the first argument).
+"""
 
 
 _VALUES_FEW = 1000
-"""Up to so many values of a subquery become constants of IN, which allow lookups by key."""
+"""The largest number of a subquery's values that become constants of IN.  Only constants allow lookups by key."""
 
 
 def bind_subquery(e: ast.ScalarSubquery | ast.InSubquery | ast.Exists, binder: Binder) -> TypedExpression:
-    """Bind a subquery.  One that refers to nothing around it is a constant.  Raises: StatementError."""
+    """Bind a subquery.  A subquery that uses no column of the query around it becomes a constant.
+
+    Raises:
+        StatementError: the subquery is wrong, has several columns or rows where one is needed, or its type does not fit.
+    """
     operand = binder.bind(e.operand) if isinstance(e, ast.InSubquery) else None
     found = binder.scope.subquery(e.query, e.span)
     if not isinstance(e, ast.Exists) and len(found.types) != 1:
@@ -75,7 +82,14 @@ def bind_subquery(e: ast.ScalarSubquery | ast.InSubquery | ast.Exists, binder: B
 
 
 def check_one_row(values: Any, span: Span) -> None:
-    """Check that a subquery that stands for a value has at most one row.  Raises: StatementError."""
+    """Check that a subquery that stands for a value has at most one row.
+
+    Args:
+        values: an Arrow array, the only column of the subquery.
+
+    Raises:
+        StatementError: the subquery has several rows.
+    """
     if len(values) > 1:
         raise StatementError(
             f"a subquery that stands for a value gives one row, and this one gives {len(values):,}",
@@ -85,7 +99,11 @@ def check_one_row(values: Any, span: Span) -> None:
 
 
 def in_rows(operand: TypedExpression, values: Any, type_: t.SqlType, negated: bool) -> n.In | n.InValues:
-    """Whether ``operand`` is among the values (of ``type_``) of a subquery; both can be compared."""
+    """Build the test whether ``operand`` is one of a subquery's values.
+
+    Args:
+        values: an Arrow array of ``type_``, which can be compared with the operand's type.
+    """
     common = operand.type
     distinct = values.drop_null() if isinstance(type_, t.Array | t.Map | t.Struct) else values.unique().drop_null()
     if len(distinct) > _VALUES_FEW and type_ == common and isinstance(common, t.Primitive):
@@ -95,7 +113,11 @@ def in_rows(operand: TypedExpression, values: Any, type_: t.SqlType, negated: bo
 
 
 def bind_window(e: ast.WindowCall, binder: Binder) -> TypedExpression:
-    """Bind a call with OVER.  Raises: StatementError."""
+    """Bind a call with OVER.
+
+    Raises:
+        StatementError: OVER is not allowed here, or the function, its arguments or the window are wrong.
+    """
     binder.scope.check_window(e.span)
     partition_by = tuple(binder.bind(p) for p in e.partition_by)
     order_by = tuple(binder.bind(o.expression) for o in e.order_by)
@@ -153,7 +175,10 @@ def _windowed(e: ast.FunctionCall, binder: Binder) -> n.WindowFunction:
 
 
 def _frame(e: ast.WindowCall) -> tuple[str, tuple[str, int], tuple[str, int]]:
-    """The frame of a window.  By default it ends with the row's last peer; without ORDER BY it has all rows.
+    """The frame of a window.
+
+    Without a written frame, it ends with the last row that ORDER BY ranks equal to the current row.  Without ORDER BY, it
+    has all rows of the partition.
 
     Raises:
         StatementError: the frame is not supported, or ends before it begins.

@@ -17,7 +17,11 @@ TypedExpression = n.TypedExpression
 
 
 def number(operand: TypedExpression, operator: str) -> TypedExpression:
-    """Check that an operand is a number, and return it.  Raises: StatementError."""
+    """Check that an operand is a number, and return it.
+
+    Raises:
+        StatementError: it is not a number, or a NULL literal.
+    """
     _no_null(operand, operator)
     if not t.is_numeric(operand.type):
         raise StatementError(
@@ -38,13 +42,21 @@ def _no_null(operand: TypedExpression, operator: str) -> None:
 
 
 def negate(operand: ast.Expression, span: Span, binder: Binder) -> TypedExpression:
-    """Bind a minus before an expression.  Raises: StatementError."""
+    """Bind a minus before an expression.
+
+    Raises:
+        StatementError: the expression is wrong, or not a number.
+    """
     inner = number(binder.bind(operand), "-")
     return n.Negate(inner, type=inner.type, span=span)
 
 
 def arithmetic(e: ast.Arithmetic, binder: Binder) -> TypedExpression:
-    """Bind ``+``, ``-``, ``*``, ``/``, ``%`` and ``||``.  Raises: StatementError."""
+    """Bind ``+``, ``-``, ``*``, ``/``, ``%`` and ``||``.
+
+    Raises:
+        StatementError: the types of the operands do not go together.
+    """
     left, right = binder.bind(e.left), binder.bind(e.right)
     if e.operator == "||":
         sides = [n.null(t.STRING, s.span) if n.is_untyped_null(s) else s for s in (left, right)]

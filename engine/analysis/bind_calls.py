@@ -1,4 +1,6 @@
-"""Binds calls: which function, which overload of it, lambdas, and where aggregates and table functions may stand."""
+"""Binds calls: chooses the function and its overload, binds lambdas, and checks where aggregates and table functions
+stand.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ def call(e: ast.FunctionCall, binder: Binder, *, over: bool = False) -> TypedExp
     """Bind a call.
 
     Args:
-        over: it has an OVER, so its arguments may be aggregates.
+        over: the call has an OVER clause, so its arguments may contain aggregates.
 
     Raises:
         StatementError: there is no such function, or its arguments do not fit.
@@ -45,7 +47,7 @@ def call(e: ast.FunctionCall, binder: Binder, *, over: bool = False) -> TypedExp
     arguments = _arguments(function, e, binder)
     without = any(expand_parameters(o.signature, 0) is not None for o in function.overloads)
     if function.kind == "AGGREGATE" and not arguments and not without:
-        arguments = [binder.scope.rowtime(e.span)]  # section 7: what MAX(*) and MAX() aggregate
+        arguments = [binder.scope.rowtime(e.span)]  # section 7: MAX(*) and MAX() aggregate ROWTIME
     chosen = choose(function, function.overloads, arguments, lambda own, types: _lambda(own, types, binder), e.span)
     if function.kind == "AGGREGATE":
         return _aggregate(function, chosen.overload, chosen, e, over)

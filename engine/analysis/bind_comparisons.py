@@ -1,7 +1,7 @@
-"""Binds comparisons, logic, and CASE: what can be compared with what, and what becomes of it first.
+"""Binds comparisons, logic and CASE: which types can be compared, and how they are converted before.
 
-Some rules may surprise (all are ksqlDB's): logic is two-valued; a comparison with NULL is false, and comparing with a NULL
-literal is refused; the branches of CASE must have one type.  ROWTIME and the bounds of windows can be compared with texts.
+Some rules of ksqlDB may surprise.  Logic is two-valued: a comparison with NULL is false.  Comparing with a NULL literal is
+refused.  The branches of CASE must have one type.  ROWTIME and the bounds of windows can be compared with texts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ TIME_COLUMNS = ("ROWTIME", *WINDOW_BOUNDS)
 
 
 def boolean(e: ast.Expression, operator: str, binder: Binder) -> TypedExpression:
-    """Bind an operand of AND, OR, NOT or WHEN.  Raises: StatementError, if it is not a BOOLEAN."""
+    """Bind an operand of AND, OR, NOT or WHEN.
+
+    Raises:
+        StatementError: the operand is wrong, or not a BOOLEAN.
+    """
     bound = binder.bind(e)
     if n.is_untyped_null(bound):
         return n.null(t.BOOLEAN, bound.span)
@@ -37,7 +41,11 @@ def boolean(e: ast.Expression, operator: str, binder: Binder) -> TypedExpression
 
 
 def comparison(e: ast.Comparison, binder: Binder) -> TypedExpression:
-    """Bind ``=``, ``<``, IS DISTINCT FROM and the like.  Raises: StatementError."""
+    """Bind ``=``, ``<``, IS DISTINCT FROM and the like.
+
+    Raises:
+        StatementError: an operand is wrong, or their types cannot be compared.
+    """
     one, other = _magic_time(e.left, (e.right,), binder), _magic_time(e.right, (e.left,), binder)
     if isinstance(one, CONSTRUCTORS):
         right = binder.bind(other)
@@ -68,7 +76,11 @@ def _compare(
 def comparable(
     operator: str, left: TypedExpression, right: TypedExpression, span: Span, binder: Binder
 ) -> tuple[TypedExpression, TypedExpression]:
-    """Make two operands comparable.  Raises: StatementError."""
+    """Convert two operands to types that can be compared.
+
+    Raises:
+        StatementError: the operator cannot compare the types.
+    """
     a, b = left.type, right.type
     equality = operator in ("=", "<>", "IS DISTINCT FROM", "IS NOT DISTINCT FROM")
     if t.is_numeric(a) and t.is_numeric(b):
@@ -96,7 +108,11 @@ def comparable(
 
 
 def _check_spelling(a: t.SqlType, b: t.SqlType, span: Span | None) -> None:
-    """Refuse STRUCTs that could never be equal because one has ``x`` where the other has X.  Raises: StatementError."""
+    """Refuse two STRUCTs that can never be equal because the names of a field differ in case (``x`` and ``X``).
+
+    Raises:
+        StatementError: a field's name differs in case.
+    """
     match a, b:
         case t.Array(x), t.Array(y):
             _check_spelling(x, y, span)
@@ -121,7 +137,10 @@ def _as(e: TypedExpression, type_: t.SqlType) -> TypedExpression:
 
 
 def _magic_time(e: ast.Expression, others: Sequence[ast.Expression], binder: Binder) -> ast.Expression:
-    """Convert what is compared with ROWTIME or a window's bound to milliseconds: a text, a TIMESTAMP or a DATE."""
+    """Convert an operand that is compared with ROWTIME or a window's bound to milliseconds.
+
+    The operand may be a text, a TIMESTAMP or a DATE.  Other operands stay as they are.
+    """
     if not any(isinstance(o, ast.NameRef) and o.name in TIME_COLUMNS for o in others):
         return e
     if isinstance(e, ast.StringLiteral):
@@ -138,7 +157,11 @@ def _magic_time(e: ast.Expression, others: Sequence[ast.Expression], binder: Bin
 
 
 def between(e: ast.Between, binder: Binder) -> TypedExpression:
-    """Bind BETWEEN.  Raises: StatementError."""
+    """Bind BETWEEN.
+
+    Raises:
+        StatementError: an operand is wrong, or the types cannot be compared.
+    """
     operand = binder.bind(e.operand)
     low, high = (binder.bind(_magic_time(bound, (e.operand,), binder)) for bound in (e.low, e.high))
     for part in (operand, low, high):
@@ -153,7 +176,11 @@ def between(e: ast.Between, binder: Binder) -> TypedExpression:
 
 
 def in_list(e: ast.InList, binder: Binder) -> TypedExpression:
-    """Bind IN with a list.  Raises: StatementError."""
+    """Bind IN with a list.
+
+    Raises:
+        StatementError: an item is wrong, or its type cannot be compared with the operand's.
+    """
     operand = binder.bind(e.operand)
     given = [_magic_time(item, (e.operand,), binder) for item in e.items]
     items = [binder.bind_for(i, operand.type) if isinstance(i, CONSTRUCTORS) else binder.bind(i) for i in given]
@@ -168,7 +195,11 @@ def in_list(e: ast.InList, binder: Binder) -> TypedExpression:
 
 
 def like(e: ast.Like, binder: Binder) -> TypedExpression:
-    """Bind LIKE.  Raises: StatementError."""
+    """Bind LIKE.
+
+    Raises:
+        StatementError: an operand is wrong or not a STRING, or the escape is not one character.
+    """
     operand, pattern = binder.bind(e.operand), binder.bind(e.pattern)
     for part in (operand, pattern):
         if part.type != t.STRING:
@@ -184,7 +215,11 @@ def like(e: ast.Like, binder: Binder) -> TypedExpression:
 
 
 def case(e: ast.Case, binder: Binder) -> TypedExpression:
-    """Bind CASE, with an operand or conditions.  Raises: StatementError."""
+    """Bind CASE, with an operand or with conditions.
+
+    Raises:
+        StatementError: a part is wrong, or the branches have different types.
+    """
     operand = None if e.operand is None else binder.bind(e.operand)
     conditions: list[TypedExpression] = []
     for when, _ in e.branches:

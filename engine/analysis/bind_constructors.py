@@ -1,4 +1,7 @@
-"""Binds ARRAY[], MAP() and STRUCT(): the types of what they hold, which may come from where the value goes."""
+"""Binds ARRAY[], MAP() and STRUCT().
+
+The types of their items come from the items, or from the type that is expected where the value goes.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ CONSTRUCTORS = (ast.ArrayConstructor, ast.MapConstructor, ast.StructConstructor)
 
 
 def bind_for(e: ast.Expression, target: t.SqlType, binder: Binder) -> TypedExpression:
-    """Bind a value whose type is known: ARRAY[], MAP() and STRUCT() take types of bare NULLs from it, or are empty."""
+    """Bind a value whose type is known.
+
+    ARRAY[], MAP() and STRUCT() may then be empty or contain bare NULLs: these get the expected type.
+    """
     match e, target:
         case ast.NullLiteral(), _:
             return n.null(target, e.span)
@@ -35,7 +41,11 @@ def bind_for(e: ast.Expression, target: t.SqlType, binder: Binder) -> TypedExpre
 
 
 def array(e: ast.ArrayConstructor, items: Sequence[TypedExpression]) -> TypedExpression:
-    """The ARRAY of some items.  Raises: StatementError, if its type is not known."""
+    """Bind an ARRAY of these items.
+
+    Raises:
+        StatementError: the items have no common type, or all are NULL.
+    """
     type_ = list_type(items)
     if type_ is None:
         raise StatementError(
@@ -47,7 +57,11 @@ def array(e: ast.ArrayConstructor, items: Sequence[TypedExpression]) -> TypedExp
 
 
 def map_(e: ast.MapConstructor, keys: Sequence[TypedExpression], values: Sequence[TypedExpression]) -> TypedExpression:
-    """The MAP of some keys and values.  Raises: StatementError, if its type is not known."""
+    """Bind a MAP of these keys and values.
+
+    Raises:
+        StatementError: the keys or the values have no common type, or all are NULL.
+    """
     key, value = list_type(keys), list_type(values)
     if key is None or value is None:
         raise StatementError(
@@ -60,7 +74,11 @@ def map_(e: ast.MapConstructor, keys: Sequence[TypedExpression], values: Sequenc
 
 
 def struct(e: ast.StructConstructor, values: Sequence[TypedExpression], binder: Binder) -> TypedExpression:
-    """The STRUCT of some values.  Raises: StatementError, if a name comes twice or a type is not known."""
+    """Bind a STRUCT of these values.
+
+    Raises:
+        StatementError: two fields have the same name, or the type of a value is not known.
+    """
     binder.has_dicts |= e.of_dict
     members: list[tuple[str, TypedExpression]] = []
     for (name, _), bound in zip(e.fields, values, strict=True):

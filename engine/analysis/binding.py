@@ -1,4 +1,4 @@
-"""What the parts of `bind` share: the columns that an expression sees, and the binder that they call for what is inside."""
+"""What the modules of `bind` share: the columns that an expression can use, and the interface of the binder."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Subquery:
     """A subquery that was checked.
 
     Attributes:
-        types: of its columns.
-        columns: what it refers to of the query around it.
-        rows: its columns, for the values of ``columns`` in a row of the query around it.
-        volatile: it may have other rows each time.
+        types: the types of its columns.
+        columns: the columns of the query around it that it uses.
+        rows: gives the subquery's rows for one row's values of ``columns``.
+        volatile: whether its rows may differ each time, even for the same values.
     """
 
     types: Sequence[t.SqlType]
@@ -32,18 +32,18 @@ class Subquery:
 
 
 class Scope(Protocol):
-    """The columns that an expression can see."""
+    """The columns that an expression can use."""
 
     def resolve(self, reference: ast.NameRef) -> n.ColumnRef | n.OuterValue:
-        """The column that a name stands for; in a subquery, also a column of the query around it.
+        """Find the column that a name stands for.  In a subquery, it may be a column of the query around it.
 
         Raises:
-            StatementError: no column has this name, or several have; with a suggestion.
+            StatementError: no column or several columns have this name.  The error suggests names.
         """
         ...
 
     def rowtime(self, span: Span) -> n.ColumnRef:
-        """ROWTIME; in a join, that of the first source.
+        """The ROWTIME column; in a join, that of the first source.
 
         Raises:
             StatementError: there is no source.
@@ -54,16 +54,20 @@ class Scope(Protocol):
         """Check a subquery.
 
         Raises:
-            StatementError: no subquery is allowed here, or it is wrong.
+            StatementError: a subquery is not allowed here, or it is wrong.
         """
         ...
 
     def check_window(self, span: Span) -> None:
-        """Check that OVER is allowed here.  Raises: StatementError."""
+        """Check that OVER is allowed here.
+
+        Raises:
+            StatementError: it is not allowed.
+        """
 
 
 class NoColumns:
-    """The scope of INSERT VALUES and other places that allow only constants."""
+    """The scope of places that allow only constants, such as INSERT VALUES."""
 
     def resolve(self, reference: ast.NameRef) -> n.ColumnRef:
         number = number_meant(reference.name)
@@ -91,19 +95,27 @@ class NoColumns:
 
 
 class Binder(Protocol):
-    """Binds the parts of an expression; see `bind.bind`."""
+    """Binds expressions.  The modules of `bind` call it for the operands of a node."""
 
     scope: Scope
     functions: Registry
     parameters: dict[str, t.SqlType]
-    """The types of the parameters of the lambdas around."""
+    """The parameters of the lambdas around the node, by name, and their types."""
     has_dicts: bool
-    """Whether STRUCTs have names that are keys of dicts, see `ast.StructConstructor.of_dict`."""
+    """Whether names of STRUCT fields may be keys of dicts, see `ast.StructConstructor.of_dict`."""
 
     def bind(self, e: ast.Expression) -> n.TypedExpression:
-        """Bind one node; a bare NULL stays untyped.  Raises: StatementError."""
+        """Bind one node.  A bare NULL stays untyped.
+
+        Raises:
+            StatementError: the node is wrong.
+        """
         ...
 
     def bind_for(self, e: ast.Expression, target: t.SqlType) -> n.TypedExpression:
-        """Bind a value whose type is known.  Raises: StatementError."""
+        """Bind a value whose type is known, see `bind_constructors.bind_for`.
+
+        Raises:
+            StatementError: the node is wrong.
+        """
         ...

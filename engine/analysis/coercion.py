@@ -1,9 +1,11 @@
-"""The types that go together without a CAST, and the implicit casts.
+"""Implicit casts: which types go together without a CAST.
 
-Numbers widen INTEGER -> BIGINT -> DECIMAL -> DOUBLE.  Strings become DATE, TIME, TIMESTAMP or BYTES (base64) where those are
-expected.  Arrays, maps and structs are converted element by element; the common type of two structs has the fields of both.
-Literals inside ARRAY[], MAP(), IN and INSERT VALUES are converted more freely: a string literal may stand for a number or a
-boolean, and a number or boolean literal for a string.
+Numbers widen from INTEGER to BIGINT to DECIMAL to DOUBLE.  A STRING becomes a DATE, TIME, TIMESTAMP or BYTES (base64) where
+one of these is expected.  Arrays, maps and structs are converted element by element.  The common type of two structs has the
+fields of both.
+
+Literals in ARRAY[], MAP(), IN and INSERT VALUES are converted more freely: a string literal may stand for a number or a
+boolean, and a number or a boolean for a string.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ _NUMBER = re.compile(r"'[+-]?\d+(?:\.\d+)?'")
 
 
 def cast_hint(left: n.TypedExpression, right: n.TypedExpression) -> str:
-    """What to write instead where two values have different types."""
+    """The suggestion for two operands of different types: the CAST to write."""
     for side, other in ((left, right), (right, left)):
         if isinstance(side.type, t.Array) and side.type.item == other.type:
             return f"ARRAY_CONTAINS({n.written(side)}, {n.written(other)}) looks into an array."
@@ -45,7 +47,7 @@ def cast_hint(left: n.TypedExpression, right: n.TypedExpression) -> str:
 
 
 def common_type(left: t.SqlType, right: t.SqlType) -> t.SqlType | None:
-    """The narrowest type that holds both, or None."""
+    """The narrowest type that holds the values of both types; None if there is none."""
     if left == right:
         return left
     match left, right:
@@ -103,14 +105,14 @@ def can_coerce(source: t.SqlType, target: t.SqlType) -> bool:
 def coerce(
     expression: n.TypedExpression, target: t.SqlType, *, lax: bool = False, fits_structs: bool = False
 ) -> n.TypedExpression:
-    """Convert an expression to type ``target``, by an implicit cast if needed; literals are converted at once.
+    """Convert an expression to type ``target``, by an implicit cast if needed.  Literals are converted at once.
 
     Args:
-        lax: literals may change between strings, numbers and booleans (INSERT VALUES, list constructors).
-        fits_structs: fields of a STRUCT(..) that the target lacks are dropped (INSERT VALUES).
+        lax: literals may change between strings, numbers and booleans (INSERT VALUES, items of lists).
+        fits_structs: drop the fields of a STRUCT(..) that the target lacks (INSERT VALUES).
 
     Raises:
-        StatementError: the type does not fit, or the text or size of a literal does not.
+        StatementError: the expression's type does not fit, or a literal's text or size does not.
     """
     if n.is_untyped_null(expression):
         return n.null(target, expression.span)
@@ -173,7 +175,7 @@ _EXAMPLES = {
 
 
 def boolean_of(text: str) -> bool | None:
-    """Parse ``true``, ``yes``, ``false``, ``no``, or any prefix of these; None for other text."""
+    """Parse ``true``, ``yes``, ``false`` or ``no``, or the beginning of one of them; None for other text."""
     word = text.strip().lower()
     if not word:
         return None
@@ -183,7 +185,11 @@ def boolean_of(text: str) -> bool | None:
 
 
 def number_of(text: str) -> n.Literal | None:
-    """Parse a string literal as a number: INTEGER, BIGINT or DECIMAL; None if it is no number (or NaN, infinite or huge)."""
+    """Parse a string literal as an INTEGER, BIGINT or DECIMAL.
+
+    Returns:
+        None if the text is not a number, or is NaN, infinite or too large.
+    """
     try:
         value = Decimal(text.strip())
     except InvalidOperation:
@@ -210,7 +216,7 @@ def number_of(text: str) -> n.Literal | None:
 
 
 def literal_as_text(value: Any) -> str:
-    """A number or boolean literal as the string it stands for."""
+    """The string that a number or boolean literal stands for."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Decimal):
@@ -222,7 +228,7 @@ def convert_literal(literal: n.Literal, target: t.SqlType, *, lax: bool = False)
     """Convert a literal to another type; None if the types cannot be converted.
 
     Raises:
-        StatementError: its text or size does not fit the type.
+        StatementError: the literal's text or size does not fit the type.
     """
     value, source = literal.value, literal.type
     if value is None:
@@ -292,13 +298,13 @@ def _convert_number(literal: n.Literal, target: t.SqlType, lax: bool) -> n.Liter
 
 
 def list_type(items: Sequence[n.TypedExpression]) -> t.SqlType | None:
-    """The common type of the items of a list: that of the first one, widened by each of the others in turn.
+    """The common type of a list's items: the type of the first one, widened by each of the others in turn.
 
     Returns:
-        None if all are NULL.
+        None if all items are NULL.
 
     Raises:
-        StatementError: an item has no common type with the others.
+        StatementError: an item has no common type with those before it.
     """
     found: t.SqlType | None = None
     for item in items:

@@ -19,10 +19,11 @@ def duration_text(ms: int) -> str:
 
 
 def milliseconds(duration: ast.Duration) -> int:
-    """The length of a duration.
+    """The length of a duration in milliseconds.
 
     Raises:
-        StatementError: months and years, which have no fixed length; more than `limits.DURATION_MS_MAX`.
+        StatementError: the unit is months or years, which have no fixed length, or the duration is longer than
+            `limits.DURATION_MS_MAX`.
     """
     unit = UNIT_MS.get(duration.unit)
     if unit is None:

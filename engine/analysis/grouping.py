@@ -1,7 +1,7 @@
 """GROUP BY, HAVING and aggregates (sections 6 and 7 of the reference).
 
-A grouped SELECT list is split in two: the aggregates with their arguments, evaluated over the source, and the expressions of
-their results and the group keys, evaluated over the aggregation's output.
+A grouped SELECT list is split in two.  The arguments of its aggregates are evaluated over the rows of the source.  The
+expressions around the aggregates are evaluated over the rows of the aggregation: group keys and results of aggregates.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ _SOME_NESTED_TYPE = pa.list_(pa.int32())
 
 
 def fresh_name(prefix: str, taken: set[str]) -> str:
-    """``prefix``, or ``prefix`` with the first number that makes it unique; the name is added to ``taken``."""
+    """Make a name that is not in use, and add it to ``taken``.
+
+    Returns:
+        ``prefix``, or ``prefix`` with the first number that makes it unique.
+    """
     name, n = prefix, 0
     while name in taken:
         n += 1
@@ -44,10 +48,10 @@ def fresh_name(prefix: str, taken: set[str]) -> str:
 
 
 def group_keys(expressions: Sequence[TypedExpression], taken: set[str]) -> tuple[Named, ...]:
-    """The columns for GROUP BY expressions; a column keeps its name.
+    """The columns of the GROUP BY expressions.  An expression that is a column keeps the column's name.
 
     Raises:
-        StatementError: an aggregate, a table function, a repeated expression, or a type that cannot be a key.
+        StatementError: an expression is an aggregate, a table function or a repetition, or has a type that cannot be a key.
     """
     keys: list[Named] = []
     for expression in expressions:
@@ -70,7 +74,7 @@ def group_keys(expressions: Sequence[TypedExpression], taken: set[str]) -> tuple
 
 
 class Aggregates:
-    """The distinct aggregates of a query, and the column of each."""
+    """The distinct aggregates of a query, and the column that holds the result of each."""
 
     def __init__(self, taken: set[str]) -> None:
         self._taken = taken
@@ -88,10 +92,10 @@ class Aggregates:
 
 
 def check_calls(expressions: Iterable[TypedExpression]) -> None:
-    """Section 7: aggregates cannot be nested, nor stand together with table functions.
+    """Section 7: refuse aggregates in aggregates, and aggregates beside table functions.
 
     Raises:
-        StatementError: they are, or do.
+        StatementError: the expressions have such calls, or an aggregate has DISTINCT.
     """
     for expression in expressions:
         for call in aggregates_of(expression):
@@ -120,10 +124,10 @@ def check_calls(expressions: Iterable[TypedExpression]) -> None:
 
 
 def check_undoable(calls: Sequence[tuple[str, AggregateCall]], functions: Registry) -> None:
-    """Section 7: over a table, aggregates must be able to undo rows.
+    """Section 7: over a table, every aggregate must be able to undo a row.
 
     Raises:
-        StatementError: names those that are not.
+        StatementError: some cannot.  The error names them.
     """
     stubborn = [c for _, c in calls if not functions.aggregator(c.function, c.argument_types, c.literals).can_undo]
     if stubborn:
@@ -137,10 +141,12 @@ def check_undoable(calls: Sequence[tuple[str, AggregateCall]], functions: Regist
 
 
 def check_states(calls: Sequence[tuple[str, AggregateCall]], format_name: str, functions: Registry) -> None:
-    """Section 7: the states of aggregates use the value format of the (left-most) source, which must support their types.
+    """Section 7: check that the value format can hold the states of aggregates.
+
+    The states are written in the value format of the left-most source.
 
     Raises:
-        StatementError: the format has flat values only; names the aggregates with nested states.
+        StatementError: the format has flat values only, and some states are nested.  The error names the aggregates.
     """
     if format_traits(format_name).unsupported(_SOME_NESTED_TYPE) is None:
         return
@@ -155,10 +161,10 @@ def check_states(calls: Sequence[tuple[str, AggregateCall]], format_name: str, f
 
 
 def check_mergeable(calls: Sequence[tuple[str, AggregateCall]], window: WindowSpec | None, functions: Registry) -> None:
-    """Check that all aggregates can merge, as session windows need it.
+    """Session windows need aggregates that can merge two states.
 
     Raises:
-        StatementError: names one that cannot.
+        StatementError: an aggregate cannot.  The error names it.
     """
     if window is None or window.type != "SESSION":
         return
@@ -174,7 +180,7 @@ def check_mergeable(calls: Sequence[tuple[str, AggregateCall]], window: WindowSp
 def over_groups(
     expression: TypedExpression, keys: Sequence[Named], aggregates: Aggregates, clause: str, *, windowed: bool
 ) -> TypedExpression:
-    """Rewrite an expression of SELECT or HAVING over the aggregation's output.
+    """Rewrite an expression of SELECT or HAVING so that it uses the columns of the aggregation.
 
     ``SUM(a) + LEN(b)`` grouped by ``LEN(b)`` becomes ``AGG + KEY``.
 
@@ -204,14 +210,14 @@ def over_groups(
 
 
 def window_bounds(windowed: bool) -> tuple[ColumnRef, ...]:
-    """The columns a windowed aggregation adds after its aggregates."""
+    """The columns that a windowed aggregation adds after its aggregates: the start and end of the window."""
     return tuple(ColumnRef(name, type=BIGINT) for name in WINDOW_BOUNDS) if windowed else ()
 
 
 def argument_columns(keys: Sequence[Named], calls: Sequence[tuple[str, AggregateCall]]) -> tuple[Named, ...]:
-    """The distinct arguments of all aggregates as columns beside the keys; a column keeps its name if possible.
+    """The distinct arguments of all aggregates as columns that stand beside the keys.
 
-    All names are made here, so that none clashes with a key column.
+    An argument that is a column keeps its name if no other column here has it.
     """
     taken = {k.name for k in keys} | {name for name, _ in calls}
     for _, call in calls:

@@ -1,6 +1,6 @@
-"""JOIN: which sources can be joined, on what, and the key of the result (section 8 of the reference).
+"""JOIN: which sources can be joined, on which columns, and the key of the result (section 8 of the reference).
 
-Joins are left-deep in the order of the text.
+Joins are left-deep: they are made in the order in which they are written.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .resolved import JoinKind, ResolvedJoin, SourceKind
 from .scope import SYNTHETIC_KEY, FromSource, Scope
 
 LEGACY_GRACE_MS = 24 * 60 * 60 * 1000
-"""How long Kafka Streams keeps a join's rows without GRACE PERIOD."""
+"""How long Kafka Streams keeps the rows of a join without GRACE PERIOD, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class _Side:
     """The result of the joins so far.
 
     Attributes:
-        equal: columns with the key's value, best first; empty after a FULL join.
+        equal: the columns that have the key's value, the preferred one first; empty after a FULL join.
     """
 
     sources: tuple[FromSource, ...]
@@ -37,7 +37,10 @@ class _Side:
 
 
 def resolve_joins(joins: Sequence[ast.Join], sources: Sequence[FromSource], bind: Bind) -> tuple[ResolvedJoin, ...]:
-    """Resolve the joins of a query; ``sources`` holds FROM's source and then one per join.
+    """Resolve the joins of a query.
+
+    Args:
+        sources: the source of FROM, then the source of each join.
 
     Raises:
         StatementError: section 8 does not allow a join.
@@ -60,7 +63,7 @@ def resolve_joins(joins: Sequence[ast.Join], sources: Sequence[FromSource], bind
 
 
 def synthetic_key_name(sources: Sequence[FromSource]) -> str:
-    """ROWKEY, or ROWKEY_1, .. where a source has a column of that name."""
+    """The name of a key that a join makes: ROWKEY, or ROWKEY_1, .. if a source has a column of that name."""
     taken = {name for s in sources for c in s.columns for name in (c.name, c.internal)}
     name, n = SYNTHETIC_KEY, 0
     while name in taken:
@@ -87,7 +90,10 @@ def _resolve(
 def _sides(
     join: ast.Join, left: _Side, right: FromSource, bind: Bind, whole: tuple[FromSource, ...]
 ) -> tuple[TypedExpression, TypedExpression]:
-    """Split ON, which is one equality: the new source on one side, one that is already joined on the other."""
+    """Split ON into the side of the joined sources and the side of the new source.
+
+    ON must be one equality between these two sides.
+    """
     on = join.on
     if isinstance(on, ast.Logical):
         raise StatementError(
@@ -142,7 +148,7 @@ def _single_source(expression: TypedExpression, alias_of: dict[str, str], span: 
 
 
 def _check_types(join: ast.Join, left_on: TypedExpression, right_on: TypedExpression) -> None:
-    """The types must be the same; nothing is coerced."""
+    """Check that both sides have the same type.  Join keys are not coerced."""
     if left_on.type != right_on.type:
         raise StatementError(
             f"the two sides of the join condition have different types: {left_on.type} and {right_on.type}",
@@ -237,10 +243,12 @@ def _check_windows(
 
 
 def check_window_sizes(sources: Sequence[FromSource]) -> None:
-    """Check the sizes of joined windows.  Windows of different sizes are joined on their starts, since keys contain only
-    those; as in ksqlDB, only key formats with a schema id allow that.
+    """Check the sizes of the windows of joined sources.
 
-    Existing queries are not checked: those made before this rule find no matches.
+    Keys contain only the start of a window, so windows of different sizes are joined on their starts.  As in ksqlDB, only
+    key formats with a schema id allow that.
+
+    Queries of existing databases are not checked: those that were created before this rule find no matches.
 
     Raises:
         StatementError: the sizes differ, and a format has no schema id.
@@ -275,7 +283,7 @@ def _within(join: ast.Join, kind: JoinKind) -> tuple[int, int, int | None]:
 
 
 def _equal(join: ast.Join, left: _Side, left_on: TypedExpression, right_on: TypedExpression) -> tuple[TypedExpression, ...]:
-    """The expressions equal to the result's key: both sides of ON, and those equal to the left one before.
+    """The expressions that equal the result's key: both sides of ON, and those that equalled the left side before.
 
     After a FULL join there are none, since either side may be missing.
     """

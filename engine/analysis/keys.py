@@ -1,4 +1,4 @@
-"""The key of a result: the key of the rows before the projection, and where the projection must contain it.
+"""The key of a result: which key the rows have before the projection, and how the projection must contain it.
 
 Sections 5 and 8 of the reference.
 """
@@ -22,10 +22,10 @@ class ResultKey:
     """A key column of the rows before the projection.
 
     Attributes:
-        column: the plan's key column.
-        candidates: SELECT items that stand for it, best first (several only after a join).
+        column: the key column in the plan.
+        candidates: the SELECT items that can stand for the key, the preferred one first (several only after a join).
         written: the candidates as the user would write them.
-        synthetic: made by a join; it can only be selected by its name.
+        synthetic: whether a join made the key; such a key can only be selected by its name.
     """
 
     column: ColumnRef
@@ -43,12 +43,15 @@ class KeyRule:
 
 
 def source_key(source: FromSource) -> KeyRule:
-    """A query over one source keeps its key."""
+    """The keys of a query over one source: those of the source."""
     return KeyRule(tuple(ResultKey(c.ref(), (c.ref(),), (c.name,)) for c in source.keys), "key column")
 
 
 def join_key(join: ResolvedJoin, sources: Sequence[FromSource]) -> KeyRule:
-    """Section 8: any column that the joins make equal to the key; for a foreign-key join the left table's key."""
+    """Section 8: the keys of a join.
+
+    Every column that the joins make equal to the key can stand for it.  A foreign-key join has the key of its left table.
+    """
     written = {c.internal: f"{c.alias}.{c.name}" for s in sources for c in s.columns}
     if join.kind == "FOREIGN_KEY":
         keys = tuple(ResultKey(c, (c,), (written[c.name],)) for c in join.key)
@@ -64,7 +67,7 @@ def check_key_type(name: str, type_: SqlType, span: Span) -> None:
     """Section 5: a key contains no MAP.
 
     Raises:
-        StatementError: it does.
+        StatementError: the type is or contains a MAP.
     """
     if _holds_map(type_):
         raise StatementError(
@@ -88,13 +91,16 @@ def _holds_map(type_: SqlType) -> bool:
 def place_keys(
     items: Sequence[Item], rule: KeyRule, *, persistent: bool, strict: bool, result: str
 ) -> tuple[tuple[OutputColumn, ...], tuple[int, ...]]:
-    """The result's columns, keys first in the order of the rows' key, and the index of each SELECT item among them.
+    """Put the key columns first, in the order of the keys of the rows.
 
     Args:
         strict: no key column may be missing.
 
+    Returns:
+        the columns of the result, and the index of each SELECT item among them.
+
     Raises:
-        StatementError: a persistent query's projection lacks a key column, has one twice, or has no value column.
+        StatementError: the projection of a persistent query lacks a key column, has one twice, or has no value column.
     """
     chosen: dict[int, ResultKey] = {}
     missing: list[ResultKey] = []

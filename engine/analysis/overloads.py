@@ -1,9 +1,9 @@
 """Chooses the overload of a function for a call.
 
-There are three rounds, each over all overloads: with the arguments unchanged; with implicit casts; with the types of generic
-parameters widened to a common one.  The first round with a match decides.  Among its matches, a fixed number of parameters
-is preferred to a variadic one, then more parameters to fewer, then fewer generic ones.  If two are still equal, the call is
-ambiguous and refused.  A bare NULL and a lambda match in any round.
+There are three rounds, and each tries all overloads: with the arguments unchanged; with implicit casts; with the types of
+generic parameters widened to a common type.  The first round with a match decides.  If several overloads match, these are
+preferred: a fixed number of parameters to a variadic one, then more parameters to fewer, then fewer generic ones.  If two
+are still equal, the call is ambiguous and refused.  A bare NULL and a lambda match in any round.
 """
 
 from __future__ import annotations
@@ -35,32 +35,34 @@ from .coercion import can_coerce, coerce, common_type
 
 BindLambda = Callable[[ast.Lambda, tuple[tuple[str, t.SqlType], ...]], n.LambdaNode]
 Argument = n.TypedExpression | ast.Lambda
-"""Lambdas are bound late: the types of their parameters come from the other arguments."""
+"""An argument of a call.  Lambdas are bound last: the types of their parameters come from the other arguments."""
 
 OverloadT = TypeVar("OverloadT", Overload, AggregateOverload)
 
 
 @dataclass(slots=True)
 class Chosen(Generic[OverloadT]):
-    """An overload, the arguments for it, and the parameter of each."""
+    """The chosen overload, the arguments for it, and the parameter of each argument."""
 
     overload: OverloadT
     arguments: tuple[n.TypedExpression, ...]
     parameters: tuple[FunctionParameter, ...]
     result: t.SqlType | None
-    """None where the signature's result is ``*``."""
+    """The type of the result; None where the signature says ``*``."""
 
 
 @dataclass(slots=True)
 class _Types:
-    """The types bound to variables while one overload is tried."""
+    """The types that the variables of a signature stand for while one overload is tried."""
 
     casts: bool
     widen: bool
     bound: dict[str, t.SqlType] = field(default_factory=dict)
 
     def accepts(self, pattern: TypePattern, type_: t.SqlType) -> bool:
-        """Whether a value of ``type_`` matches the pattern; binds its variables."""
+        """Whether a value of ``type_`` matches the pattern.  If so, the pattern's variables now stand for parts of the
+        type.
+        """
         match pattern:
             case Variable(name):
                 known = self.bound.get(name)
@@ -95,7 +97,7 @@ class _Types:
         return pattern == type_ or (self.casts and can_coerce(type_, pattern))
 
     def resolve(self, pattern: TypePattern) -> t.SqlType | None:
-        """The type of a pattern; None while one of its variables is not bound."""
+        """The type of a pattern; None if one of its variables has no type yet."""
         match pattern:
             case Variable(name):
                 return self.bound.get(name)
@@ -119,7 +121,10 @@ class _Types:
 
 
 def expand_parameters(signature: Signature, count: int) -> tuple[FunctionParameter, ...] | None:
-    """The parameter for each of ``count`` arguments, or None if they do not fit.  One of them may be variadic."""
+    """The parameter for each of ``count`` arguments; None if the signature does not take so many.
+
+    One parameter of a signature may be variadic.
+    """
     parameters = signature.parameters
     place = next((i for i, p in enumerate(parameters) if p.variadic), None)
     if place is None:
@@ -154,14 +159,14 @@ def _rank(signature: Signature) -> tuple[int, int, int]:
 def choose(
     function: Function, overloads: Sequence[OverloadT], arguments: Sequence[Argument], bind_lambda: BindLambda, span: Span
 ) -> Chosen[OverloadT]:
-    """Choose an overload; see the module's text.
+    """Choose an overload by the rules of this module.
 
     Args:
-        arguments: bound arguments; lambdas still as written.
-        bind_lambda: binds a lambda for given parameters.
+        arguments: bound arguments; lambdas are not bound yet.
+        bind_lambda: binds a lambda for given types of parameters.
 
     Raises:
-        StatementError: no overload fits, or several do.
+        StatementError: no overload fits, or several fit equally well.
     """
     trouble: StatementError | None = None
     for casts, widen in ((False, False), (True, False), (True, True)):
@@ -243,7 +248,10 @@ def _try(
 def _lambdas(
     arguments: Sequence[Argument], parameters: Sequence[FunctionParameter], types: _Types, bind_lambda: BindLambda
 ) -> dict[int, n.LambdaNode] | None:
-    """Bind the lambdas; when a body widens a variable (REDUCE's state), bind once more with the wider type."""
+    """Bind the lambdas.
+
+    If a body widens a variable (REDUCE's state), the lambdas are bound once more with the wider type.
+    """
     lambdas: dict[int, n.LambdaNode] = {}
     for _ in range(3):
         before = dict(types.bound)
@@ -278,7 +286,7 @@ def _lambdas(
 
 
 def _fit(argument: n.TypedExpression, pattern: TypePattern, types: _Types) -> n.TypedExpression:
-    """The argument, cast to the type of its parameter."""
+    """Cast an argument to the type of its parameter."""
     if isinstance(argument, n.UnitWord):
         return argument
     if pattern == Special("DECIMAL"):
@@ -287,7 +295,7 @@ def _fit(argument: n.TypedExpression, pattern: TypePattern, types: _Types) -> n.
         return coerce(argument, as_decimal(argument.type))
     target = types.resolve(pattern)
     if target is None:
-        # ANY, or a variable bound only to NULLs: any type will do, so STRING is taken.
+        # The parameter takes ANY, or only NULLs gave its type: every type is right, so STRING is used.
         return n.null(t.STRING, argument.span) if n.is_untyped_null(argument) else argument
     return coerce(argument, target)
 
@@ -298,6 +306,6 @@ def _result(overload: Overload | AggregateOverload, types: _Types) -> t.SqlType 
         return None
     resolved = types.resolve(pattern)
     if resolved is None:
-        # A variable bound only to NULLs.
+        # Only NULLs gave the variable its type.
         return t.STRING
     return resolved

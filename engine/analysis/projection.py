@@ -1,4 +1,4 @@
-"""The SELECT list: expanding stars, and naming columns (sections 3, 5 and 8 of the reference)."""
+"""The SELECT list: expands stars and names the columns (sections 3, 5 and 8 of the reference)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Item:
     """A column of the expanded SELECT list.
 
     Attributes:
-        name: final once it is set.
-        star: whether it comes from ``*``.
+        name: the name in the result, None as long as it is not chosen.  Once it is set, it does not change.
+        star: whether the column comes from ``*``.
         written: the column's name, if the item is a column without an alias.
     """
 
@@ -42,7 +42,10 @@ def expand(
     persistent: bool,
     partition_by: Sequence[Named] | None,
 ) -> tuple[Item, ...]:
-    """Expand the stars of a SELECT list.  Only aliases and columns of stars have names yet."""
+    """Expand the stars of a SELECT list.
+
+    Columns from stars and items with an alias have names afterwards; `name_items` names the others.
+    """
     items: list[Item] = []
     for item in select:
         match item:
@@ -72,10 +75,10 @@ def _star(
     select: Sequence[ast.SelectItem],
     bind: Bind,
 ) -> list[Item]:
-    """Expand ``*``: the keys, then the values of every source; a synthetic key comes first.
+    """Expand ``*``: the synthetic key if there is one, the keys, then the values of every source.
 
-    With PARTITION BY, ``*`` means the columns after it: the new key, the other values, the old key; in a join, the sources'
-    pseudo columns come before the old key (section 5, as in ksqlDB).
+    After PARTITION BY, ``*`` is the new key, then the other values, then the old key.  In a join, the pseudo columns of the
+    sources come before the old key (section 5, as in ksqlDB).
     """
     columns: list[SourceColumn] = []
     if scope.synthetic_key is not None:
@@ -117,8 +120,9 @@ def _source_star(item: ast.SelectStar, qualifier: str, scope: Scope, persistent:
 
 
 def _shown_bounds(source: FromSource, scope: Scope, persistent: bool) -> tuple[SourceColumn, ...]:
-    """Section 4: ``*`` includes the window bounds of windowed sources, except in a persistent query over one source, where
-    their names are reserved.
+    """Section 4: ``*`` includes the window bounds of windowed sources.
+
+    A persistent query over one source is an exception, because the names of the bounds are reserved there.
     """
     return source.bounds if len(scope.sources) > 1 or not persistent else ()
 
@@ -137,8 +141,10 @@ def _struct_star(item: ast.SelectStructStar, base: TypedExpression) -> list[Item
 
 
 def name_items(items: Sequence[Item], scope: Scope) -> tuple[Item, ...]:
-    """Name the items: the alias; a column's name, with a prefix if several sources have it; a struct's field; else
-    KSQL_COL_n (section 5).
+    """Give each item its name in the result (section 5).
+
+    An item's name is its alias; or its column's name, with a prefix if several sources have the column; or the name of a
+    struct's field; or KSQL_COL_n.
 
     Raises:
         StatementError: two columns have the same name.
@@ -146,7 +152,7 @@ def name_items(items: Sequence[Item], scope: Scope) -> tuple[Item, ...]:
     taken = {i.name for i in items if i.name is not None} | {c.name for s in scope.sources for c in s.columns}
     columns = {c.internal: c for s in scope.sources for c in s.columns}
     generated = _generated_names(taken)
-    # A field with the name of a column or an alias becomes X_1, the next one X_2.
+    # If a column or an alias has the name X of a field, the field is called X_1, the next one X_2.
     shown = {i.name or _own_name(i.expression, columns, scope) for i in items if not isinstance(i.expression, FieldAccess)}
     shown |= {i.name for i in items}
     fields: dict[str, int] = {}
@@ -176,7 +182,7 @@ def _own_name(expression: TypedExpression, columns: Mapping[str, SourceColumn], 
 
 
 def _field_name(field: str, used: dict[str, int], shown: Container[str | None]) -> str:
-    """The first of X, X_1, X_2, .. that no other item has as its name."""
+    """The first of X, X_1, X_2, .. that is not the name of another item."""
     while True:
         used[field] = used.get(field, -1) + 1
         name = f"{field}_{used[field]}" if used[field] else field
@@ -185,12 +191,12 @@ def _field_name(field: str, used: dict[str, int], shown: Container[str | None]) 
 
 
 def _generated_names(taken: set[str]) -> Iterator[str]:
-    """KSQL_COL_0, KSQL_COL_1, .. without names in use."""
+    """KSQL_COL_0, KSQL_COL_1, .. without the names that are in use."""
     return (name for name in (f"KSQL_COL_{n}" for n in count()) if name not in taken)
 
 
 def _column_name(column: SourceColumn, scope: Scope) -> str:
-    """Section 8: a prefix is added only if more than one source has the name."""
+    """Section 8: a column's name has a prefix only if several sources have a column of this name."""
     sources = [s for s in scope.sources if s.find(column.name) is not None]
     return column.internal if len(sources) > 1 else column.name
 

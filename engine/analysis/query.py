@@ -1,8 +1,9 @@
-"""Analyses an AST query to a `ResolvedQuery`: the order of the work, and the rules that concern several clauses.
+"""Analyses the AST of a query and gives a `ResolvedQuery`.
 
-Names (`scope`), types (`bind`), joins (`joins`), the SELECT list (`projection`), grouping (`grouping`), keys (`keys`) and
-the sink (`sink`) have files of their own.  This one calls them in the order in which a query is evaluated: FROM and JOIN,
-WHERE, table functions, PARTITION BY or GROUP BY, HAVING, SELECT.
+This module has the order of the work, and the rules that concern several clauses.  Clauses are analysed in the order in
+which a query is evaluated: FROM and JOIN, WHERE, table functions, PARTITION BY or GROUP BY, HAVING, SELECT.  Other modules
+have the rules of names (`scope`), types (`bind`), joins (`joins`), the SELECT list (`projection`), grouping (`grouping`),
+keys (`keys`) and the sink (`sink`).
 """
 
 from __future__ import annotations
@@ -47,17 +48,19 @@ from .switches import check_query
 from .table_calls import TableCallColumns
 
 DEFAULT_GRACE_MS = DAY_MS
+"""Section 6: how long after its start a window without GRACE PERIOD accepts late rows, in milliseconds."""
+
 FINAL_KEPT_MS = DAY_MS
-"""Section 6: without GRACE PERIOD, a window takes late rows until a day after its start."""
+"""How much longer the windows of EMIT FINAL are kept, so that they can be read after they have closed, in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueryContext:
-    """The context in which a query is analysed.
+    """What the analysis of a query knows beside its text.
 
     Attributes:
-        options: the settings of the statement.
-        sink: the sink of a persistent query; None for transient queries.
+        options: the properties of the statement.
+        sink: what the statement says about the sink of a persistent query; None for transient queries.
     """
 
     catalog: Catalog
@@ -67,11 +70,11 @@ class QueryContext:
 
 
 def analyse(query: ast.Query, context: QueryContext) -> ResolvedQuery:
-    """Resolve and check a push or persistent query (for pull queries see `pull`).
+    """Resolve and check a push query or a persistent query.  (For pull queries see `pull`.)
 
     Raises:
-        StatementError: it breaks a rule of sections 3 to 8.
-        UnsupportedError: Penstock does not support a part of it.
+        StatementError: the query breaks a rule of sections 3 to 8.
+        UnsupportedError: Penstock does not support a part of the query.
     """
     check_query(query, context.options)
     return _Analysis(query, context).run()
@@ -139,7 +142,9 @@ class _Analysis:
     # --- rules about the whole query ---------------------------------------------------------
 
     def _check_sources(self) -> None:
-        """Section 6: no persistent query over a windowed table."""
+        """Check the sources: a persistent query cannot read a windowed table (section 6); some formats have no JOIN or GROUP
+        BY.
+        """
         for source in self.sources:
             if self.persistent and source.source.kind == "TABLE" and source.source.window is not None:
                 raise StatementError(
@@ -159,7 +164,7 @@ class _Analysis:
             )
 
     def _check_clauses(self) -> None:
-        """Section 3, 5, 6: which clauses can stand together."""
+        """Sections 3, 5 and 6: which clauses can stand together."""
         query = self.query
         if query.limit is not None and self.persistent:
             raise StatementError("a persistent query has no LIMIT", span=query.span, suggestion="Leave LIMIT out.")
@@ -184,11 +189,11 @@ class _Analysis:
         return self.sources[0].source.kind == "TABLE"
 
     def _joined_kind(self) -> SourceKind:
-        """The kind of a join: of streams, or of a stream and tables, it is a stream."""
+        """The kind of a join's result: the kind of its first source (a table cannot be joined with a stream)."""
         return self.sources[0].source.kind
 
     def _check_emit(self, grouping: Grouping | None) -> None:
-        """Section 6: only windowed aggregations have EMIT FINAL."""
+        """Section 6: only windowed aggregations may have EMIT FINAL."""
         if self.query.emit == "FINAL" and (grouping is None or grouping.window is None):
             raise StatementError(
                 "EMIT FINAL is for windowed aggregations only",
@@ -197,7 +202,10 @@ class _Analysis:
             )
 
     def _check_reserved(self, items: tuple[Item, ...], outputs: tuple[OutputColumn, ...], order: tuple[int, ...]) -> None:
-        """Section 4: in a persistent query pseudo columns need an alias (except in a key that ``*`` makes of one)."""
+        """Section 4: in a persistent query, pseudo columns need an alias.
+
+        A pseudo column that became a key and that ``*`` includes needs none.
+        """
         if not self.persistent:
             return
         for item, place in zip(items, order, strict=True):
@@ -220,9 +228,9 @@ class _Analysis:
         return Scope(self.sources, synthetic_key=synthetic, window=window, aliases=aliases_of(self.query.select))
 
     def _own_windows(self) -> bool:
-        """Whether the bounds of the query's own windows have names: not in a join, as in ksqlDB.
+        """Whether the bounds of the query's own windows have names.  In a join they have none, as in ksqlDB.
 
-        They hide those of a windowed source.
+        They hide the bounds of a windowed source.
         """
         return self.query.window is not None and not self.query.joins
 
@@ -257,7 +265,11 @@ class _Analysis:
         return True
 
     def _partition_by(self, scope: Scope) -> tuple[Named, ...] | None:
-        """Section 5.  None if the rows keep their key; () for PARTITION BY NULL."""
+        """Section 5: the expressions of PARTITION BY.
+
+        Returns:
+            None if the rows keep their key; () for PARTITION BY NULL.
+        """
         asked = self.query.partition_by
         if not asked:
             return None
@@ -281,7 +293,7 @@ class _Analysis:
             name = expression.name if isinstance(expression, ColumnRef) else g.fresh_name("KEY", self.taken)
             keys.append(Named(name, expression))
         if not self.joins and [k.expression for k in keys] == [c.ref() for c in self.sources[0].keys]:
-            return None  # it is the key already
+            return None  # the expression is the key already
         self._check_repartition(asked[0])
         return tuple(keys)
 
@@ -298,7 +310,7 @@ class _Analysis:
         return bound
 
     def _check_repartition(self, place: ast.Node) -> None:
-        """Section 6: windowed sources are not repartitioned."""
+        """Section 6: windowed sources cannot be repartitioned."""
         for source in self.sources:
             if source.source.window is not None:
                 raise StatementError(
@@ -310,7 +322,7 @@ class _Analysis:
     # --- grouping ------------------------------------------------------------------------------
 
     def _group(self, items: tuple[Item, ...], scope: Scope) -> tuple[Grouping, tuple[Item, ...]]:
-        """Split a grouped query, see `grouping`."""
+        """Split a grouped query, see module `grouping`."""
         query = self.query
         having = None
         if query.having is not None:
@@ -362,7 +374,7 @@ class _Analysis:
     # --- table functions -------------------------------------------------------------------------
 
     def _explode(self, items: tuple[Item, ...]) -> tuple[tuple[Item, ...], tuple[tuple[str, TableCall], ...]]:
-        """Section 13: turn table functions into columns, one for each use."""
+        """Section 13: each different call of a table function becomes a column."""
         columns = TableCallColumns(self.taken)
         items = tuple(replace(i, expression=transform(i.expression, columns.column_for)) for i in items)
         first = next(iter(columns.names), None)
@@ -393,7 +405,7 @@ def _group_rule(grouping: Grouping, items: tuple[Item, ...]) -> KeyRule:
 
 
 def _partitioned(items: tuple[Item, ...], keys: tuple[Named, ...]) -> tuple[tuple[Item, ...], KeyRule]:
-    """The SELECT items over the re-keyed rows.  An item equal to a PARTITION BY expression is the key."""
+    """The SELECT items over the re-keyed rows.  An item that equals a PARTITION BY expression is the key."""
     by_expression = {k.expression: k.ref for k in keys}
     items = tuple(replace(i, expression=by_expression.get(i.expression, i.expression)) for i in items)
     rule = tuple(ResultKey(k.ref, (k.ref,), (written(k.expression),)) for k in keys)
@@ -401,7 +413,7 @@ def _partitioned(items: tuple[Item, ...], keys: tuple[Named, ...]) -> tuple[tupl
 
 
 def _predicate(expression: TypedExpression, clause: str, *, aggregates: bool = False) -> TypedExpression:
-    """Bind WHERE or HAVING.  Both must be BOOLEAN; only HAVING may have aggregates."""
+    """Check the expression of WHERE or HAVING.  Both must be BOOLEAN; only HAVING may have aggregates."""
     if expression.type != BOOLEAN:
         raise StatementError(
             f"{clause} needs a BOOLEAN, but {written(expression)} is {expression.type}",
@@ -429,12 +441,17 @@ def _check_values(items: tuple[Item, ...]) -> None:
 
 
 def window_spec(window: ast.Window, *, final: bool = False, read: bool = False) -> WindowSpec:
-    """Section 6: sizes, GRACE PERIOD and RETENTION.
+    """Section 6: the sizes of a window, and its GRACE PERIOD and RETENTION.
 
-    Without GRACE PERIOD a window takes rows until a day after its start (at least while it is open), or for as long as
-    RETENTION keeps it, if that is shorter.  With EMIT FINAL (``final``) it then closes at its end, without grace.  Without
-    RETENTION a window is kept for its size and grace; with EMIT FINAL for a day longer if the table can be read (``read``),
-    since nobody sees a window there before it has closed.
+    Without GRACE PERIOD, a window accepts rows until a day after its start, but at least until its end.  A shorter RETENTION
+    shortens that.  With EMIT FINAL, such a window closes at its end.
+
+    Without RETENTION, a window is kept for its size and grace period.  With EMIT FINAL it is kept a day longer if its table
+    can be read, because readers see a window only after it has closed.
+
+    Args:
+        final: the query has EMIT FINAL.
+        read: other queries can read the table.
 
     Raises:
         StatementError: a size or advance is zero, the advance exceeds the size, too many windows overlap, or the retention

@@ -1,8 +1,8 @@
 """A query after analysis: names are resolved, types are known, rules are checked.
 
-The expressions of a `ResolvedQuery` use internal column names (see `scope`), each over the columns that exist where it is
-evaluated: ON and WHERE over those of the sources; HAVING and the outputs over those after grouping, re-partitioning and
-table functions.
+The expressions of a `ResolvedQuery` use internal column names (see `scope`).  Each is evaluated over the columns that exist
+at its place in the query.  ON and WHERE use the columns of the sources.  HAVING and the outputs use the columns that exist
+after grouping, re-partitioning and table functions.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ class ResolvedJoin:
     """One join of a left-deep tree.
 
     Attributes:
-        kind: decides the operator; a FOREIGN_KEY join keeps the left side's key.
-        left_on, right_on: the two sides of ON; the left one is over the result so far.
-        key: the key column of the result (for FOREIGN_KEY: those of the left side).
-        equal: expressions over the sources with the key's value, best first.
-        before_ms, after_ms: a left row matches right rows from ``ts - before`` to ``ts + after`` (stream-stream).
-        grace_ms: None for joins without GRACE PERIOD, which pad with nulls at once.
+        kind: decides which operator runs the join.
+        left_on, right_on: the two sides of ON.  The left one uses columns of all sources that are joined before.
+        key: the key columns of the result: one, or for FOREIGN_KEY those of the left side.
+        equal: expressions over the sources that have the key's value, the preferred one first.
+        before_ms, after_ms: in a stream-stream join, a left row matches the right rows from ``ts - before_ms`` to ``ts +
+            after_ms``.
+        grace_ms: None for joins without GRACE PERIOD; an outer join then emits rows without a match at once.
     """
 
     type: Literal["INNER", "LEFT", "RIGHT", "FULL"]
@@ -58,13 +59,20 @@ class ResolvedJoin:
 
     @property
     def equivalents(self) -> tuple[ColumnRef, ...]:
-        """The columns in ``equal``, each of which can be selected as the key; none if the key is synthetic."""
+        """The columns in ``equal``.  Each can be selected as the key.  There are none if the key is synthetic."""
         return tuple(e for e in self.equal if isinstance(e, ColumnRef))
 
 
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
-    """A window.  ``size_ms`` is a session's gap; ``advance_ms`` equals the size for tumbling windows."""
+    """A window.
+
+    Attributes:
+        size_ms: the size; for a SESSION its gap.
+        advance_ms: the distance between the starts of two windows; for a TUMBLING window its size.
+        grace_ms: for how long after its end the window accepts late rows.
+        retention_ms: for how long after its start the window is kept.
+    """
 
     type: Literal["TUMBLING", "HOPPING", "SESSION"]
     size_ms: int
@@ -79,9 +87,12 @@ class WindowSpec:
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """GROUP BY.  ``having`` is over the columns of keys and aggregates.
+    """GROUP BY.
 
-    ``is_global``: there is no GROUP BY, and all rows are one group (its only key is a constant).
+    Attributes:
+        aggregates: the calls, each with the name of the column that holds its result.
+        having: an expression over the columns of keys and aggregates.
+        is_global: whether there is no GROUP BY, so that all rows are one group.  Its only key is a constant.
     """
 
     keys: tuple[Named, ...]
@@ -104,10 +115,10 @@ class ResolvedSink:
     """The sink of a persistent query.
 
     Attributes:
-        insert: it is an existing stream (INSERT INTO); nothing is created.
-        replicas: kept for SHOW and DESCRIBE only.
-        retention_ms, cleanup_policy: of the topic; None: those of the topic, or the default.
-        new_topic: the statement gives a number of partitions, so the topic may be created.
+        replicas: the log ignores it unless it is in Kafka; SHOW and DESCRIBE print it.
+        retention_ms: of the topic; None if the statement does not say it.
+        cleanup_policy: of the topic; None if it is the default.
+        insert: whether the sink is an existing stream (INSERT INTO); then nothing is created.
     """
 
     name: str
@@ -129,14 +140,14 @@ class ResolvedSink:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedQuery:
-    """A resolved query; see the module's text.
+    """A resolved query, see the text of this module.
 
     Attributes:
+        table_calls: the calls of table functions, each with the name of the column for its rows.
         partition_by: None if the rows keep their key; empty for PARTITION BY NULL.
-        table_calls: table functions, and the columns for their rows.
-        outputs: key columns first.
-        select_order: for each column of the SELECT list its index in ``outputs``; transient queries show them in this order.
-        kind: of the result.
+        outputs: the columns of the result, keys first.
+        select_order: for each item of the SELECT list, its index in ``outputs``.  Transient queries show this order.
+        kind: the kind of the result.
         window: the window of the result's key.
         sink: None for transient queries.
     """
@@ -162,5 +173,5 @@ class ResolvedQuery:
 
     @property
     def select_schema(self) -> tuple[Column, ...]:
-        """The result's columns in the order of the SELECT list, as push queries show them; none is marked as key."""
+        """The result's columns in the order of the SELECT list, as push queries show them.  No column is marked as a key."""
         return tuple(replace(self.outputs[i].column, role="VALUE") for i in self.select_order)

@@ -1,7 +1,7 @@
-"""Which names are visible where, and their columns.
+"""Which names a clause can use, and the columns that they stand for.
 
-Every column of a plan has one *internal* name: in a query over one source that of the source's column, in a join
-``ALIAS_COLUMN``, as in ksqlDB.  So an expression is bound once, for every node above the sources.
+Every column of a plan has one *internal* name.  In a query over one source it is the name of the source's column; in a join
+it is ``ALIAS_COLUMN``, as in ksqlDB.  So an expression is bound once, for every node above the sources.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ class SourceColumn:
     """A column of a source in FROM, or the synthetic key of a join.
 
     Attributes:
-        alias: of the source; empty for the synthetic key and for the bounds of the query's own windows.
-        name: as users write it.
-        internal: its name in plans.
-        role: ``*`` includes KEY and VALUE columns (header columns are values); PSEUDO and BOUND ones are named explicitly.
-        extra: for a column that is not stored in the record's key or value: its name in the runtime's source.
+        alias: the source's alias; empty for the synthetic key and for the bounds of the query's own windows.
+        name: the name that users write.
+        internal: the name in plans.
+        role: ``*`` includes KEY and VALUE columns (header columns are VALUE columns).  PSEUDO and BOUND columns must be
+        named.
+        extra: the name in the runtime's source, if the column is not stored in the record's key or value.
     """
 
     alias: str
@@ -54,7 +55,9 @@ class SourceColumn:
 
 @dataclass(frozen=True, slots=True)
 class FromSource:
-    """A source in FROM or JOIN under its alias; columns in schema order, pseudo columns last."""
+    """A source in FROM or JOIN under its alias.  Its columns are in the order of its schema, then come the pseudo
+    columns.
+    """
 
     alias: str
     source: DataSource
@@ -104,7 +107,7 @@ def from_sources(catalog: Catalog, references: Sequence[ast.SourceRef]) -> tuple
 
 
 def _check_not_repeated(source: DataSource, alias: str, reference: ast.SourceRef, found: Sequence[FromSource]) -> None:
-    """Section 8: self-joins, and the same source twice in an n-way join, are refused."""
+    """Section 8: refuse a source that is joined twice, and an alias that is used twice."""
     for other in found:
         if other.source.name == source.name:
             raise StatementError(
@@ -152,7 +155,7 @@ def check_internal_names(sources: Sequence[FromSource]) -> None:
 
 
 def aliases_of(select: Sequence[ast.SelectItem]) -> tuple[tuple[str, ast.Expression], ...]:
-    """The names that a SELECT list gives, with what they stand for."""
+    """The names that a SELECT list gives, each with its expression."""
     return tuple((i.alias, i.expression) for i in select if isinstance(i, ast.SelectExpression) and i.alias)
 
 
@@ -161,11 +164,12 @@ class Scope:
     """The names that a clause of a query can use.
 
     Attributes:
-        sources: in the order of FROM and JOIN.
-        clause: for messages: ``SELECT``, ``WHERE``, ``GROUP BY``, ..
+        sources: the sources, in the order of FROM and JOIN.
+        clause: the clause's name for messages: ``SELECT``, ``WHERE``, ``GROUP BY``, ..
         synthetic_key: the key that a join makes, if it makes one.
-        window: for a windowed query: ``allowed`` where the bounds of its windows can be named, ``refused`` elsewhere.
-        aliases: the names that the SELECT list gives, and the expressions behind them, for messages.
+        window: whether the bounds of the query's windows can be named: ``none`` without windows, ``allowed`` in the SELECT
+            list, ``refused`` elsewhere.
+        aliases: the names that the SELECT list gives, each with its expression, for messages.
     """
 
     sources: tuple[FromSource, ...]
@@ -181,7 +185,7 @@ class Scope:
         """The column that a name stands for.
 
         Raises:
-            StatementError: unknown or ambiguous, with suggestions.
+            StatementError: the name is unknown or ambiguous.  The error suggests names.
         """
         return self.column(reference).ref(reference.span)
 
@@ -190,7 +194,11 @@ class Scope:
         return self.column(ast.NameRef("ROWTIME", self.sources[0].alias, span=span)).ref(span)
 
     def subquery(self, query: ast.AnyQuery, span: Span) -> Subquery:
-        """Refuse a subquery: only pull queries have them.  Raises: StatementError."""
+        """Refuse a subquery: only pull queries have subqueries.
+
+        Raises:
+            StatementError: always.
+        """
         raise StatementError(
             "a query that keeps running has no subqueries",
             span=span,
@@ -198,7 +206,11 @@ class Scope:
         )
 
     def check_window(self, span: Span) -> None:
-        """Refuse OVER: only pull queries have it.  Raises: StatementError."""
+        """Refuse OVER: only pull queries have it.
+
+        Raises:
+            StatementError: always.
+        """
         raise StatementError(
             "a query that keeps running has no OVER",
             span=span,
@@ -206,7 +218,7 @@ class Scope:
         )
 
     def column(self, reference: ast.NameRef) -> SourceColumn:
-        """See `resolve`."""
+        """Like `resolve`, but gives the column of the source."""
         if reference.qualifier is not None:
             return self._qualified(reference, reference.qualifier)
         own = self._own_bound(reference)

@@ -28,7 +28,12 @@ SINK_REPLICAS = "ksql.sink.replicas"
 
 @dataclass(frozen=True, slots=True)
 class SinkRequest:
-    """What the statement says about the sink: CREATE STREAM|TABLE AS, or (``insert``) INSERT INTO."""
+    """What a statement says about its sink.
+
+    Attributes:
+        kind: the kind that CREATE STREAM AS or CREATE TABLE AS asks for.
+        insert: whether the statement is INSERT INTO .. SELECT.
+    """
 
     kind: SourceKind
     name: str
@@ -39,7 +44,7 @@ class SinkRequest:
 def resolve_sink(
     query: ResolvedQuery, request: SinkRequest, catalog: Catalog, options: QueryOptions, span: Span
 ) -> ResolvedQuery:
-    """Resolve the sink, and add the casts that an INSERT needs to the query.
+    """Resolve the sink.  For INSERT INTO, also add casts to the types of the target.
 
     Raises:
         StatementError: the result does not fit the statement, the formats or the existing stream.
@@ -77,7 +82,7 @@ def resolve_sink(
 
 
 def _check_kind(query: ResolvedQuery, request: SinkRequest, span: Span) -> None:
-    """Section 3: the kind of the result must be the statement's."""
+    """Section 3: the statement must name the kind of the result."""
     if query.kind != request.kind:
         raise StatementError(
             f"the query gives a {query.kind.lower()}, not a {request.kind.lower()}",
@@ -92,7 +97,9 @@ def _check_kind(query: ResolvedQuery, request: SinkRequest, span: Span) -> None:
 def _formats(
     name: str, query: ResolvedQuery, clause: WithClause, left: DataSource, options: QueryOptions, span: Span
 ) -> tuple[FormatInfo, FormatInfo]:
-    """The formats; both default to those of the first source.  If that has no key, a new key has the configured format."""
+    """The formats of key and value.  Both default to those of the first source; if it has no key, to the configured key
+    format.
+    """
     schema = query.schema
     both = clause.text("FORMAT")
     key_name = clause.text("KEY_FORMAT") or both
@@ -122,10 +129,10 @@ def _formats(
 
 
 def side_format(side: str, name: str | None, default: FormatInfo, clause: WithClause) -> FormatInfo:
-    """The format of one side, with properties from the WITH clause or inherited from ``default``.
+    """The format of the key or the value.  Its properties are those of the WITH clause, else those of ``default``.
 
     Raises:
-        StatementError: an unknown format, or a property that it does not have.
+        StatementError: the format is unknown, or does not have a property.
     """
     traits = format_traits(default.name if name is None else name)
     properties: dict[str, str] = {}
@@ -188,7 +195,7 @@ def _nullable(clause: WithClause, name: str) -> str | None:
 
 
 def key_features(name: str, columns: int) -> frozenset[str]:
-    """Section 10: a single key column is never wrapped, which must be recorded if the format could wrap it."""
+    """Section 10: a single key column is never wrapped.  The feature records it for formats that could wrap the column."""
     traits = format_traits(name)
     if columns == 1 and len(traits.wrap_settings) > 1:
         return frozenset((UNWRAP_SINGLES,))
@@ -196,10 +203,10 @@ def key_features(name: str, columns: int) -> frozenset[str]:
 
 
 def value_features(name: str, columns: int, clause: WithClause, options: QueryOptions) -> frozenset[str]:
-    """Section 10: WRAP_SINGLE_VALUE, or the configured default, for a single value column.
+    """Section 10: whether a single value column is wrapped: WRAP_SINGLE_VALUE, or the configured default.
 
     Raises:
-        StatementError: it has no meaning here, or the format does not support it.
+        StatementError: there is not exactly one value column, or the format does not support the setting.
     """
     traits = format_traits(name)
     wrap = clause.boolean("WRAP_SINGLE_VALUE")
@@ -224,7 +231,7 @@ def check_format(name: str, columns: tuple[Column, ...] | list[Column], *, is_ke
     """Check that a format supports the types of columns.
 
     Raises:
-        StatementError: names those that it does not support.
+        StatementError: the format does not support a type.  The error names the columns.
     """
     try:
         check_columns(name, pa.schema([(c.name, to_arrow(c.type)) for c in columns]), is_key)
@@ -237,10 +244,10 @@ def check_format(name: str, columns: tuple[Column, ...] | list[Column], *, is_ke
 
 
 def timestamp(clause: WithClause, schema: Schema) -> tuple[str | None, str | None]:
-    """Section 6: the column with the records' timestamps, and its format.
+    """Section 6: the column that holds the records' timestamps, and the format of its text.
 
     Raises:
-        StatementError: the column does not exist or is no time, or the format is no pattern.
+        StatementError: the column does not exist or does not hold times, or the format is not a valid pattern.
     """
     written, format_ = clause.text("TIMESTAMP"), clause.text("TIMESTAMP_FORMAT")
     if written is None:
@@ -267,7 +274,7 @@ def timestamp(clause: WithClause, schema: Schema) -> tuple[str | None, str | Non
             )
         try:
             parts_of(format_)
-        except ValueError as error:  # else every record would fail
+        except ValueError as error:  # without this check every record would fail
             raise StatementError(f"TIMESTAMP_FORMAT: {error}", span=clause.span("TIMESTAMP_FORMAT")) from error
     elif column.type not in (BIGINT, TIMESTAMP):
         raise StatementError(
@@ -284,7 +291,7 @@ def timestamp(clause: WithClause, schema: Schema) -> tuple[str | None, str | Non
 
 
 def _identifier(written: str) -> str:
-    """A name in a string: unchanged in backticks, else in upper case."""
+    """Read an identifier from a string: a name in backticks stays as it is, any other becomes upper case."""
     if len(written) > 1 and written[0] == written[-1] == "`":
         return written[1:-1].replace("``", "`")
     return written.upper()
@@ -294,7 +301,7 @@ def _identifier(written: str) -> str:
 
 
 def _insert(query: ResolvedQuery, request: SinkRequest, catalog: Catalog, span: Span) -> ResolvedQuery:
-    """Section 3: the target of INSERT INTO, an existing stream whose columns the result must have."""
+    """Section 3: resolve INSERT INTO.  Its target is an existing stream, and the result must have the stream's columns."""
     WithClause(request.properties, INSERT_INTO)
     target = catalog.source(request.name)
     if target.kind != "STREAM":
@@ -345,10 +352,10 @@ def _insert(query: ResolvedQuery, request: SinkRequest, catalog: Catalog, span: 
 
 
 def _fitted(query: ResolvedQuery, target: DataSource, span: Span) -> tuple[OutputColumn, ...]:
-    """Add the implicit casts to the target's types to the outputs.
+    """Add casts to the types of the target's columns.
 
     Raises:
-        StatementError: names, order, key or types do not fit.
+        StatementError: the names, order, key or types of the columns do not fit.
     """
     given, wanted = query.schema, target.schema
     fits = len(given) == len(wanted) and all(
@@ -378,7 +385,11 @@ def _cast(expression: TypedExpression, column: Column) -> TypedExpression:
 
 
 def _setting(name: str, value: str) -> int | None:
-    """A setting that is a number; None if it is not set.  Raises: StatementError."""
+    """Read a property that is a number; None if it is not set.
+
+    Raises:
+        StatementError: its text is not a number from 1 to `limits.PARTITIONS_MAX`.
+    """
     if not value:
         return None
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= PARTITIONS_MAX:

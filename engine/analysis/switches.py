@@ -16,14 +16,22 @@ FINAL = "ksql.suppress.enabled"
 
 
 def check_query(query: ast.Query, options: QueryOptions) -> None:
-    """Check a query.  Raises: StatementError, if it uses something that is disabled."""
+    """Check that a query uses only what is enabled.
+
+    Raises:
+        StatementError: the query uses something that a property disables.
+    """
     check_expression(query, options)
     if query.emit == "FINAL" and not options.emit_final:
         raise StatementError(f"EMIT FINAL is switched off by {FINAL}", span=query.span, suggestion="Use EMIT CHANGES.")
 
 
 def check_expression(node: ast.Node, options: QueryOptions) -> None:
-    """Check an expression.  Raises: StatementError, if it has a lambda and lambdas are disabled."""
+    """Check that an expression has no lambda if lambdas are disabled.
+
+    Raises:
+        StatementError: it has one.
+    """
     if options.lambdas:
         return
     found = next((n for n in _walk(node) if isinstance(n, ast.Lambda)), None)
@@ -34,7 +42,11 @@ def check_expression(node: ast.Node, options: QueryOptions) -> None:
 
 
 def check_role(definition: ast.ColumnDefinition, options: QueryOptions) -> None:
-    """Check a column's role.  Raises: StatementError, if it is a header column and these are disabled."""
+    """Check that a column is not a header column if these are disabled.
+
+    Raises:
+        StatementError: it is one.
+    """
     if definition.role in ("HEADERS", "HEADER") and not options.headers:
         raise StatementError(
             f"header columns are switched off by {HEADERS}", span=definition.span, suggestion=f"Set {HEADERS} to 'true'."

@@ -1,4 +1,4 @@
-"""Section 13: a call of a table function in SELECT becomes a column."""
+"""Turns the calls of table functions in SELECT into columns (section 13 of the reference)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["TableCallColumns"]
 
 
 class TableCallColumns:
-    """The columns for the table functions of a SELECT: one for each different call.
+    """The columns for the table functions of a SELECT: one column for each different call.
 
     Attributes:
-        names: call -> name of its column, in order of first use.
+        names: for each call the name of its column, in the order of the text.
 
     Args:
-        taken: names in use; the names of new columns are added to it.
+        taken: names in use; the names of new columns are added.
     """
 
     def __init__(self, taken: set[str]) -> None:
@@ -24,7 +24,7 @@ class TableCallColumns:
         self.names: dict[TableCall, str] = {}
 
     def column_for(self, node: TypedExpression) -> ColumnRef | None:
-        """The column that replaces a call; None for other expressions (so it can be given to `nodes.transform`).
+        """The column that replaces a call; None for other expressions.  `nodes.transform` calls it.
 
         Raises:
             StatementError: a table function stands inside another one.

@@ -1,4 +1,4 @@
-"""Resolves types as statements write them to SQL types; custom types are expanded where they are used."""
+"""Resolves the types that statements write to SQL types.  A custom type is replaced by the type that it stands for."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def resolve_type(type_: ast.Type, custom: Mapping[str, t.SqlType]) -> t.SqlType:
         custom: custom types by name, from the catalog.
 
     Raises:
-        StatementError: an unknown type, wrong parameters, or a struct with two fields of one name.
+        StatementError: the type is unknown, has wrong parameters, or is a struct with two fields of one name.
     """
     match type_:
         case ast.ArrayType(item=item):

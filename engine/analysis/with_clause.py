@@ -1,4 +1,4 @@
-"""WITH (name = value, ..): the properties of a statement, read with their types (section 3 of the reference)."""
+"""WITH (name = value, ..): reads the properties of a statement with their types (section 3 of the reference)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CleanupPolicy = Literal["delete", "compact", "compact,delete"]
 
 
 def unknown_property(name: str, allowed: frozenset[str], span: Span | None = None) -> StatementError:
-    """The error for a property that a WITH clause with these properties does not know."""
+    """Make the error for a property that is not in ``allowed``."""
     near = difflib.get_close_matches(name.upper(), sorted(allowed), 1)
     return StatementError(
         f"the WITH clause of this statement has no property {name}",
@@ -54,7 +54,7 @@ class WithClause:
     """The properties of one statement.
 
     Args:
-        allowed: the names that this kind of statement knows.
+        allowed: the names of properties that this kind of statement can have.
 
     Raises:
         StatementError: a property is unknown or repeated, or FORMAT stands beside KEY_FORMAT or VALUE_FORMAT.
@@ -83,7 +83,7 @@ class WithClause:
         return name in self._values
 
     def span(self, name: str) -> Span | None:
-        """The place of a property; None without it."""
+        """The place of a property in the text; None if the statement does not have it."""
         found = self._values.get(name)
         return None if found is None else found.span
 
@@ -104,10 +104,10 @@ class WithClause:
         raise StatementError(f"{name} must be a literal", span=found.span, suggestion=f"For example: {name} = 'text'.")
 
     def integer(self, name: str, least: int = 0, most: int = 2**63 - 1) -> int | None:
-        """A property as an integer, which may be written as text.
+        """A property as an integer.  It may be written as a string.
 
         Raises:
-            StatementError: it is no integer, or below ``least``, or above ``most``.
+            StatementError: it is not an integer, or is below ``least`` or above ``most``.
         """
         written = self.text(name)
         if written is None:
@@ -127,7 +127,11 @@ class WithClause:
         return value
 
     def boolean(self, name: str) -> bool | None:
-        """A property as a boolean.  Raises: StatementError, unless it is true or false."""
+        """A property as a boolean.
+
+        Raises:
+            StatementError: it is neither true nor false.
+        """
         written = self.text(name)
         if written is None:
             return None
@@ -136,7 +140,11 @@ class WithClause:
         return written.lower() == "true"
 
     def cleanup_policy(self) -> CleanupPolicy | None:
-        """CLEANUP_POLICY, as topics write it.  Raises: StatementError."""
+        """CLEANUP_POLICY in the way topics write it, such as ``compact,delete``.
+
+        Raises:
+            StatementError: the policy is unknown.
+        """
         written = self.text("CLEANUP_POLICY")
         if written is None:
             return None
@@ -155,7 +163,7 @@ class WithClause:
         """WINDOW_TYPE and WINDOW_SIZE.
 
         Raises:
-            StatementError: a size without a type, a time window without a size, or a session window with one.
+            StatementError: there is a size without a type, a time window without a size, or a session window with a size.
         """
         written = self.text("WINDOW_TYPE")
         if written is None:
