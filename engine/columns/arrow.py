@@ -21,7 +21,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 def flat(column: Any) -> Column:
-    """A column as one `pyarrow.Array` (compute functions sometimes return chunks)."""
+    """A column as one `pyarrow.Array`.  (Compute functions sometimes return chunks.)"""
     if isinstance(column, pa.ChunkedArray):
         joined: Any = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
         column = joined
@@ -30,17 +30,17 @@ def flat(column: Any) -> Column:
 
 
 def is_literal(argument: Datum) -> TypeGuard[pa.Scalar[Any]]:
-    """Whether an argument is a single value for all rows."""
+    """Whether an argument is one value for all rows."""
     return isinstance(argument, pa.Scalar)
 
 
 def length_of(arguments: Sequence[Datum]) -> int:
-    """The number of rows of a call (at least one argument is a column)."""
+    """The number of rows of a call.  At least one argument must be a column."""
     return next(len(a) for a in arguments if isinstance(a, (pa.Array, pa.ChunkedArray)))
 
 
 def broadcast(argument: Datum, length: int) -> Column:
-    """An argument as an array: a literal is repeated."""
+    """An argument as an array.  A literal is repeated."""
     return bounded_broadcast(argument, length) if isinstance(argument, pa.Scalar) else flat(argument)
 
 
@@ -57,7 +57,7 @@ def null_mask(array: Column) -> Bools:
 
 
 def int64s(array: Column) -> Int64s:
-    """Integers, dates, times, timestamps and BOOLEAN (1 for true) as int64[n], with 0 for null."""
+    """Integers, dates, times, timestamps and booleans (1 for true) as int64[n], with 0 for null."""
     if pa.types.is_temporal(array.type):
         array = array.view(pa.int32() if array.type.bit_width == 32 else pa.int64())
     if array.null_count:
@@ -73,7 +73,9 @@ def floats(array: Column) -> Floats:
 
 
 def from_numpy(values: npt.NDArray[Any], type_: pa.DataType, missing: Bools | None = None) -> Column:
-    """Make an Arrow array of a type from numbers (days or milliseconds, for temporal types), null where ``missing``."""
+    """Make an Arrow array of a type from numbers, null where ``missing`` is true.  Dates are days, times and timestamps
+    milliseconds.
+    """
     mask = missing if missing is not None and missing.any() else None
     if pa.types.is_temporal(type_):
         narrow = pa.int32() if type_.bit_width == 32 else pa.int64()
@@ -82,14 +84,14 @@ def from_numpy(values: npt.NDArray[Any], type_: pa.DataType, missing: Bools | No
 
 
 def with_nulls(array: Column, missing: Bools) -> Column:
-    """The array with further nulls where ``missing``."""
+    """The array with null also where ``missing`` is true."""
     if not missing.any():
         return array
     return flat(pc.if_else(pa.array(~missing), array, pa.scalar(None, array.type)))
 
 
 def fail(values: Column, failed: Bools, reason: str) -> Evaluated:
-    """``values`` with the failed rows null, and their failures, all for one reason."""
+    """``values`` with null in the failed rows, and their failures, all with the same reason."""
     rows = np.flatnonzero(failed)
     if len(rows) == 0:
         return Evaluated(values)
@@ -99,9 +101,10 @@ def fail(values: Column, failed: Bools, reason: str) -> Evaluated:
 def row_by_row(
     function: Callable[..., PythonValue], type_: pa.DataType, *arguments: Datum, calls_with_nulls: bool = False
 ) -> Evaluated:
-    """Evaluate a Python function row by row: the slow way, for cases that a function's fast way does not cover.
+    """Evaluate a Python function row by row.
 
-    Arguments are converted by `pyarrow`, results must fit ``type_``; an error fails its row.
+    This is the slow way, for the cases that a function's fast way does not cover.  `pyarrow` converts the arguments, and
+    results must fit ``type_``.  An exception fails its row.
     """
     length = length_of(arguments)
     columns = [[a.as_py()] * length if isinstance(a, pa.Scalar) else flat(a).to_pylist() for a in arguments]
@@ -125,7 +128,7 @@ def row_by_row(
 
 
 def each(function: Callable[[PythonValue], PythonValue], type_: pa.DataType, column: Column) -> Evaluated:
-    """`row_by_row` for a function of one argument; faster if no row fails."""
+    """Like `row_by_row`, for a function of one argument.  It is faster if no row fails."""
     values = column.to_pylist()
     try:
         if not has_any_size(type_):
@@ -146,10 +149,10 @@ def each(function: Callable[[PythonValue], PythonValue], type_: pa.DataType, col
 def by_prepared(
     prepare: Callable[..., Callable[[PythonValue], PythonValue]], type_: pa.DataType, column: Datum, *settings: Datum
 ) -> Evaluated:
-    """Evaluate, for each row, a function of one value that is prepared from settings (a pattern, ..).
+    """Evaluate a function of one value that settings (a pattern, ..) prepare, for each row.
 
     Args:
-        prepare: makes the function, and should cache it; a ValueError fails the rows with these settings.
+        prepare: makes the function from the settings, and should cache it.  A ValueError fails the rows with these settings.
     """
     return by_setting(
         lambda values, *given: each(prepare(*given), type_, values),
@@ -161,7 +164,7 @@ def by_prepared(
 
 
 SETTINGS_AT_ONCE_MAX = 64
-"""With more distinct formats, zones, .. than this in a step, rows are evaluated one by one."""
+"""If a step has more distinct settings (formats, zones, ..) than this, rows are evaluated one by one."""
 
 
 def by_setting(
@@ -170,9 +173,9 @@ def by_setting(
     """Evaluate a function once for each distinct setting (a format, a zone), over the rows that have it.
 
     Args:
-        function: takes a column and the settings as Python values; a ValueError fails all of the column's rows.
-        one: the same for a single row, whose value is a Python value (for temporal types a number).
-        type_: of the result.
+        function: takes a column, and the settings as Python values.  A ValueError fails all rows of the column.
+        one: the same function for a single row, whose value is a Python value (a number for temporal types).
+        type_: the type of the result.
     """
     length = length_of((column, *settings))
     column = broadcast(column, length)
@@ -231,11 +234,11 @@ def text_column(
     text: Column,
     ascii_kernel: Callable[[Column], Column],
 ) -> Column:
-    """Evaluate a function of one text that cannot fail, over a string column.
+    """Evaluate a function of one text, which cannot fail, over a string column.
 
     Args:
-        ascii_kernel: gives the same results for whole columns of ASCII; for rows with other characters its results are
-            replaced by those of ``function``.
+        ascii_kernel: gives the same results for columns that are all ASCII.  Rows with other characters get the results of
+            ``function`` instead.
     """
     plain = ascii_rows(text)
     result = ascii_kernel(text)
@@ -247,7 +250,7 @@ def text_column(
 
 
 def with_bytes(text: Column, data: npt.NDArray[np.uint8]) -> Column:
-    """The string array with its data bytes replaced by as many others, in the same places; see `text_bytes`."""
+    """The string array with its data bytes (see `text_bytes`) replaced.  Each item keeps its length in bytes."""
     missing = null_mask(text)
     validity = from_numpy(~missing, pa.bool_()).buffers()[1] if missing.any() else None
     begins = text_offsets(text) - text_offsets(text)[0]
@@ -257,7 +260,7 @@ def with_bytes(text: Column, data: npt.NDArray[np.uint8]) -> Column:
 
 
 def ascii_rows(array: Column) -> Bools:
-    """bool[n]: whether each item of a string array is ASCII only (nulls are)."""
+    """bool[n]: whether each item of a string array is ASCII only; true for nulls."""
     high = text_bytes(array) >= 0x80
     if not high.any():
         return np.ones(len(array), np.bool_)
@@ -268,19 +271,19 @@ def ascii_rows(array: Column) -> Bools:
 
 
 def all_ascii(array: Column) -> bool:
-    """Whether a string array is ASCII only, so that bytes, characters and UTF-16 units are the same."""
+    """Whether a string array is ASCII only.  Its bytes, characters and UTF-16 units are then the same."""
     data = text_bytes(array)
     return not len(data) or int(data.max()) < 0x80
 
 
 def has_no_pairs(array: Column) -> bool:
-    """Whether a string array has no character above U+FFFF, so that characters and UTF-16 units are the same."""
+    """Whether a string array has no character above U+FFFF.  Its characters and UTF-16 units are then the same."""
     data = text_bytes(array)
     return not len(data) or int(data.max()) < 0xF0
 
 
 def text_bytes(array: Any) -> npt.NDArray[np.uint8]:
-    """The bytes of all items of a string or binary array in sequence, including those of nulls."""
+    """The bytes of all items of a string or binary array, one after the other, including those of nulls."""
     if len(array) == 0:
         return np.zeros(0, np.uint8)
     buffers = array.buffers()

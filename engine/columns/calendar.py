@@ -12,7 +12,9 @@ def month_length(year: int, month: int) -> int:
 
 
 def days_of(year: int, month: int, day: int) -> int:
-    """The days since the epoch of a date (internally years begin in March, so that a leap day comes last)."""
+    """The number of days from 1970-01-01 to a date.  (The calculation lets years begin in March: a leap day then comes
+    last.)
+    """
     shifted = year - (month <= 2)
     era, year_of_era = divmod(shifted, 400)
     day_of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
@@ -46,7 +48,7 @@ def week_year_start(year: int) -> int:
 
 
 def week_of(days: int) -> tuple[int, int]:
-    """The week-based year and week of a day, by US rules."""
+    """The week-based year and the week of a day, by US rules."""
     year = date_of(days)[0]
     if days >= week_year_start(year + 1):
         year += 1

@@ -1,7 +1,7 @@
-"""Compares columns, with the equality of `storage/values/canonical.py`: NaN equals NaN and is above all other numbers, and
--0.0 equals 0.0.
+"""Compares columns, with the equality of `storage/values/canonical.py`.
 
-Nested values are equal if their parts are; inside of them NULL equals NULL.
+NaN equals NaN and is above all other numbers, and -0.0 equals 0.0.  Nested values are equal if their parts are; inside of
+them NULL equals NULL.
 """
 
 from __future__ import annotations
@@ -26,18 +26,21 @@ _CALLS: Final[dict[str, Callable[[Any, Any], Any]]] = {
 
 
 def compare(operator: str, x: Any, y: Any) -> Any:
-    """``x operator y`` (one of ``= <> < <= > >=``) as a BOOLEAN array or scalar, null where one of them is.
+    """Compare by one of ``= <> < <= > >=``.
 
     Args:
         x, y: arrays of one length or scalars, of one type or of types that Arrow compares.  Nested values must have the same
             type, and can only be compared for equality.
+
+    Returns:
+        a BOOLEAN array or scalar, null where an operand is null.
     """
     if pa.types.is_nested(x.type):
         return _compare_nested(operator, x, y)
     plain = _CALLS[operator](x, y)
     if not (pa.types.is_floating(x.type) and pa.types.is_floating(y.type)):
         return plain
-    # IEEE's comparisons with NaN are false (``<>``: true), which is corrected here; all others are right.
+    # With NaN, IEEE's comparisons are false, and ``<>`` is true.  Only that is corrected here.
     x_nan, y_nan = pc.is_nan(x), pc.is_nan(y)
     match operator:
         case "=":

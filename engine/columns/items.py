@@ -1,4 +1,4 @@
-"""The items of ARRAY and MAP columns as flat columns: which are equal, their order, and new columns of them."""
+"""The items of ARRAY and MAP columns as flat columns: finds equal items, sorts them, and makes new ARRAY and MAP columns."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .kinds import Column
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """The items (or entries) of all rows, row by row.
+    """The items or entries of all rows, row by row.
 
     Attributes:
-        missing: bool[n], rows that are null.
+        missing: bool[n], true for rows that are null.
         lengths: int64[n], the number of items in each row (0 for null).
         rows: int64[m], the row of each item.
-        columns: the items, or the keys and the values; arrays of length m.
+        columns: arrays of length m: the items, or the keys and the values.
     """
 
     missing: Bools
@@ -43,13 +43,15 @@ def items_of(lists: Any) -> Items:
 
 
 def all_entries_of(maps: Any) -> Items:
-    """The entries of a MAP column unchanged, including repeated keys."""
-    # Not `keys` and `items`, which ignore the offset of the entries.
+    """The entries of a MAP column, including repeated keys."""
+    # `keys` and `items` of Arrow cannot be used here: they ignore the offset of the entries.
     return _laid_out(maps, (maps.values.field(0), maps.values.field(1)))
 
 
 def entries_of(maps: Column) -> Items:
-    """The entries of a MAP column without repeated keys: a key has its first entry's place and its last one's value."""
+    """The entries of a MAP column without repeated keys: a key has the place of its first entry and the value of its last
+    one.
+    """
     given = all_entries_of(maps)
     return distinct_keys(given.missing, given.rows, *given.columns)
 
@@ -67,7 +69,7 @@ def _laid_out(array: Any, columns: tuple[Column, ...]) -> Items:
 
 
 def joined(left: Items, right: Items) -> Items:
-    """In each row the items of the first column, then those of the second; a row is null if both are."""
+    """For each row, the items of the first column, then those of the second.  A row is null if both are."""
     rows = np.concatenate((left.rows, right.rows))
     order = np.argsort(rows, kind="stable")
     index = index_array(order)
@@ -76,7 +78,7 @@ def joined(left: Items, right: Items) -> Items:
 
 
 def positions(begins: Int64s, lengths: Int64s) -> Int64s:
-    """For each of ``begins`` a run of ascending numbers from it, as long as ``lengths`` says; all runs in sequence."""
+    """For each ``begins``, as many ascending numbers from it as ``lengths`` says, one after the other."""
     shifts: Int64s = begins - (np.cumsum(lengths) - lengths)
     numbers: Int64s = np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(shifts, lengths)
     return numbers
@@ -86,14 +88,14 @@ def positions(begins: Int64s, lengths: Int64s) -> Int64s:
 
 
 def lists_of(values: Column, rows: Int64s, missing: Bools) -> Column:
-    """An ARRAY column from values and their rows (ascending); the rows ``missing`` are null."""
+    """Make an ARRAY column from values and their rows (ascending).  Rows where ``missing`` is true are null."""
     columns, rows = _present(missing, rows, values)
     mask = pa.array(missing) if missing.any() else None
     return list_array(_offsets(rows, len(missing)), columns[0], mask=mask)
 
 
 def maps_of(entries: Items, missing: Bools) -> Column:
-    """A MAP column from entries; the rows ``missing`` are null."""
+    """Make a MAP column from entries.  Rows where ``missing`` is true are null."""
     (keys, values), rows = _present(missing, entries.rows, *entries.columns)
     mask = pa.array(missing) if missing.any() else None
     return map_array(_offsets(rows, len(missing)), keys, values, mask=mask)
@@ -114,7 +116,7 @@ def _offsets(rows: Int64s, length: int) -> Column:
 
 
 def distinct_keys(missing: Bools, rows: Int64s, keys: Column, values: Column) -> Items:
-    """Drop repeated keys within a row: the first entry keeps its place, with the value of the last."""
+    """Drop repeated keys within a row: the first entry keeps its place and gets the value of the last one."""
     groups = groups_of(rows, identities(keys))
     if len(groups.firsts) < len(rows):
         order = np.argsort(groups.firsts)
@@ -127,21 +129,21 @@ def distinct_keys(missing: Bools, rows: Int64s, keys: Column, values: Column) ->
 
 
 def within_rows(rows: Int64s, numbers: Int64s) -> Int64s:
-    """The order of items by row, then by number; stable."""
+    """The order of items by row, then by number.  It is stable."""
     if not len(rows):
         return np.zeros(0, np.int64)
     least = int(numbers.min())
     span = int(numbers.max()) - least + 1
     if span * (int(rows.max()) + 1) >= 2**63:
         return np.lexsort((numbers, rows)).astype(np.int64, copy=False)
-    # One number for both: a stable sort of it is many times faster, since rows are mostly in order already.
+    # One number combines both.  A stable sort of it is many times faster, since rows are mostly in order already.
     return np.argsort(rows * span + (numbers - least), kind="stable").astype(np.int64, copy=False)
 
 
 def sort_numbers(values: Column) -> Int64s:
-    """A sort key for each value; those of nulls have no meaning.
+    """A number for each value to sort it by.  The numbers of nulls have no meaning.
 
-    Texts and bytes are ordered by their bytes, NaN comes after all other numbers, and 0.0 equals -0.0.
+    Texts and bytes are ordered by their bytes.  NaN comes after all other numbers, and 0.0 equals -0.0.
     """
     type_ = values.type
     if type_ == pa.float64():
@@ -165,7 +167,7 @@ class ItemGroups:
     Attributes:
         numbers: int64[m], the group of each item.
         firsts: int64[g], the index of the first item of each group.
-        lasts: int64[g], that of the last one.
+        lasts: int64[g], the index of the last item of each group.
     """
 
     numbers: Int64s
@@ -174,7 +176,7 @@ class ItemGroups:
 
 
 def groups_of(rows: Int64s, ids: Int64s) -> ItemGroups:
-    """The groups of items by row and identity."""
+    """Group the items that have the same row and the same identity."""
     order = within_rows(rows, ids)
     begins = np.ones(len(order), np.bool_)
     begins[1:] = (np.diff(rows[order]) != 0) | (np.diff(ids[order]) != 0)
@@ -184,10 +186,10 @@ def groups_of(rows: Int64s, ids: Int64s) -> ItemGroups:
 
 
 def identities(values: Column) -> Int64s:
-    """A number for each value; equal values, and only those, have equal numbers.
+    """A number for each value.  Two numbers are equal if and only if the values are.
 
-    Null equals null, and nested values are compared part by part (maps whatever the order of their entries).  NaN equals
-    NaN, and 0.0 equals -0.0.
+    Null equals null.  Nested values are compared part by part; maps are equal in whatever order their entries are.  NaN
+    equals NaN, and 0.0 equals -0.0.
     """
     type_ = values.type
     if pa.types.is_list(type_):
@@ -219,7 +221,7 @@ def _identities_of_maps(values: Column) -> Int64s:
 
 
 def _folded(items: Items, ids: Int64s) -> Int64s:
-    """Identities of rows: the identities of their first items, paired with those of their second ones, and so on."""
+    """Identities of rows: the identity of the first item, paired with that of the second one, and so on."""
     result = np.where(items.missing, -1, 0)
     begins, step = items.begins, 0
     going = np.flatnonzero(items.lengths)

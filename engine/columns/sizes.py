@@ -1,8 +1,8 @@
-"""How large the columns may get that expressions make.
+"""Limits the size of the columns that expressions make.
 
-One call can make gigabytes of a few bytes: LPAD of a million rows, REPLACE of every character by a long text, a text that
-REDUCE doubles with every item.  Functions that can make a text much longer limit each text (`check_grown`); all columns
-together are limited by `check_column`, before they are made or while they grow.
+One call can make gigabytes from a few bytes: LPAD of a million rows, REPLACE of every character by a long text, a text that
+REDUCE doubles with every item.  Functions that can make a text much longer limit each text (`check_grown`).  `check_column`
+limits every column, before it is made or while it grows.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = ["ColumnTooLargeError", "check_column", "check_grown", "has_any_size",
 
 
 class ColumnTooLargeError(DataError):
-    """An expression's values take more memory than a column may.
+    """The values of an expression take more memory than a column may take.
 
-    It fails no row by itself: a query that keeps running tries again with fewer rows, until one row alone is too large.
+    The error itself fails no row.  A query that keeps running tries again with fewer rows, until one row alone is too large.
     """
 
     def __init__(self) -> None:
@@ -29,13 +29,21 @@ class ColumnTooLargeError(DataError):
 
 
 def check_column(size: int) -> None:
-    """Check the bytes of a column.  Raises: ColumnTooLargeError."""
+    """Check the size of a column in bytes.
+
+    Raises:
+        ColumnTooLargeError: it is larger than `limits.COLUMN_BYTES_MAX`.
+    """
     if size > COLUMN_BYTES_MAX:
         raise ColumnTooLargeError
 
 
 def check_grown(size: int, before: int) -> None:
-    """Check the length of a text that a function makes of one of length ``before``.  Raises: ValueError."""
+    """Check the length of a text that a function makes from a text of length ``before``.
+
+    Raises:
+        ValueError: it has grown and is longer than `limits.GROWN_CHARS_MAX`.
+    """
     if size > GROWN_CHARS_MAX and size > before:
         raise ValueError(f"a length of {size} is above the limit of {GROWN_CHARS_MAX}")
 
@@ -46,13 +54,17 @@ def has_any_size(type_: pa.DataType) -> bool:
 
 
 def size_of(data: Any, length: int) -> int:
-    """The bytes of an argument over ``length`` rows: a column's, or those of a literal that is repeated."""
+    """The size in bytes of an argument over ``length`` rows.  A literal counts once for each row."""
     if not isinstance(data, pa.Scalar):
         return int(data.nbytes)
     return int(repeated(data, 1).nbytes) * length if data.is_valid and has_any_size(data.type) else 0
 
 
 def bounded_broadcast(value: Any, length: int) -> Any:
-    """A literal repeated.  Raises: ColumnTooLargeError."""
+    """Repeat a literal.
+
+    Raises:
+        ColumnTooLargeError: the column would be larger than `limits.COLUMN_BYTES_MAX`.
+    """
     check_column(size_of(value, length))
     return repeated(value, length)

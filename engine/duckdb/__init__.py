@@ -1,1 +1,1 @@
-"""Queries that DuckDB executes: over snapshots that it gets without copying, in a locked-down connection."""
+"""Runs queries in DuckDB, over snapshots of tables that are not copied, in a locked-down connection."""

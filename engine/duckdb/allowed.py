@@ -1,7 +1,7 @@
 """DuckDB's functions that a user's query may call: those that depend on nothing but their arguments.
 
-All others are refused, also those that a later version of DuckDB adds, since functions also give access to settings,
-secrets, the machine, other queries and SQL in texts.
+All others are refused, and so are functions that a later version of DuckDB adds.  Functions could also give access to
+settings, secrets, the machine, other queries, and SQL in texts.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ _SYMBOLS = (
     "~~~",
 )
 FUNCTIONS: Final = frozenset((*_WORDS.split(), *_SYMBOLS, "IS DISTINCT FROM", "IS NOT DISTINCT FROM"))
-"""Names in lower case, except operators that are words."""
+"""The names in lower case; operators that are words are missing."""
 
 MULTIPLYING: Final = {
     "array_resize": 1,
@@ -116,7 +116,10 @@ MULTIPLYING: Final = {
     "repeat": 1,
     "rpad": 1,
 }
-"""Functions whose result is as large as an argument says (its index).  DuckDB counts its memory only when it exists."""
+"""Functions whose result is as large as one argument says, and the index of this argument.
+
+DuckDB counts the memory of the result only after it is made.
+"""
 
 FORMATTING: Final = frozenset({"format", "printf"})
 """Functions whose result is as wide as a number in their first argument says."""

@@ -1,9 +1,9 @@
 """Checks what a SELECT may ask DuckDB for.
 
-DuckDB itself is locked (no files, no network, no extensions, no changes of settings; see `pull`), but it still reveals
-things about its process: settings, secrets, other databases, the machine.  So DuckDB parses the statement, and its tree is
-checked before it is bound.  Tables must be known to the engine or defined by the statement (WITH); functions and table
-functions must be in the lists of `allowed`.
+DuckDB itself is locked (see `pull`): no files, no network, no extensions, no changes of settings.  But it still reveals
+things about its process: settings, secrets, other databases, the machine.  So DuckDB parses the statement, and this module
+checks the tree before it is bound.  The engine must know the tables, or the statement must define them (WITH).  Functions
+and table functions must be in the lists of `allowed`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A table, a column or a constant field in the statement, with its place.
+    """A table, a column or a constant that selects a field, with its place in the statement.
 
     Attributes:
         kind: ``table``, ``column`` (with its qualifiers) or ``field`` (the text of a constant that selects a field).
-        start, end: offsets in characters; for a table they include the alias.
+        start, end: offsets in characters.  For a table they include the alias.
     """
 
     kind: str
@@ -40,10 +40,10 @@ class Mention:
 
 
 def mentions(connection: duckdb.DuckDBPyConnection, sql: str) -> list[Mention]:
-    """The tables, columns and fields that one SELECT names and does not define itself.
+    """Find the tables, columns and fields that a SELECT names and does not define itself.
 
     Args:
-        connection: any; it only parses.
+        connection: any connection; it only parses.
 
     Raises:
         StatementError: the text is not a single SELECT, or asks for what is locked.
@@ -62,7 +62,11 @@ def too_deep(sql: str) -> StatementError:
 
 
 def parsed(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[dict[str, Any], str]:
-    """DuckDB's tree of one SELECT, and the JSON it comes from.  Raises: as `mentions`."""
+    """Parse one SELECT: DuckDB's tree, and the JSON that the tree comes from.
+
+    Raises:
+        StatementError, duckdb.Error: see `mentions`.
+    """
     found = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
     assert found is not None
     try:
@@ -103,7 +107,7 @@ _catalogs: dict[str, frozenset[str]] = {}
 
 
 def _catalog(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
-    """The names of DuckDB's own tables and views, in lower case, which no query may redefine."""
+    """The names of DuckDB's own tables and views, in lower case.  No query may redefine them."""
     if "names" not in _catalogs:
         rows = connection.execute("SELECT view_name FROM duckdb_views() UNION SELECT table_name FROM duckdb_tables()")
         _catalogs["names"] = frozenset(name.lower() for (name,) in rows.fetchall())
@@ -111,7 +115,11 @@ def _catalog(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
 
 
 def _walk(node: Any, defined: frozenset[str], text: _Text, catalog: frozenset[str]) -> Iterator[Mention]:
-    """Mentions in a tree; ``defined``: the names, in lower case, that WITH clauses around it define."""
+    """Find the mentions in a tree.
+
+    Args:
+        defined: the names, in lower case, that WITH clauses around the tree define.
+    """
     if isinstance(node, list):
         for item in node:
             yield from _walk(item, defined, text, catalog)
@@ -136,7 +144,7 @@ def _walk(node: Any, defined: frozenset[str], text: _Text, catalog: frozenset[st
         if name in catalog:
             raise _refusal(f"{entry['key']} is a name of DuckDB's own and cannot be given to a query", node, text)
         query = entry["value"]["query_node"]
-        if query.get("type") == "RECURSIVE_CTE_NODE":  # what it begins with does not see itself
+        if query.get("type") == "RECURSIVE_CTE_NODE":  # its first part does not see the name
             yield from _walk({k: v for k, v in query.items() if k != "right"}, defined, text, catalog)
             yield from _walk(query.get("right"), defined | {name}, text, catalog)
         yield from _walk(
@@ -148,13 +156,13 @@ def _walk(node: Any, defined: frozenset[str], text: _Text, catalog: frozenset[st
         defined |= {name}
     for key, value in node.items():
         if key == "function" and node.get("type") == "TABLE_FUNCTION":
-            value = arguments_of(value)  # the function itself has been checked, as one that makes rows
+            value = arguments_of(value)  # the function itself was checked as a table function
         if key != "cte_map":
             yield from _walk(value, defined, text, catalog)
 
 
 _PICKING = frozenset({"struct_extract", "array_extract", "element_at", "list_extract"})
-"""Functions that take the name of a field as text."""
+"""Functions that take the name of a field as a text."""
 
 
 @functools.cache
@@ -163,7 +171,11 @@ def _is_allowed(name: str) -> bool:
 
 
 def _check_node(node: dict[str, Any], text: _Text) -> None:
-    """Check a node, without those below it.  Raises: StatementError, if it is refused."""
+    """Check a node, but not the nodes below it.
+
+    Raises:
+        StatementError: the node is refused.
+    """
     kind = node.get("type")
     if kind == "TABLE_FUNCTION":
         function = node["function"]
@@ -180,7 +192,11 @@ def _check_node(node: dict[str, Any], text: _Text) -> None:
 
 
 def _check_size(node: dict[str, Any], name: str, text: _Text) -> None:
-    """Check the size of a function's result, if the statement gives it."""
+    """Check the size of a function's result, if the statement says the size.
+
+    Raises:
+        StatementError: it is too large.
+    """
     children = arguments_of(node)
     if name in FORMATTING and children:
         value = constant_of(children[0])
@@ -201,7 +217,7 @@ _LONG_NUMBER = re.compile(r"\d{5}")
 
 
 def constant_of(node: Any) -> Any:
-    """The value of a constant, also of one with a minus sign; None for anything else."""
+    """The value of a constant, also with a minus sign before it; None for any other node."""
     if not isinstance(node, dict):
         return None
     if node.get("function_name") == "-" and len(arguments_of(node)) == 1:
@@ -242,7 +258,7 @@ def _refusal(message: str, node: Mapping[str, Any], text: _Text) -> StatementErr
 
 
 def too_large(sql: str, memory: int) -> Callable[[Mapping[str, Any]], StatementError]:
-    """The error for a node whose values can exceed the memory."""
+    """Make a function that gives the error for a node whose values can exceed the memory."""
 
     def refuse(node: Mapping[str, Any]) -> StatementError:
         text = _Text(sql)
@@ -259,7 +275,7 @@ def too_large(sql: str, memory: int) -> Callable[[Mapping[str, Any]], StatementE
 
 
 def span_at(text: str, start: int, end: int) -> Span:
-    """A span by its offsets in characters."""
+    """Make a span from its offsets in characters."""
     line_start = text.rfind("\n", 0, start) + 1
     return Span(start, end, text.count("\n", 0, start) + 1, start - line_start + 1)
 
@@ -273,7 +289,7 @@ def duckdb_span(message: str, sql: str) -> Span | None:
     lines = sql.split("\n")
     if match is None or not 1 <= int(match[1]) <= len(lines):
         return None
-    shown = lines[int(match[1]) - 1].find(match[2])  # without the blanks that it begins with, perhaps
+    shown = lines[int(match[1]) - 1].find(match[2])  # DuckDB may have removed the blanks at the start of the line
     column = shown + len(match[3]) - len(f"LINE {match[1]}: ")
     start = sum(len(line) + 1 for line in lines[: int(match[1]) - 1]) + column
     return span_at(sql, start, start + 1) if 0 <= shown <= column else None

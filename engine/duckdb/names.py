@@ -1,8 +1,8 @@
 """Renames columns that DuckDB cannot hold: its names ignore case, and its DECIMALs end at 38 digits.
 
-Of names that differ only in case, the one in upper case stays, as bare names are upper case in the dialect.  The others get
-unique names, which replace them in the statement where it quotes them, and are replaced back in the answer.  DECIMALs of
-more digits are passed as text.
+If names differ only in case, the name in upper case stays, because names without quotes are upper case in the dialect.  The
+others get unique names.  The statement is rewritten with these names where it quotes the old ones, and the answer gets the
+old names back.  DECIMALs of more digits are passed as text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MARK = "_penstock_"
 
 
 def replacements(types: Sequence[Any]) -> dict[str, str]:
-    """New names for columns and fields that DuckDB would confuse."""
+    """New names for the columns and fields that DuckDB would confuse, by old name."""
     found: dict[str, str] = {}
     stack: list[Any] = [pa.struct(list(schema)) for schema in types]
     while stack:
@@ -36,7 +36,7 @@ def replacements(types: Sequence[Any]) -> dict[str, str]:
                 kept = next((n for n in names if n == n.upper()), names[0])
                 for name in names:
                     if name != kept:
-                        found.setdefault(name, f"{name}{_MARK}{len(found) + 1}")  # letters only: nothing quotes it
+                        found.setdefault(name, f"{name}{_MARK}{len(found) + 1}")  # letters only: the name needs no quotes
         elif pa.types.is_map(type_):
             stack += [type_.key_type, type_.item_type]
         elif pa.types.is_list(type_):
@@ -45,10 +45,10 @@ def replacements(types: Sequence[Any]) -> dict[str, str]:
 
 
 def rewritten(sql: str, found: Sequence[Mention], names: Mapping[str, str], tables: Mapping[Mention, str]) -> str:
-    """The statement with the new names of columns and fields, and other names for some tables.
+    """Rewrite a statement with the new names of columns and fields, and with other names for some tables.
 
     Raises:
-        StatementError: a text names a field, and it is unclear which.
+        StatementError: a text names a field, and it is not clear which one.
     """
     pieces: list[str] = []
     done = 0
@@ -79,12 +79,12 @@ def quoted(name: str) -> str:
 
 
 def bare(text: str) -> str:
-    """The name inside quotes."""
+    """The name inside of quotes."""
     return text[1:-1].replace('""', '"')
 
 
 def restored(table: pa.Table, names: Mapping[str, str]) -> pa.Table:
-    """An answer with the users' names again."""
+    """An answer with the old names of columns and fields."""
     if not names:
         return table
     back = {new: old for old, new in names.items()}

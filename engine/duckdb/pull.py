@@ -34,14 +34,14 @@ _LOCKDOWN: dict[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
 }
 _READ_ROWS = 65_536
-"""The number of rows of an answer that are checked together."""
+"""The number of an answer's rows that are checked at once."""
 
 
 class _Namers:
-    """Connections that only parse statements, one for each thread that does so at the same time.
+    """Connections that only parse statements.  Threads that parse at the same time use different ones.
 
-    They belong to no thread: a child that a thread forks clears what belongs to the others, and DuckDB's objects cannot be
-    destroyed in a child.  There they stay for ever instead.
+    A connection belongs to no thread.  After a fork, the child process clears what belongs to the parent's other threads,
+    but DuckDB's objects cannot be destroyed there.  So the child keeps these connections for ever.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class _Namers:
 
     @contextmanager
     def one(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A connection that no other thread uses meanwhile."""
+        """A connection that no other thread uses in the meantime."""
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -75,7 +75,7 @@ class Bounds:
 
     Attributes:
         memory: bytes that DuckDB may use, and as many again for the answer.
-        threads: of DuckDB.
+        threads: the number of DuckDB's threads.
     """
 
     memory: int = DUCKDB_MEMORY_BYTES
@@ -83,7 +83,7 @@ class Bounds:
 
 
 def _connection(bounds: Bounds) -> duckdb.DuckDBPyConnection:
-    """A new, locked-down, in-memory database (1-2 ms)."""
+    """Open a new, locked-down database in memory (1-2 ms)."""
     import duckdb
 
     config = {**_LOCKDOWN, "threads": str(bounds.threads), "memory_limit": f"{bounds.memory}B"}
@@ -94,7 +94,7 @@ def _connection(bounds: Bounds) -> duckdb.DuckDBPyConnection:
 
 
 def named(sql: str) -> list[Mention]:
-    """The tables, columns and fields that a SELECT names.
+    """Find the tables, columns and fields that a SELECT names.
 
     Raises:
         StatementError: it is not exactly one SELECT that DuckDB can parse, or asks for what is locked.
@@ -121,14 +121,14 @@ def run_select(
     parameters: object = None,
     bounds: Bounds = Bounds(),  # a constant
 ) -> Any:
-    """Run a SELECT over the given tables and return an Arrow table.
+    """Run a SELECT over the given tables, and return an Arrow table.
 
     Args:
-        found: the names in it (`named`).
-        tables: for each mention of a table the name of its source, by which sources are distinguished, and its rows.
+        found: what the statement names (`named`).
+        tables: for each mention of a table the name of its source, which identifies it, and its rows.
 
     Raises:
-        StatementError: the statement is wrong, asks for something that is locked, or for too much memory.
+        StatementError: the statement is wrong, asks for something that is locked, or needs too much memory.
     """
     import duckdb
     import pyarrow as pa
@@ -155,7 +155,7 @@ def run_select(
     except duckdb.OutOfMemoryException as error:
         raise _too_large(bounds, sql) from error
     except duckdb.Error as error:
-        interrupts.check()  # raises what stopped it
+        interrupts.check()  # raises the reason of the interrupt
         if watch is not None and watch.exceeded:
             raise _too_large(bounds, sql) from error
         raise _wrong("DuckDB refuses this query", error, sql if text == sql else None) from error
@@ -168,7 +168,11 @@ def run_select(
 
 
 def _check_sizes(sql: str, tables: Mapping[Mention, tuple[str, pa.Table]], parameters: object, bounds: Bounds) -> None:
-    """Check the sizes of values.  Raises: StatementError, if those for one block of rows can exceed the memory."""
+    """Check the sizes of values before the query runs.
+
+    Raises:
+        StatementError: the values for one block of rows can exceed the memory.
+    """
     with _namers.one() as connection:
         statement, text = parsed(connection, sql)
     known: dict[str, tuple[int, float]] = {}
@@ -193,7 +197,7 @@ def _too_large(bounds: Bounds, sql: str) -> StatementError:
 
 
 def _physical(tables: Mapping[Mention, tuple[str, pa.Table]]) -> dict[str, str]:
-    """A name for each source that DuckDB can distinguish from the others; the written name if possible."""
+    """A name for each source that differs from the others for DuckDB too: the written name if possible."""
     found: dict[str, str] = {}
     for mention, (name, _) in tables.items():
         if name in found:
@@ -204,7 +208,11 @@ def _physical(tables: Mapping[Mention, tuple[str, pa.Table]]) -> dict[str, str]:
 
 
 def _whole(reader: pa.RecordBatchReader, sql: str, most: int) -> pa.Table:
-    """Read all batches of an answer.  Raises: StatementError, if it grows too large."""
+    """Read all batches of an answer.
+
+    Raises:
+        StatementError: it grows too large.
+    """
     import pyarrow as pa
 
     batches, size = [], 0
@@ -222,7 +230,7 @@ def _whole(reader: pa.RecordBatchReader, sql: str, most: int) -> pa.Table:
 
 
 def _narrowed(table: pa.Table, places: list[int]) -> pa.Table:
-    """Convert the given columns, sums of integers that DuckDB returns as DECIMALs, to BIGINT if they fit."""
+    """Convert some columns to BIGINT if they fit.  They are sums of integers, which DuckDB returns as DECIMALs."""
     import pyarrow as pa
 
     for place in places:

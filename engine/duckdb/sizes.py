@@ -1,12 +1,12 @@
-"""Bounds the size of a query's values, by its tree, before it runs.
+"""Computes, from a query's tree, how large its values can get, before the query runs.
 
-DuckDB counts texts and lists made by functions against its memory only when they exist, and checks for interrupts only
-between blocks of rows.  So nothing bounds what one expression makes of one block.  This module computes the largest size in
-bytes that each expression's value can have.  A text that is joined, repeated, padded, replaced or made for every item of a
-list grows as its arguments say; a column is as large as the longest value in its table.
+DuckDB counts texts and lists that functions make against its memory only after they are made, and checks for interrupts only
+between blocks of rows.  So nothing limits what one expression makes from one block.  This module computes the largest size
+in bytes that the value of each expression can have.  A text that is joined, repeated, padded, replaced or made for every
+item of a list grows as its arguments say.  A column is as large as the longest value in its table.
 
-This is an upper bound, often far above the real size.  So a query is refused only where a value *grows*: where it can be
-more than twice as large as the largest value that it is made from.
+The result is an upper bound, often far above the real size.  So a query is refused only where a value *grows*: where it can
+be more than twice as large as the largest value that it is made from.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SMALL: Final = 64
 _ROWS_UNKNOWN: Final = 1_000_000
 _GROWTH: Final = 2
 _ROUND: Final = 16
-"""The growth of a value in one round of a recursive query; interrupts are noticed between rounds."""
+"""How much a value may grow in one round of a recursive query.  Interrupts are noticed between rounds."""
 
 _FACTORS: Final = {
     "base64": 2, "bin": 8, "hex": 2, "json_array": 2, "json_object": 2, "json_quote": 2, "str_split": 9,
@@ -55,7 +55,7 @@ _STEPS_MAX: Final = 500_000
 _ITEM: Final = "\0"
 """The prefix of a lambda's parameter among the defined names."""
 _SCOPES: Final = ("TABLE_FUNCTION", "EXPRESSION_LIST", "RECURSIVE_CTE_NODE", '"unnest"')
-"""Nodes that make rows which are in no table."""
+"""Nodes that make rows of their own, which are in no table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +71,13 @@ class _Size:
 
 @dataclass(frozen=True, slots=True)
 class KnownQuery:
-    """Known facts about a query.
+    """What is known about a query before it runs.
 
     Attributes:
-        tree: its statement, as DuckDB parses it.
-        text: the same as JSON.
-        tables: rows, and bytes of the longest value, by name in lower case.
-        parameter: bytes of the largest value for a parameter.
+        tree: the statement, as DuckDB parses it.
+        text: the tree as JSON.
+        tables: the number of rows and the bytes of the longest value, by name in lower case.
+        parameter: the bytes of the largest value of a parameter.
     """
 
     tree: Mapping[str, Any]
@@ -87,7 +87,11 @@ class KnownQuery:
 
 
 def check_sizes(query: KnownQuery, memory: int, refuse: Callable[[Mapping[str, Any]], Exception]) -> None:
-    """Check a query.  Raises what ``refuse`` returns for a node whose values for one block of rows can exceed the memory."""
+    """Check a query.
+
+    Args:
+        refuse: makes the exception to raise for a node whose values for one block of rows can exceed the memory.
+    """
     total = math.prod((max(rows, 1) for rows, _ in query.tables.values()), start=1)
     if any(scope in query.text for scope in _SCOPES):
         total = max(total, _ROWS_UNKNOWN)
@@ -198,7 +202,7 @@ class _Sizes:
     # --- values --------------------------------------------------------------------------------
 
     def _all(self, part: Any, scope: float, defined: Mapping[str, float]) -> _Size:
-        """The sizes of all expressions below a node that is no expression, added up."""
+        """The sum of the sizes of all expressions below a node that is not an expression itself."""
         if isinstance(part, dict) and "class" in part:
             return self._value(part, scope, defined)
         if isinstance(part, dict) and str(part.get("type", "")).endswith("_NODE"):
@@ -208,7 +212,7 @@ class _Sizes:
         return _together([self._all(item, scope, defined) for item in parts])
 
     def _value(self, node: Any, scope: float, defined: Mapping[str, float]) -> _Size:
-        """The size of an expression.  Raises: the refusal."""
+        """The size of an expression.  Raises what ``refuse`` gives."""
         self._steps += 1
         if self._steps > _STEPS_MAX:
             raise self._refuse(node)
@@ -268,15 +272,17 @@ class _Sizes:
             old = constant_of(given[1])
             step = len(old.encode()) if isinstance(old, str) and old else 1
             return whole.grown(max(most[0], most[0] / step * most[2]))
-        if name == "regexp_replace" and len(given) > 2:  # it may match between any two characters
+        if name == "regexp_replace" and len(given) > 2:  # the pattern may match between any two characters
             new = constant_of(given[2])
             places = len(re.findall(r"\\\d", new)) if isinstance(new, str) else 1
             return whole.grown(most[0] * max(places, 1) + (most[0] + 1) * most[2])
         return whole.grown(whole.most * _FACTORS.get(name, 1))
 
     def _over_items(self, name: str, given: list[Any], scope: float, defined: Mapping[str, float]) -> _Size:
-        """The size of a lambda's results over a list.  What it makes from nothing counts once per item; what it makes from
-        the items counts once for the whole list.  In a reduction each item may make the result grow.
+        """The size of a lambda's results over a list.
+
+        What the lambda makes from nothing counts once for each item.  What it makes from the items counts once for the whole
+        list.  In a reduction, each item may make the result grow.
         """
         items = self._value(given[0], scope, defined)
         count = max(items.most / 8, 1.0)

@@ -1,7 +1,7 @@
 """Limits the memory that DuckDB does not count itself: the texts that functions make.
 
-A thread checks the size of the process while a query runs, and interrupts the query if it has grown too much.  DuckDB
-notices that between two operators, so it does not bound what one expression makes of one block of rows.
+While a query runs, a thread checks the size of the process, and interrupts the query if it has grown too much.  DuckDB
+notices an interrupt only between two operators, so this does not limit what one expression makes from one block of rows.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ __all__ = ["Watch", "watched"]
 _LOOK_S: Final = 0.05
 _STATM: Final = Path("/proc/self/statm")
 _BLOCKS: Final = 2
-"""How many times its limit a query may use: once as DuckDB counts it, once besides."""
+"""How many times its limit a query may use: once as DuckDB counts it, and once for what DuckDB does not count."""
 
 
 class Watch:
-    """Watches a query.  ``exceeded``: the query was interrupted because it used too much memory."""
+    """Watches a query.
+
+    Attributes:
+        exceeded: whether the query was interrupted because it used too much memory.
+    """
 
     def __init__(self, most: int, interrupt: Callable[[], None]) -> None:
         self.exceeded = False
@@ -53,7 +57,7 @@ def resident_bytes() -> int | None:
 
 @contextmanager
 def watched(most: int, interrupt: Callable[[], None]) -> Iterator[Watch]:
-    """Watch a query while it runs; see the module's text."""
+    """Watch a query while the block runs, see the text of this module."""
     watch = Watch(most, interrupt)
     thread = threading.Thread(target=watch.look, name="penstock-duckdb-watch", daemon=True)
     thread.start()

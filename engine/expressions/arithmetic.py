@@ -1,9 +1,11 @@
 """Arithmetic, a column at a time, with Java's results.
 
-Integers wrap around, their division truncates towards zero and the remainder has the dividend's sign; division by zero
-fails.  DOUBLE follows IEEE 754 (1/0 is infinite).  DECIMAL is exact: a quotient with more digits than its type fails.
-With a NULL operand the result is NULL, except that ``+`` of strings takes it as the text ``null`` (as Java does) and ``||``
-as no text.
+* Integers wrap around.  Their division truncates towards zero, and the remainder has the sign of the dividend.  Division by
+  zero fails.
+* DOUBLE follows IEEE 754: 1/0 is infinite.
+* DECIMAL is exact: a quotient with more digits than its type fails.
+* The result is NULL if an operand is NULL.  Only strings differ: ``+`` reads NULL as the text ``null``, as Java does, and
+  ``||`` as the empty text.
 """
 
 from __future__ import annotations
@@ -36,9 +38,9 @@ def _unchanged(data: _T) -> _T:
 
 
 def widening(source: t.SqlType, target: t.SqlType) -> Callable[[Any], Any]:
-    """Make a function that puts an operand into a wider numeric type: an array, or a scalar.
+    """Make a function that converts an operand, an array or a scalar, to a wider numeric type.
 
-    A scalar that comes with every batch, as a constant does, is converted once.
+    The function converts a scalar only once if every batch has the same one, as for a constant.
     """
     if source == target:
         return _unchanged
@@ -96,7 +98,7 @@ def compile_arithmetic(e: n.Arithmetic, left: Evaluator, right: Evaluator) -> Ev
 
 
 def as_decimal(type_: t.SqlType) -> t.Decimal:
-    """An exact number as DECIMAL: INTEGER is DECIMAL(10, 0), BIGINT DECIMAL(19, 0)."""
+    """The DECIMAL type that holds an exact number: DECIMAL(10, 0) for INTEGER, DECIMAL(19, 0) for BIGINT."""
     if isinstance(type_, t.Decimal):
         return type_
     return t.Decimal(10 if type_ == t.INTEGER else 19, 0)
@@ -109,8 +111,10 @@ def _operand_types(e: n.Arithmetic) -> tuple[t.SqlType, t.SqlType]:
 
 
 def _short_product(e: n.Arithmetic, a: Value, b: Value) -> Value | None:
-    """The exact product of numbers of which one is a DECIMAL, where all digits fit into 64-bit integers: Arrow converts and
-    multiplies in 128 bits, which takes several times as long.  None if they do not fit, or are no columns.
+    """Multiply exact numbers, one of them a DECIMAL, in 64-bit integers.
+
+    Arrow converts to 128 bits and multiplies there, which takes several times as long.  None if the digits may not fit into
+    64 bits, or an operand is not a column.
     """
     type_ = e.type
     if not isinstance(type_, t.Decimal) or type_.precision > 38:
@@ -130,7 +134,9 @@ def _short_product(e: n.Arithmetic, a: Value, b: Value) -> Value | None:
 
 
 def _digits(value: Value, source: t.SqlType) -> Int64s | None:
-    """The digits of exact numbers as int64[n], or int64[1] of a constant; None if they may be longer, or it is NULL."""
+    """The digits of exact numbers as int64[n], or int64[1] of a constant.  None if they may not fit, or the constant is
+    NULL.
+    """
     data = value.data
     if isinstance(source, t.Decimal) and source.precision > 18:
         return None
@@ -142,18 +148,18 @@ def _digits(value: Value, source: t.SqlType) -> Int64s | None:
 
 
 def _widened(data: Any, type_: t.SqlType) -> Any:
-    """The same decimals in 256 bits, since Arrow computes results of more than 38 digits only from such operands."""
+    """The same decimals in 256 bits.  Arrow computes results of more than 38 digits only from such operands."""
     assert isinstance(type_, t.Decimal)
     wide = pa.decimal256(type_.precision, type_.scale)
     return data if data.type == wide else data.cast(wide)
 
 
 def _divide_by_constant(e: n.Arithmetic, x: Any, divisor: int) -> Any:
-    """`_divide_integers` for a divisor that is the same number, not zero, in all rows."""
+    """Like `_divide_integers`, for a divisor that is the same in all rows and not zero."""
     dtype = np.int32 if e.type == t.INTEGER else np.int64
     a = to_numpy(x, dtype)
     with np.errstate(all="ignore"):
-        if divisor > 0 and len(a) and a.min() >= 0:  # rounding down is cutting off, and NumPy does it without dividing
+        if divisor > 0 and len(a) and a.min() >= 0:  # rounding down truncates here, and NumPy needs no division
             result = a // dtype(divisor)
             if e.operator == "%":
                 np.subtract(a, result * dtype(divisor), out=result)
@@ -203,7 +209,7 @@ def _divide_decimals(e: n.Arithmetic, x: Any, y: Any) -> tuple[Any, Failures | N
 
 
 def _divide_short_decimals(e: n.Arithmetic, x: Any, y: Any, type_: t.Decimal) -> tuple[Any, Failures | None]:
-    """Division of decimals whose digits fit into 64-bit integers; several times faster."""
+    """Divide decimals whose digits fit into 64-bit integers.  This is several times faster than `divide_decimal`."""
     factor = 10 ** (type_.scale + y.type.scale - x.type.scale)
     nulls = null_mask(x) | null_mask(y)
     quotients = [0] * len(x)
@@ -235,7 +241,7 @@ def _unscaled(value: Decimal) -> tuple[int, int]:
 
 
 def divide_decimal(a: Decimal, b: Decimal, type_: t.Decimal) -> Decimal:
-    """The exact quotient.
+    """The exact quotient of two decimals.
 
     Raises:
         ArithmeticError: division by zero, or the quotient needs more digits than the type has.
@@ -257,10 +263,10 @@ def divide_decimal(a: Decimal, b: Decimal, type_: t.Decimal) -> Decimal:
 
 
 def remainder_decimal(a: Decimal, b: Decimal, type_: t.Decimal) -> Decimal:
-    """The exact remainder, with the sign of ``a``.
+    """The exact remainder of two decimals, with the sign of ``a``.
 
     Raises:
-        ArithmeticError: division by zero, or the whole quotient has more digits than the type.
+        ArithmeticError: division by zero, or the integer quotient has more digits than the type.
     """
     if not b:
         raise ArithmeticError("division by zero")

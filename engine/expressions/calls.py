@@ -1,4 +1,4 @@
-"""Calls of functions: applies row functions to columns, passes columns to Arrow functions, and runs lambdas.  And CASE."""
+"""Calls functions row by row or on whole Arrow columns, runs lambdas, and evaluates CASE."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from .frames import Evaluator, RowFrame, Value, strict
 from .values import from_python, merge_failures, restrict_failures, to_python, whole
 
 _CHECK_MASK = 255
-"""Built-in functions are fast, so only every 256th row checks whether the step must end."""
+"""Built-in functions are fast, so the interrupt of a step is checked only at every 256th row."""
 
 Compile = Callable[[n.TypedExpression], Evaluator]
 
 
 class CompiledLambda:
-    """A `LambdaKernel`: a lambda's body over elements, with the columns of their rows."""
+    """A `LambdaKernel`: evaluates a lambda's body over elements, and over the columns of the rows that they come from."""
 
     def __init__(self, frame: RowFrame, names: Sequence[str], body: Evaluator) -> None:
         self._frame = frame
@@ -43,7 +43,7 @@ class CompiledLambda:
 
 
 def reason_of(error: BaseException) -> str:
-    """The reason of a failure, from an exception."""
+    """The text that reports an exception as the reason of a failed row."""
     if isinstance(error, UserCodeError):
         return str(error)
     text = str(error)
@@ -51,7 +51,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def compile_call(e: n.Call | n.TableCall, overload: Overload, compile_argument: Compile, compile_body: Compile) -> Evaluator:
-    """Compile a call of a scalar function, or of a table function (whose value is a list per row)."""
+    """Compile a call of a scalar function or of a table function.  The value of a table function is a list for each row."""
     type_ = t.Array(e.type) if isinstance(e, n.TableCall) else e.type
     arrow = t.to_arrow(type_)
     lambdas = {
@@ -91,7 +91,7 @@ def _python(value: Value, type_: t.SqlType, frame: RowFrame) -> Any:
 def _by_row(
     e: n.Call | n.TableCall, overload: Overload, columns: Sequence[Any], length: int, type_: t.SqlType
 ) -> tuple[Any, Failures | None]:
-    """Evaluate a row function on Python values; an exception fails its row."""
+    """Call a row function with the Python values of each row.  An exception fails the row."""
     function, nulls = overload.implementation, overload.nulls
     results: list[Any] = []
     failed: dict[int, str] = {}
@@ -124,7 +124,7 @@ def _by_column(
     frame: RowFrame,
     arrow: Any,
 ) -> tuple[Any, Failures | None]:
-    """Evaluate an Arrow function; if it raises, evaluate row by row to find the rows that fail."""
+    """Call an Arrow function.  If it raises, call it row by row to find the rows that fail."""
     scalars_only = all(v.is_scalar for v in values.values())
     arguments: list[Any] = []
     for i in range(len(e.arguments)):
@@ -136,7 +136,7 @@ def _by_column(
             arguments.append(frame.array(values[i].data) if scalars_only else values[i].data)
     function = overload.implementation
     if not arguments:
-        # Without arguments the function cannot know how many values are wanted, so it is called for one at a time.
+        # A function without arguments cannot know how many values it must return, so it is called once for each row.
         return _row_by_row(e, overload, arguments, frame.length, arrow)
     try:
         return _settled(e.name, function(*arguments), frame.length, arrow)
@@ -192,11 +192,13 @@ def _settled(name: str, result: Any, length: int, arrow: Any) -> tuple[Any, Fail
 
 
 def compile_case(e: n.Case, branches: Sequence[tuple[Evaluator, Evaluator]], default: Evaluator, lazy: bool) -> Evaluator:
-    """Compile ``CASE``: a branch counts only for the rows that reach it and meet its condition.  A NULL condition is not
-    met.
+    """Compile ``CASE``.
+
+    A branch counts only for the rows that no earlier branch took and that meet its condition.  A NULL condition is not met.
 
     Args:
-        lazy: select these rows before evaluation; else all rows are evaluated, and failures of the others ignored.
+        lazy: evaluate a branch only over its rows.  Otherwise all rows are evaluated, and failures of other rows are
+        ignored.
     """
     arrow = t.to_arrow(e.type)
 

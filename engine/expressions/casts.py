@@ -1,7 +1,10 @@
-"""The meaning of CAST, column by column.
+"""CAST, column by column.
 
-Narrowing an integer wraps around.  A DOUBLE is truncated to an integer (limited to the type's range; NaN is 0).  Numbers are
-rounded half up to a DECIMAL's scale.  A value that does not fit or cannot be read fails its row.  Text forms are Java's.
+* A narrower integer wraps around.
+* A DOUBLE is truncated to an integer and limited to the type's range.  NaN becomes 0.
+* A number is rounded half up to the scale of a DECIMAL.
+* A value that does not fit, or a text that cannot be read, fails its row.
+* Values are written as text in the way of Java.
 """
 
 from __future__ import annotations
@@ -75,7 +78,7 @@ def can_cast(source: t.SqlType, target: t.SqlType) -> bool:
 
 
 def cast_array(array: Any, source: t.SqlType, target: t.SqlType) -> Evaluated:
-    """The array in another type; rows that cannot be converted are null and reported."""
+    """Convert an array to another type.  Rows that cannot be converted are null and reported as failures."""
     if source == target:
         return Evaluated(array)
     match source, target:
@@ -128,7 +131,7 @@ def _cast_map(
     nulls = _nulls_with(array, failures, lengths)
     key_array = new_keys.values
     if key_array.null_count:
-        # Rows with such a key have failed and are emptied below; Arrow still wants a key.
+        # The code below makes these failed rows empty, but Arrow still needs a key that is not null.
         rows = to_python(key_array, target[0])
         filler = next((k for k in rows if k is not None), None)
         key_array = from_python([filler if k is None else k for k in rows], target[0])[0]
@@ -163,7 +166,7 @@ def _cast_struct(array: Any, source: t.Struct, target: t.Struct) -> Evaluated:
 
 
 def text_of(value: Any, type_: t.SqlType) -> str:
-    """A value as CAST to STRING writes it inside arrays, maps and structs (null is ``null``)."""
+    """The text that CAST to STRING writes for a value inside of an array, map or struct (``null`` for null)."""
     if value is None:
         return "null"
     match type_:
@@ -211,13 +214,17 @@ def _to_text(array: Any, source: t.SqlType) -> Any:
 
 
 def parse_boolean(text: str) -> bool:
-    """True for ``true``, ``yes`` and any prefix of these; false for everything else."""
+    """True for ``true``, ``yes`` and any beginning of these; false for every other text."""
     word = text.strip(BLANKS).lower()
     return bool(word) and ("true".startswith(word) or "yes".startswith(word))
 
 
 def parse_integer(text: str, bits: int) -> int:
-    """Parse an integer.  Raises: ValueError, unless it is one of that many bits."""
+    """Parse an integer.
+
+    Raises:
+        ValueError: the text is not an integer of that many bits.
+    """
     trimmed = text.strip(BLANKS)
     if _INTEGER_TEXT.fullmatch(trimmed) is None or len(trimmed) > 4000:
         raise ValueError(f"'{text}' is not an integer")
@@ -228,7 +235,11 @@ def parse_integer(text: str, bits: int) -> int:
 
 
 def parse_double(text: str) -> float:
-    """Parse a number.  Raises: ValueError, unless it is finite."""
+    """Parse a number.
+
+    Raises:
+        ValueError: the text is not a finite number.
+    """
     trimmed = text.strip(BLANKS)
     if _DOUBLE_TEXT.fullmatch(trimmed) is None:
         raise ValueError(f"'{text}' is not a number")
@@ -239,7 +250,11 @@ def parse_double(text: str) -> float:
 
 
 def parse_decimal(text: str, type_: t.Decimal) -> Decimal:
-    """Parse a decimal, rounded half up.  Raises: ValueError, unless it is a number that fits the type."""
+    """Parse a decimal, rounded half up to the type's scale.
+
+    Raises:
+        ValueError: the text is not a number, or the number does not fit the type.
+    """
     trimmed = text.strip(BLANKS)
     if _DECIMAL_TEXT.fullmatch(trimmed) is None:
         raise ValueError(f"'{text}' is not a number")
@@ -276,7 +291,7 @@ def _from_text(array: Any, target: t.SqlType) -> Evaluated:
         except ValueError as error:
             values.append(None)
             reasons[code] = str(error)
-    # Values that Arrow cannot hold (years beyond its range) become failures, too.
+    # Values that Arrow cannot hold (years out of its range) become failures, too.
     parsed, unheld = from_python(values, target)
     if unheld is not None:
         reasons |= dict(zip(unheld.rows.tolist(), unheld.reasons, strict=True))
@@ -345,8 +360,10 @@ def _to_decimal(array: Any, source: t.SqlType, target: t.Decimal) -> Evaluated:
 
 
 def _doubles_to_decimal(array: Any, target: t.Decimal) -> Evaluated:
-    """Convert doubles to decimals.  If the scaled double is clearly not a half, its nearest integer is the answer.  The few
-    others are converted one by one: ties, which depend on the double's shortest decimal text, and numbers that do not fit.
+    """Convert doubles to decimals.
+
+    The scaled double is rounded to the nearest integer unless it may be a half.  The few others are converted one by one:
+    halves, because the double's shortest decimal text decides, and numbers that do not fit.
     """
     numbers = to_numpy(array, np.float64)
     with np.errstate(all="ignore"):

@@ -1,8 +1,9 @@
 """Comparisons and logic, column by column.
 
-A comparison with a NULL operand is false (so NOT of it is true).  A NULL boolean is unknown: AND and OR are true or false if
-one side decides, whichever it is, else NULL; NOT of NULL is NULL, and so is LIKE over NULL.  AND and OR do not evaluate
-their right side where the left one decides.
+* A comparison with a NULL operand is false, so NOT of it is true.
+* A NULL boolean means unknown.  AND and OR are true or false if one of the sides decides, otherwise NULL.  NOT of NULL is
+  NULL.  LIKE over NULL is NULL.
+* AND and OR do not evaluate their right side for rows where the left side decides.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ _PYTHON_CALLS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def comparer(operator: str, left: t.SqlType, right: t.SqlType) -> Callable[[Any, Any, int], Any]:
-    """Make ``compare(x, y, length)`` for arrays or scalars (not both scalars): a bool array without nulls, false where one
-    is null.
+    """Make the function ``compare(x, y, length)`` for arrays or scalars, of which at least one is an array.
 
-    ``operator`` is one of ``= <> < <= > >=``.
+    It returns a bool array without nulls, false where an operand is null.
+
+    Args:
+        operator: one of ``= <> < <= > >=``.
     """
     nested = isinstance(left, t.Array | t.Map | t.Struct)
     if (nested and left != right) or _is_wide(left, right):
@@ -67,7 +70,7 @@ def comparer(operator: str, left: t.SqlType, right: t.SqlType) -> Callable[[Any,
 
 
 def _is_wide(left: t.SqlType, right: t.SqlType) -> bool:
-    """Whether Arrow's common DECIMAL type for the two has more digits than Arrow can compare."""
+    """Whether two DECIMAL types have a common type with more digits than Arrow can compare."""
     if t.DOUBLE in (left, right) or not (isinstance(left, t.Decimal) or isinstance(right, t.Decimal)):
         return False
     a, b = as_decimal(left), as_decimal(right)
@@ -107,7 +110,7 @@ def compile_comparison(e: n.Compare, left: Evaluator, right: Evaluator) -> Evalu
 
 
 def compile_between(e: n.Between, operand: Evaluator, low: Evaluator, high: Evaluator) -> Evaluator:
-    """Compile ``operand BETWEEN low AND high``; where the operand is below ``low``, ``high`` is not evaluated."""
+    """Compile ``operand BETWEEN low AND high``.  ``high`` is not evaluated for rows where the operand is below ``low``."""
     above = comparer(">=", e.operand.type, e.low.type)
     below = comparer("<=", e.operand.type, e.high.type)
 
@@ -123,17 +126,17 @@ def compile_between(e: n.Between, operand: Evaluator, low: Evaluator, high: Eval
 
 
 def _truth(array: Any) -> Bools:
-    """bool[n]: nulls are false."""
+    """bool[n]: true where a BOOLEAN array is true; false where it is false or null."""
     if array.null_count:
         array = array.fill_null(False)
     return booleans(array)
 
 
 def compile_in(e: n.In, operand: Evaluator, items: Sequence[Evaluator], constants: Sequence[Any] | None) -> Evaluator:
-    """Compile ``operand IN (items)``; items after the first match are not evaluated.
+    """Compile ``operand IN (items)``.  The items after the first match of a row are not evaluated for it.
 
     Args:
-        constants: the items' scalars, if all are constant.
+        constants: the items as scalars, if all are constant.
     """
     if constants is not None and not isinstance(e.operand.type, t.Array | t.Map | t.Struct | t.Decimal):
         wanted = pa.array([c.as_py() for c in constants if c.is_valid], t.to_arrow(e.operand.type))
@@ -157,7 +160,7 @@ def compile_in(e: n.In, operand: Evaluator, items: Sequence[Evaluator], constant
 
 
 def compile_in_values(operand: Evaluator, values: Any, negated: bool) -> Evaluator:
-    """Compile ``operand IN (values)``, an Arrow array of a type that Arrow looks up by hash."""
+    """Compile ``operand IN (values)`` for an Arrow array of values whose type Arrow looks up by hash."""
     wanted = canonical(values)
 
     def evaluate(frame: RowFrame) -> Value:

@@ -1,7 +1,7 @@
-"""Compiles typed expressions to kernels, one function over columns per expression.
+"""Compiles each typed expression to a kernel: a function over columns.
 
-Constant parts are evaluated once, at compile time (except volatile functions and parts that fail).  A part that occurs
-several times in an expression is evaluated once per batch.
+Constant parts are evaluated once, at compile time.  Volatile functions and parts that fail are exceptions.  A part that
+occurs several times in an expression is evaluated once per batch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from .structures import compile_array, compile_field, compile_map, compile_struc
 from .values import blank, from_python, merge_failures, null_mask, restrict_failures, to_numpy
 
 _SHARED_MAX: Final = 4_096
-"""How many kernels of unchanged columns are kept, which all queries share."""
+"""The number of kernels of unchanged columns that are kept.  All queries share them."""
 
 
 def compile_expression(
@@ -53,16 +53,16 @@ def compile_expression(
 ) -> Kernel:
     """Compile an expression to a kernel for batches of ``schema``.
 
-    A `TableCall` gives a list array: the output of each row.
+    The kernel of a `TableCall` gives a list array: the output of each row.
 
     Args:
         functions: the registry with the implementations of its calls.
-        report_guarded: also report failures inside guarded parts (CAST, items of constructors, calls as arguments), whose
-            rows may still have a value.  Without it, every reported row is null.
+        report_guarded: also report failures inside guarded parts (CAST, items of constructors, calls as arguments).  A row
+            with such a failure may still have a value.  Without this, every reported row is null.
         guard: False: a failure inside a guarded part fails the whole expression.
 
     Raises:
-        StatementError: a function is not registered (any more).
+        StatementError: a function is not registered, or no longer.
     """
     if isinstance(expression, n.ColumnRef):
         return _column_kernel(_place(expression, schema), expression.type)
@@ -86,7 +86,10 @@ def compile_expression(
 
 @lru_cache(_SHARED_MAX)
 def _column_kernel(place: int, type_: t.SqlType) -> Kernel:
-    """The kernel of an unchanged column: one for all queries, of which a thousand would burden garbage collection."""
+    """The kernel of an unchanged column.
+
+    All queries share it: the kernels of a thousand queries would slow down garbage collection.
+    """
     read, arrow = _column_at(place), t.to_arrow(type_)
 
     def kernel(columns: Sequence[object], length: int) -> Evaluated:
@@ -111,7 +114,7 @@ def _place(column: n.ColumnRef, schema: pa.Schema) -> int:
 
 
 def _unguarded(value: Value, frame: RowFrame) -> Value:
-    """Turn failures of guarded parts into failures of the whole."""
+    """Turn the failures of guarded parts into failures of the whole expression."""
     if value.guarded is None:
         return value
     return Value(blank(frame.array(value.data), value.guarded), merge_failures(value.failures, value.guarded))
@@ -120,13 +123,15 @@ def _unguarded(value: Value, frame: RowFrame) -> Value:
 def compile_predicate(
     expression: n.TypedExpression, schema: pa.Schema, *, functions: Registry = BUILT_INS, guard: bool = True
 ) -> Kernel:
-    """Compile a BOOLEAN expression to a kernel that says for which rows it is true.  Failed rows are false, and reported.
+    """Compile a BOOLEAN expression to a kernel that gives true for the rows where it holds.
+
+    Failed rows are false and are reported.
 
     Args:
         functions, guard: see `compile_expression`.
 
     Raises:
-        StatementError: it is not BOOLEAN.
+        StatementError: the expression is not BOOLEAN, or a function is not registered.
     """
     if expression.type != t.BOOLEAN:
         raise StatementError(f"{n.text(expression)} is {expression.type}, where BOOLEAN is needed", span=expression.span)
@@ -157,7 +162,7 @@ class _Compiler:
         self._slots: dict[n.TypedExpression, int] = {}
 
     def compile(self, e: n.TypedExpression) -> Evaluator:
-        """Compile a node and all below it."""
+        """Compile a node and all nodes below it."""
         constant = self._fold(e)
         if constant is not None:
             return constant

@@ -1,8 +1,10 @@
-"""The data of compiled expressions: a frame of rows, and the value of an expression over it.
+"""What expressions are evaluated over and give: frames of rows, and values.
 
-A value is an array as long as the frame, or a scalar for all rows.  Where evaluation failed the value is null, and
-``failures`` has the reason.  The failure passes to the expression that uses the value, unless that guards its parts (CAST,
-items of constructors, calls as arguments).  Then only the null passes on, and ``guarded`` keeps the failure for the report.
+A value is an array as long as the frame, or a scalar for all rows.  Where the evaluation of a row failed, the value is null
+and ``failures`` has the reason.
+
+A failed part normally fails the expression around it.  Some expressions guard their parts: CAST, the items of constructors,
+and calls that are arguments.  There the part only becomes null, and ``guarded`` keeps the failure for the report.
 """
 
 from __future__ import annotations
@@ -22,7 +24,11 @@ from .values import blank, merge_failures, whole
 
 
 class Value(NamedTuple):
-    """The value of an expression; see the module's text.  ``data`` is a `pyarrow.Array` or a `pyarrow.Scalar`."""
+    """The value of an expression, see the text of this module.
+
+    Attributes:
+        data: a `pyarrow.Array` or a `pyarrow.Scalar`.
+    """
 
     data: Any
     failures: Failures | None = None
@@ -34,9 +40,9 @@ class Value(NamedTuple):
 
 
 class RowFrame:
-    """Rows to evaluate over: a batch's columns, some rows of another frame, or the elements of a lambda.
+    """Rows over which expressions are evaluated: those of a batch, some rows of another frame, or the elements of a lambda.
 
-    A derived frame takes a column from its parent when it is first read.
+    A frame that comes from another one takes a column from there when it is first read.
     """
 
     __slots__ = ("_columns", "_parameters", "_parent", "_rows", "length", "memo")
@@ -50,7 +56,12 @@ class RowFrame:
         self.memo: dict[int, Value] = {}
 
     def subset(self, rows: Int64s, parameters: Mapping[str, Any] | None = None) -> RowFrame:
-        """A frame of the given rows (repeats allowed); parameters of a lambda, if any, have the same length."""
+        """Make a frame of the given rows, in which a row may occur several times.
+
+        Args:
+            rows: the row numbers, int64[m].
+            parameters: the parameters of a lambda by name, arrays of length m.
+        """
         derived = RowFrame((), len(rows))
         derived._parent = self
         derived._rows = pa.array(rows, pa.int64())
@@ -74,7 +85,7 @@ class RowFrame:
         return found
 
     def array(self, data: Any) -> Any:
-        """A value's data as an array of the frame's length."""
+        """A value's data as an array of the frame's length.  A scalar is repeated."""
         return bounded_broadcast(data, self.length) if isinstance(data, pa.Scalar) else data
 
 
@@ -82,7 +93,10 @@ Evaluator = Callable[[RowFrame], Value]
 
 
 def limited(evaluator: Evaluator, span: Span) -> Evaluator:
-    """Limit the size of a value.  Raises, when it is evaluated: ColumnTooLargeError, with its place in the text."""
+    """Limit the size of an evaluator's values.
+
+    Evaluation raises ColumnTooLargeError, with the place in the text, if a value is larger than `limits.COLUMN_BYTES_MAX`.
+    """
 
     def evaluate(frame: RowFrame) -> Value:
         try:
@@ -98,7 +112,7 @@ def limited(evaluator: Evaluator, span: Span) -> Evaluator:
 
 
 def guarded(evaluator: Evaluator) -> Evaluator:
-    """Guard a value: its failures become nulls, and are only reported."""
+    """Guard an evaluator: its failures become nulls and are only reported."""
 
     def evaluate(frame: RowFrame) -> Value:
         value = evaluator(frame)
@@ -110,17 +124,24 @@ def guarded(evaluator: Evaluator) -> Evaluator:
 
 
 def strict(data: Any, parts: Sequence[Value], own: Failures | None = None) -> Value:
-    """The value of an expression that fails where any part fails; ``own`` are its own failures."""
+    """Make the value of an expression that fails where any of its parts fails.
+
+    Args:
+        own: the expression's own failures.
+    """
     failures = merge_failures(*(p.failures for p in parts), own)
     reports = merge_failures(*(p.guarded for p in parts))
     return Value(data if failures is None else blank(data, failures), failures, reports)
 
 
 def on_rows(evaluator: Evaluator, frame: RowFrame, rows: Bools) -> tuple[Value, Int64s]:
-    """Evaluate on some rows only.
+    """Evaluate over some rows only.
+
+    Args:
+        rows: bool[n], true for the rows to evaluate.
 
     Returns:
-        the value over those rows, with failures numbered as in ``frame``, and the row numbers.
+        the value over those rows, and their row numbers.  Its failures have the row numbers of ``frame``.
     """
     picked = np.flatnonzero(rows).astype(np.int64, copy=False)
     inner = frame.subset(picked)

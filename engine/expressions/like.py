@@ -1,6 +1,6 @@
 """LIKE: patterns with ``%`` and ``_``, column by column.
 
-A pattern that is the same for all rows becomes a regular expression of RE2, which Arrow runs over the column.  Patterns that
+If all rows have the same pattern, it becomes a regular expression of RE2, which Arrow runs over the column.  Patterns that
 differ from row to row are matched row by row.  LIKE over NULL is NULL.
 """
 
@@ -19,15 +19,15 @@ from . import nodes as n
 from .frames import Evaluator, RowFrame, Value, strict
 
 _ANY = r"(?s:.)"
-"""The regular expression for ``_``: any character, also a line's end."""
+"""The regular expression for ``_``: any character, a line end included."""
 
 
 @lru_cache(maxsize=1024)
 def like_pieces(pattern: str, escape: str | None) -> tuple[tuple[str | None, ...], ...]:
-    """Split a LIKE pattern at its ``%`` into lists of characters, with None for ``_``.
+    """Split a LIKE pattern at each ``%``.  A piece is a sequence of characters, with None for ``_``.
 
     Raises:
-        ValueError: it ends in the escape character.
+        ValueError: the pattern ends in the escape character.
     """
     pieces: list[list[str | None]] = [[]]
     literal = False
@@ -47,19 +47,24 @@ def like_pieces(pattern: str, escape: str | None) -> tuple[tuple[str | None, ...
 
 
 def like_regex(pattern: str, escape: str | None) -> str:
-    """A LIKE pattern as a regular expression of RE2.  Raises: ValueError, see `like_pieces`."""
+    """Convert a LIKE pattern to a regular expression of RE2.
+
+    Raises:
+        ValueError: see `like_pieces`.
+    """
     pieces = like_pieces(pattern, escape)
     return f"{_ANY}*".join("".join(_ANY if c is None else re.escape(c) for c in piece) for piece in pieces)
 
 
 @lru_cache(maxsize=1024)
 def like_matcher(pattern: str, escape: str | None) -> Callable[[str], bool]:
-    """Make a function that matches texts with a LIKE pattern, in time linear in their lengths.
+    """Make a function that matches texts with a LIKE pattern in linear time.
 
-    Each piece between two ``%`` is searched once, and its first match is taken: if the later pieces fit at all, they fit
-    after that one.
+    Each piece between two ``%`` is searched once, and its first match is used.  No other match needs to be tried: if the
+    later pieces occur at all, they occur after the first match, too.
 
-    Raises: ValueError, see `like_pieces`.
+    Raises:
+        ValueError: see `like_pieces`.
     """
     first, *rest = [
         re.compile("".join("." if c is None else re.escape(c) for c in piece), re.DOTALL)

@@ -1,8 +1,8 @@
-"""Typed expressions: the result of binding the parser's tree.
+"""Typed expressions: what binding makes of the parser's tree.
 
-Every node knows its SQL type and its span.  Nodes are frozen and hashable; equality ignores spans, so two expressions with
-the same meaning are equal (`same`).  Literal values are Python values as in the function registry: DATE an int of days, TIME
-and TIMESTAMP an int of milliseconds, DECIMAL a `decimal.Decimal` at the type's scale.
+Every node has an SQL type and a span.  Nodes are frozen and hashable.  Equality ignores spans, so two expressions with the
+same meaning are equal (`same`).  Literals have the Python values of the function registry: DATE is an int of days, TIME and
+TIMESTAMP an int of milliseconds, DECIMAL a `decimal.Decimal` at the type's scale.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..schema import RESERVED_NAMES
 
 ArithmeticOperator = Word["+", "-", "*", "/", "%", "||"]
 SubqueryRows = Callable[[Sequence[Any]], Sequence[Any]]
-"""Values of the columns that a subquery refers to in a row of the query around it -> the subquery's columns."""
+"""Gives the columns of a subquery's answer for the values of one outer row in the columns that the subquery refers to."""
 ComparisonOperator = Word["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"]
 
 
@@ -41,9 +41,10 @@ class TypedExpression:
 
 @dataclass(frozen=True, slots=True)
 class ColumnRef(TypedExpression):
-    """A column of the operator's input, by its name in that input's schema.
+    """A column of the operator's input, by its name in the input's schema.
 
-    ``shown``: the name in the query, if that differs: ``T.I`` for T_I in a join.
+    Attributes:
+        shown: the name in the query if it differs, such as ``T.I`` for T_I in a join; otherwise empty.
     """
 
     name: str
@@ -59,7 +60,11 @@ class ParameterRef(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class Literal(TypedExpression):
-    """A constant.  ``untyped`` marks a bare NULL that has no type from its context yet; its ``type`` means nothing."""
+    """A constant.
+
+    Attributes:
+        untyped: whether it is a bare NULL whose type the context has not given yet.  Its ``type`` then has no meaning.
+    """
 
     value: Any
     untyped: bool = False
@@ -69,7 +74,7 @@ class Literal(TypedExpression):
 
 
 def _hashable(value: object) -> object:
-    """Something hashable for a constant: subqueries give ARRAYs, MAPs and STRUCTs, too."""
+    """A hashable form of a constant, which may be an ARRAY, MAP or STRUCT that a subquery gave."""
     if isinstance(value, dict):
         return tuple((key, _hashable(item)) for key, item in value.items())
     if isinstance(value, list):
@@ -79,9 +84,10 @@ def _hashable(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class OuterValue(TypedExpression):
-    """A column of the query around a subquery: a constant while the subquery is answered for one of that query's rows.
+    """A column of the query around a subquery.
 
-    It is no `Literal`: what a text in a list of IN may be read as, a column's text may not.
+    It is a constant while the subquery is answered for one row of that query.  It is not a `Literal`: literals may be
+    converted between texts and numbers in a list of IN, columns may not.
     """
 
     value: Any
@@ -109,10 +115,12 @@ class Call(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class AggregateCall(TypedExpression):
-    """A call of an aggregate.  ``arguments`` has all arguments; ``literals``, parallel, the values of literal ones, else
-    None.
+    """A call of an aggregate.
 
-    ``inputs`` (for `Aggregator.scan`) omits the arguments that the overload takes as literals.
+    Attributes:
+        arguments: all arguments.
+        literals: for each argument its value if it is a literal, otherwise None.
+        inputs: the arguments for `Aggregator.scan`: those that the overload does not take as literals.
     """
 
     name: str
@@ -144,8 +152,8 @@ class WindowFunction(TypedExpression):
     Attributes:
         function: an aggregate; None for ROW_NUMBER, LAG and the like.
         directions: for each expression of ORDER BY whether it is descending, and whether NULLs come first.
-        frame: ROWS or RANGE, and two bounds: the words of `grammar.ast.FrameBound` and a number of rows (0 if there is
-            none).
+        frame: ROWS or RANGE, and two bounds.  A bound has the words of `grammar.ast.FrameBound` and a number of rows (0 if
+            the words take no number).
     """
 
     name: str
@@ -168,7 +176,7 @@ class WindowFunction(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class TableCall(TypedExpression):
-    """A call of a table function.  ``type`` is the type of one output row; its kernel gives lists of that."""
+    """A call of a table function.  ``type`` is the type of one output row; its kernel gives lists of that type."""
 
     name: str
     function: FunctionRef
@@ -177,7 +185,7 @@ class TableCall(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class LambdaNode(TypedExpression):
-    """A lambda; ``type`` is that of its body."""
+    """A lambda.  ``type`` is the type of its body."""
 
     parameters: tuple[tuple[str, t.SqlType], ...]
     body: TypedExpression
@@ -190,7 +198,7 @@ class Negate(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class Arithmetic(TypedExpression):
-    """Arithmetic.  Operands keep their own types; ``type`` is the result's."""
+    """Arithmetic.  The operands keep their own types; ``type`` is the type of the result."""
 
     operator: ArithmeticOperator
     left: TypedExpression
@@ -199,7 +207,7 @@ class Arithmetic(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class Compare(TypedExpression):
-    """A comparison.  Operands have the same type, or two different numeric types."""
+    """A comparison.  The operands have the same type, or two different numeric types."""
 
     operator: ComparisonOperator
     left: TypedExpression
@@ -234,7 +242,7 @@ class Between(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class In(TypedExpression):
-    """IN.  ``items`` have the operand's type; NULL items are left out."""
+    """IN with a list.  The items have the operand's type; NULL items are left out."""
 
     operand: TypedExpression
     items: tuple[TypedExpression, ...]
@@ -242,7 +250,7 @@ class In(TypedExpression):
 
 
 class ValueSet:
-    """An Arrow array of values without NULL; two value sets are never equal."""
+    """An Arrow array of values without NULL.  Two value sets are never equal."""
 
     __slots__ = ("values",)
 
@@ -252,7 +260,7 @@ class ValueSet:
 
 @dataclass(frozen=True, slots=True)
 class InValues(TypedExpression):
-    """`In` over the many values of a subquery, which have the operand's type."""
+    """Like `In`, for the many values of a subquery.  They have the operand's type."""
 
     operand: TypedExpression
     found: ValueSet
@@ -261,15 +269,15 @@ class InValues(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class Correlated(TypedExpression):
-    """A subquery that refers to columns of the query around it: its value for each row, in pull queries.
+    """A subquery that refers to columns of the query around it, in pull queries.  It has a value for each row of that query.
 
     Attributes:
-        kind: ``VALUE`` (its only row), ``EXISTS`` (whether it has rows), ``IN`` (whether ``operand`` is among them).
-        query: the subquery's tree; the same one over the same columns means the same.
-        columns: what it refers to.
-        rows: its columns, for the values of ``columns``.
-        item: the type of its only column.
-        volatile: it may have other rows each time.
+        kind: ``VALUE`` (its only row), ``EXISTS`` (whether it has rows) or ``IN`` (whether ``operand`` is among its rows).
+        query: the tree of the subquery.  The same tree over the same ``columns`` has the same meaning.
+        columns: the columns of the query around it that it refers to.
+        rows: gives the subquery's rows for one row's values of ``columns``.
+        item: the type of the subquery's only column.
+        volatile: whether its rows may differ each time, even for the same values.
     """
 
     kind: Word["VALUE", "EXISTS", "IN"]
@@ -292,7 +300,7 @@ class Like(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class Case(TypedExpression):
-    """A searched CASE; ``CASE x WHEN v`` has become ``CASE WHEN x = v``.  A missing default is a NULL literal."""
+    """A searched CASE.  ``CASE x WHEN v`` has become ``CASE WHEN x = v``, and a missing default a NULL literal."""
 
     branches: tuple[tuple[TypedExpression, TypedExpression], ...]
     default: TypedExpression
@@ -300,7 +308,11 @@ class Case(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class Cast(TypedExpression):
-    """A cast to ``type``.  An ``implicit`` one was not written by the user; its failure fails the whole expression."""
+    """A cast to ``type``.
+
+    Attributes:
+        implicit: whether binding added the cast.  Its failure then fails the whole expression.
+    """
 
     operand: TypedExpression
     implicit: bool = False
@@ -308,7 +320,10 @@ class Cast(TypedExpression):
 
 @dataclass(frozen=True, slots=True)
 class Subscript(TypedExpression):
-    """An item of an array (index INTEGER, from 1, negative from the end) or a map (index of its key type)."""
+    """An item of an array or of a map.
+
+    The index of an array is an INTEGER that counts from 1, and from the end if it is negative.  The index of a map is a key.
+    """
 
     base: TypedExpression
     index: TypedExpression
@@ -339,22 +354,22 @@ class StructMake(TypedExpression):
 
 
 def is_untyped_null(expression: TypedExpression) -> TypeGuard[Literal]:
-    """Whether a node is a NULL without a type yet."""
+    """Whether a node is a NULL that has no type yet."""
     return isinstance(expression, Literal) and expression.untyped
 
 
 def null(type_: t.SqlType, span: Span = NO_SPAN) -> Literal:
-    """A NULL of a type."""
+    """A NULL of this type."""
     return Literal(None, type=type_, span=span)
 
 
 def same(left: TypedExpression, right: TypedExpression) -> bool:
-    """Whether two expressions mean the same, wherever they stand in the text."""
+    """Whether two expressions have the same meaning, wherever they stand in the text."""
     return left == right
 
 
 def children(expression: TypedExpression) -> tuple[TypedExpression, ...]:
-    """The node's direct parts, in the order of the text."""
+    """The parts directly below a node, in the order of the text."""
     found: list[TypedExpression] = []
     kind: Any = type(expression)
     for name in _parts_of(kind):
@@ -377,7 +392,7 @@ def _collect(value: Any, found: list[TypedExpression]) -> None:
 
 
 def walk(expression: TypedExpression) -> Iterator[TypedExpression]:
-    """The node and all below it, top down, left to right."""
+    """The node and all nodes below it, top down, from left to right."""
     waiting = [expression]
     while waiting:
         node = waiting.pop()
@@ -386,7 +401,7 @@ def walk(expression: TypedExpression) -> Iterator[TypedExpression]:
 
 
 def transform(expression: TypedExpression, change: Callable[[TypedExpression], TypedExpression | None]) -> TypedExpression:
-    """Replace nodes, top down: a node that ``change`` returns replaces the old one, and is not searched further."""
+    """Replace nodes, top down.  A node that ``change`` returns replaces the old one, and its parts are not searched."""
     changed = change(expression)
     if changed is not None:
         return changed
@@ -411,7 +426,7 @@ def _rebuild(value: Any, change: Callable[[TypedExpression], TypedExpression | N
 
 
 def replace_columns(expression: TypedExpression, change: Callable[[ColumnRef], TypedExpression | None]) -> TypedExpression:
-    """Replace column references; ``None`` keeps one."""
+    """Replace references to columns.  A reference for which ``change`` returns None stays."""
     return transform(expression, lambda e: change(e) if isinstance(e, ColumnRef) else None)
 
 
@@ -431,7 +446,7 @@ def table_calls_of(expression: TypedExpression) -> tuple[TableCall, ...]:
 
 
 def is_volatile(expression: TypedExpression) -> bool:
-    """Whether an expression may have another value at each evaluation (RANDOM, UUID, ..)."""
+    """Whether each evaluation of an expression may give another value (RANDOM, UUID, ..)."""
     return any(
         (isinstance(e, Call) and e.function.volatile) or (isinstance(e, Correlated) and e.volatile) for e in walk(expression)
     )
@@ -446,13 +461,13 @@ def is_constant(expression: TypedExpression) -> bool:
 
 
 def name_text(name: str) -> str:
-    """A name as SQL writes it: without quotes if that means the same."""
+    """A name as SQL writes it, without quotes if it does not need them."""
     bare = name.replace("_", "A").replace("@", "A")
     return name if bare.isalnum() and bare == bare.upper() and not name[0].isdigit() else t.quoted(name)
 
 
 def literal_text(value: Any, type_: t.SqlType) -> str:
-    """A literal as SQL writes it (temporal types as their text)."""
+    """A literal as SQL writes it.  Dates and times are written as text."""
     if value is None:
         return "NULL"
     if isinstance(value, bool):
@@ -472,12 +487,12 @@ class _Words(TypedExpression):
 
 
 def written(expression: TypedExpression) -> str:
-    """`text` with the columns of joined sources as the query names them, for messages."""
+    """Like `text`, for messages: columns of joined sources have the names that the query uses."""
     return text(replace_columns(expression, lambda c: _Words(c.shown, type=c.type, span=c.span) if c.shown else None))
 
 
 def text(expression: TypedExpression) -> str:
-    """Canonical SQL of an expression, for messages and EXPLAIN.  Implicit casts are not shown."""
+    """The canonical SQL text of an expression, for messages and EXPLAIN.  Implicit casts are not shown."""
     match expression:
         case _Words(words=words):
             return words

@@ -29,7 +29,10 @@ from .values import (
 
 
 def compile_subscript(e: n.Subscript, base: Evaluator, index: Evaluator) -> Evaluator:
-    """Compile ``base[index]``: null for a null base or index, an index of zero or out of range, and a missing key."""
+    """Compile ``base[index]``.
+
+    The value is null if the base or the index is null, an array's index is zero or out of range, or a map lacks the key.
+    """
     if isinstance(e.base.type, t.Map):
         return _compile_map_lookup(base, index)
 
@@ -58,7 +61,7 @@ def _compile_map_lookup(base: Evaluator, index: Evaluator) -> Evaluator:
             matches = matches.fill_null(False)
         hits = np.flatnonzero(np.asarray(matches.to_numpy(zero_copy_only=False), np.bool_))
         places = np.full(frame.length, -1, np.int64)
-        # Of equal keys the last one counts: NumPy keeps the last of repeated assignments.
+        # The last one of equal keys counts, because NumPy keeps the last of repeated assignments.
         places[parents[hits]] = hits
         missing = places < 0
         result = items.take(pa.array(np.where(missing, 0, places), mask=missing))
@@ -68,7 +71,7 @@ def _compile_map_lookup(base: Evaluator, index: Evaluator) -> Evaluator:
 
 
 def compile_field(e: n.FieldAccess, base: Evaluator) -> Evaluator:
-    """Compile ``base->field``: null for a null base."""
+    """Compile ``base->field``.  It is null if the base is null."""
     assert isinstance(e.base.type, t.Struct)
     place = [name for name, _ in e.base.type.fields].index(e.field)
 
@@ -80,7 +83,7 @@ def compile_field(e: n.FieldAccess, base: Evaluator) -> Evaluator:
 
 
 def compile_array(e: n.ArrayMake, items: Sequence[Evaluator]) -> Evaluator:
-    """Compile ``ARRAY[items]``; failures of items are guarded."""
+    """Compile ``ARRAY[items]``.  An item that fails is null, see `frames`."""
     arrow = t.to_arrow(e.type)
     count = len(items)
 
@@ -94,7 +97,7 @@ def compile_array(e: n.ArrayMake, items: Sequence[Evaluator]) -> Evaluator:
 
 
 def _interleave(columns: list[Any], length: int, type_: Any) -> Any:
-    """First items of all columns, second items of all columns, and so on; without a column, nothing of ``type_``."""
+    """The first items of all columns, then the second items of all columns, and so on.  Without columns, an empty array."""
     if not columns:
         return pa.nulls(0, type_)
     if len(columns) == 1:
@@ -104,7 +107,7 @@ def _interleave(columns: list[Any], length: int, type_: Any) -> Any:
 
 
 def compile_map(e: n.MapMake, keys: Sequence[Evaluator], items: Sequence[Evaluator]) -> Evaluator:
-    """Compile ``MAP(key := value, ..)``: of equal keys the last one stays; a NULL key is the text ``null``."""
+    """Compile ``MAP(key := value, ..)``.  The last one of equal keys stays.  A NULL key is the text ``null``."""
     type_ = e.type
     assert isinstance(type_, t.Map)
     key_type, arrow = type_.key, t.to_arrow(type_)
@@ -142,7 +145,7 @@ def _distinct(columns: list[Any]) -> bool:
 
 
 def compile_struct(e: n.StructMake, members: Sequence[Evaluator]) -> Evaluator:
-    """Compile ``STRUCT(name := value, ..)``; failures of values are guarded."""
+    """Compile ``STRUCT(name := value, ..)``.  A value that fails is null, see `frames`."""
     arrow = t.to_arrow(e.type)
 
     def evaluate(frame: RowFrame) -> Value:

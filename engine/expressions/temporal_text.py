@@ -1,7 +1,7 @@
-"""Dates, times and timestamps as ISO text; input may leave out trailing parts.
+"""Reads and writes dates, times and timestamps as ISO text.  Trailing parts of a text may be missing.
 
 A timestamp is ``yyyy[-MM[-dd[THH[:mm[:ss[.S..]]]]]]`` with an optional ``Z`` or ``+hh[:]mm``.  A missing part has its
-smallest value, a missing zone is UTC.  Digits after the millisecond are dropped; ``T24`` is the end of the day.
+smallest value, and a missing zone is UTC.  Digits after the millisecond are dropped.  ``T24`` is the end of the day.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
 def parse_date(text: str) -> int:
-    """Days since the epoch.
+    """Parse a date.
+
+    Returns:
+        the days since 1970-01-01.
 
     Raises:
-        ValueError: it is not a date.
+        ValueError: the text is not a date.
     """
     match = _DATE.fullmatch(text.strip(BLANKS))
     if match is None:
@@ -37,10 +40,13 @@ def parse_date(text: str) -> int:
 
 
 def parse_time(text: str) -> int:
-    """Milliseconds of the day from ``HH:mm[:ss[.S..]]``.
+    """Parse a time, ``HH:mm[:ss[.S..]]``.
+
+    Returns:
+        the milliseconds since midnight.
 
     Raises:
-        ValueError: it is not a time.
+        ValueError: the text is not a time.
     """
     match = _TIME_OF_DAY.fullmatch(text.strip(BLANKS))
     if match is None:
@@ -56,10 +62,13 @@ def _milliseconds(match: re.Match[str], text: str) -> int:
 
 
 def parse_timestamp(text: str) -> int:
-    """Milliseconds since the epoch.
+    """Parse a timestamp.
+
+    Returns:
+        the milliseconds since 1970-01-01 UTC.
 
     Raises:
-        ValueError: it is not a timestamp.
+        ValueError: the text is not a timestamp.
     """
     stripped = text.strip(BLANKS)
     date_text, mark, time_text = stripped.partition("T")
@@ -98,7 +107,7 @@ def _not_a_timestamp(text: str) -> str:
 
 
 def format_date(days: int) -> str:
-    """``yyyy-MM-dd``; outside of the years 1..9999 the number of days."""
+    """Write a date as ``yyyy-MM-dd``; outside of the years 1 to 9999 as the number of days since 1970-01-01."""
     try:
         return datetime.date.fromordinal(days + _EPOCH).isoformat()
     except (ValueError, OverflowError):
@@ -106,14 +115,14 @@ def format_date(days: int) -> str:
 
 
 def format_time(of_day_ms: int) -> str:
-    """``HH:mm`` or ``HH:mm:ss``: milliseconds are dropped, and seconds too when they are zero."""
+    """Write a time as ``HH:mm:ss``, or ``HH:mm`` if the seconds are zero.  Milliseconds are dropped."""
     minutes, second = divmod(of_day_ms // 1000, 60)
     text = f"{minutes // 60:02}:{minutes % 60:02}"
     return f"{text}:{second:02}" if second else text
 
 
 def format_timestamp(milliseconds: int) -> str:
-    """``yyyy-MM-ddTHH:mm:ss.SSS``."""
+    """Write a timestamp as ``yyyy-MM-ddTHH:mm:ss.SSS``."""
     days, of_day_ms = divmod(milliseconds, DAY_MS)
     seconds, rest = divmod(of_day_ms, 1000)
     return f"{format_date(days)}T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{rest:03}"

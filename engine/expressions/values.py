@@ -1,6 +1,6 @@
 """Converts Arrow arrays to Python values and NumPy arrays and back, and splits nested arrays, for expressions.
 
-Python values are those of the function registry: DATE an int of days, TIME and TIMESTAMP an int of milliseconds, MAP and
+Python values are those of the function registry: DATE is an int of days, TIME and TIMESTAMP an int of milliseconds, MAP and
 STRUCT a dict, DECIMAL a `decimal.Decimal`.
 """
 
@@ -29,7 +29,7 @@ _STORED = {t.DATE: pa.int32(), t.TIME: pa.int32(), t.TIMESTAMP: pa.int64()}
 
 
 def merge_failures(*parts: Failures | None) -> Failures | None:
-    """Merge failures; a row with several keeps the first part's reason."""
+    """Merge failures.  If a row failed in several parts, the reason of the first part is kept."""
     given = [p for p in parts if p is not None and len(p.rows)]
     if len(given) < 2:
         return given[0] if given else None
@@ -52,7 +52,7 @@ def restrict_failures(failures: Failures | None, keep: Bools) -> Failures | None
 
 
 def blank(array: Any, failures: Failures | None) -> Any:
-    """The array with failed rows set to null."""
+    """The array with null in the failed rows."""
     if failures is None:
         return array
     keep = np.ones(len(array), np.bool_)
@@ -72,19 +72,19 @@ def keep_only(array: Any, keep: Bools) -> Any:
 
 
 def whole(array: Any) -> Any:
-    """One contiguous array from a possibly chunked one."""
+    """An array as one contiguous array; it may be chunked."""
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 def null_mask(array: Any) -> Bools:
-    """bool[n], true at nulls."""
+    """bool[n]: true where the array is null."""
     if not array.null_count:
         return np.zeros(len(array), np.bool_)
     return booleans(array.is_null())
 
 
 def to_numpy(array: Any, dtype: Any) -> npt.NDArray[Any]:
-    """The values of a fixed-width array, zeros at nulls."""
+    """The values of a fixed-width array, with zero for null."""
     if pa.types.is_boolean(array.type):
         return booleans(array).astype(dtype, copy=False)
     if array.null_count:
@@ -93,14 +93,14 @@ def to_numpy(array: Any, dtype: Any) -> npt.NDArray[Any]:
 
 
 def from_numpy(values: npt.NDArray[Any], nulls: Bools | None, arrow: Any) -> Any:
-    """An array of the given type, null where ``nulls`` is true."""
+    """Make an Arrow array of a type, null where ``nulls`` is true."""
     if nulls is not None and not nulls.any():
         nulls = None
     return pa.array(values, arrow, mask=nulls)
 
 
 def stored(array: Any, type_: t.SqlType) -> Any:
-    """Temporal arrays as their integers; others unchanged."""
+    """Temporal arrays as the integers that they hold; other arrays unchanged."""
     storage = _STORED.get(type_) if isinstance(type_, t.Primitive) else None
     return array if storage is None else array.view(storage)
 
@@ -156,7 +156,7 @@ def _cut(values: list[Any], lengths: Int64s, nulls: list[bool]) -> list[Any]:
 
 
 def from_python(values: Sequence[Any], type_: t.SqlType) -> tuple[Any, Failures | None]:
-    """Make an array from Python values; a value that the type cannot hold fails its row."""
+    """Make an array from Python values.  A value that the type cannot hold fails its row."""
     arrow = t.to_arrow(type_)
     try:
         return pa.array(values, arrow), None
@@ -176,7 +176,7 @@ def from_python(values: Sequence[Any], type_: t.SqlType) -> tuple[Any, Failures 
 
 
 def _settle(value: Any, type_: t.SqlType) -> Any:
-    """Convert a value to the nearest Python type that Arrow accepts for ``type_``; DECIMALs are rounded as in a CAST."""
+    """Convert a value to the nearest Python type that Arrow accepts for ``type_``.  A DECIMAL is rounded as in a CAST."""
     if value is None:
         return None
     match type_:
@@ -197,20 +197,20 @@ def _settle(value: Any, type_: t.SqlType) -> Any:
 
 
 def list_parts(array: Any) -> tuple[Any, Int64s]:
-    """The items of all lists in sequence, and int64[n], the number of items per row (0 for null)."""
+    """The items of all lists one after the other, and int64[n], the number of items in each row (0 for null)."""
     lengths = to_numpy(pc.list_value_length(array), np.int64)
     return array.flatten(), lengths
 
 
 def map_parts(array: Any) -> tuple[Any, Any, Int64s]:
-    """Keys and values of all maps, and int64[n], the number of entries per row (0 for null)."""
+    """The keys and the values of all maps, and int64[n], the number of entries in each row (0 for null)."""
     entries = all_entries_of(array)
     keys, items = entries.columns
     return keys, items, entries.lengths
 
 
 def parents_of(lengths: Int64s) -> Int64s:
-    """int64[m]: the row of each item."""
+    """int64[m]: the row that each item belongs to."""
     return np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
 
 
@@ -221,19 +221,19 @@ def _offsets(lengths: Int64s) -> Any:
 
 
 def make_lists(items: Any, lengths: Int64s, nulls: Bools | None, arrow: Any) -> Any:
-    """Make lists from their items; ``arrow`` is the list type."""
+    """Make an array of lists from their items.  ``arrow`` is the list type."""
     mask = None if nulls is None or not nulls.any() else pa.array(nulls)
     return pa.ListArray.from_arrays(_offsets(lengths), items, type=arrow, mask=mask)
 
 
 def make_maps(keys: Any, items: Any, lengths: Int64s, nulls: Bools | None, arrow: Any) -> Any:
-    """Make maps from their entries; ``arrow`` is the map type."""
+    """Make an array of maps from their entries.  ``arrow`` is the map type."""
     mask = None if nulls is None or not nulls.any() else pa.array(nulls)
     return pa.MapArray.from_arrays(_offsets(lengths), keys, items, type=arrow, mask=mask)
 
 
 def make_structs(columns: Sequence[Any], nulls: Bools | None, arrow: Any, length: int) -> Any:
-    """Make structs from their fields; ``arrow`` is the struct type."""
+    """Make an array of structs from their fields.  ``arrow`` is the struct type."""
     if not columns:
         missing = np.zeros(length, np.bool_) if nulls is None else nulls
         return pa.array([None if m else {} for m in missing.tolist()], arrow)
