@@ -1,6 +1,6 @@
 """SQL's functions: the registry, and one module for each subject.
 
-Importing this package, or the registry, is cheap; `load_built_ins` imports the modules that define the functions.
+Importing this package or the registry is cheap.  `load_built_ins` imports the modules that define the functions.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The aggregate functions by name.  Their implementations are in the ``aggregate_*`` modules beside this one.
+"""The aggregate functions by name.  Their implementations are in the ``aggregate_*`` modules of this folder.
 
-A table source allows only those that can undo rows (``can_undo``); reference section 7 lists them.  ``nested_state`` means
-that ksqlDB keeps the function's state in a nested type, and so refuses the function for formats without nesting (DELIMITED,
-KAFKA).
+Over a table, only aggregates that can undo a row are allowed (``can_undo``); section 7 of the reference lists them.
+``nested_state`` means that ksqlDB keeps the function's state in a nested type, so it refuses the function for formats
+without nested types (DELIMITED, KAFKA).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def configured(name: str, aggregator: Aggregator, options: QueryOptions, *, merg
     """Apply options to an aggregator: the limit of COLLECT_LIST and COLLECT_SET, and ksqlDB's deviations.
 
     Args:
-        merges: the states of several groups may be merged, as for sessions.
+        merges: whether the states of several groups may be merged, as in session windows.
     """
     if isinstance(aggregator, OneByOffset) and not merges:
         return aggregator.unmerged()
@@ -130,7 +130,9 @@ def count_distinct(types: Types, literals: Literals) -> Aggregator:
 
 
 def _by_offset(types: Types, literals: Literals, *, latest: bool) -> Aggregator:
-    """The optional second and third argument: the number of values, and whether NULLs are skipped."""
+    """Make the aggregator.  Its optional second and third argument are the number of values, and whether NULLs are
+    skipped.
+    """
     n: int | None = None
     ignore_nulls = True
     for type_, literal in zip(types[1:], literals[1:]):

@@ -1,7 +1,8 @@
 """STDDEV_SAMP, STDDEV_SAMPLE and CORRELATION, computed from exact sums of values and of products.
 
-NULL arguments are skipped.  A group's state depends only on its rows, not on their order or batches, nor on rows that were
-undone: NaN and the infinities are counted separately (`runtime/exact_sums.py`).  Integers are exact at any size.
+NULL arguments are skipped.  The state of a group depends only on its rows: not on their order, not on batches, and not on
+rows that were undone.  NaN and the infinities are counted separately (`runtime/exact_sums.py`).  Integers of any size are
+exact.
 """
 
 from __future__ import annotations
@@ -25,29 +26,31 @@ from .far_products import products_of, two_products
 
 Floats = npt.NDArray[np.float64]
 Parts = Sequence[Floats]
-"""A number (or a column of numbers) as a sum of doubles, the largest first."""
+"""A number, or a column of numbers, as a sum of doubles, the largest first."""
 
 _INT64: Final = np.dtype(np.int64)
 _FLOAT64: Final = np.dtype(np.float64)
 _PARTS: Final = 3
-"""The number of doubles per sum, 159 bits.  With fewer, the spread of doubles close together would be lost in their squares.
+"""The number of doubles of a sum: 159 bits.  With fewer, the squares would lose the spread of doubles that are close
+together.
 """
 _EXACT_INTEGERS: Final = 1 << 53
 _CANCELLED: Final = 2.0**-44
-"""A difference smaller than this share of its terms is computed again with all digits."""
+"""A difference that is a smaller share of its terms than this is computed again with all digits."""
 _LARGE: Final = 2.0**450
 _VERY_LARGE: Final = 2.0**900
 _SHRINK: Final = 100
 
 
 class Deviation(AggregatorBase):
-    """STDDEV_SAMPLE, or with ``root=False`` STDDEV_SAMP, which in ksqlDB is the sample variance; 0.0 below two values.
+    """STDDEV_SAMPLE, or with ``root=False`` STDDEV_SAMP, which in ksqlDB is the sample variance.  It is 0.0 below two
+    values.
 
-    A result beyond a DOUBLE is infinite; values whose squares are beyond it are no reason for that.
+    A result beyond a DOUBLE is infinite.  But a result that fits is right even if the squares of the values are beyond a
+    DOUBLE.
 
-    The state is COUNT, and the sums ``X_..`` of values and ``XX_..`` of squares; ``XX_FAR`` is that of far ones
-    (`far_products`).  ``SUM`` and ``M2`` (of squared deviations) are only in older stores; they are converted to sums when
-    read.
+    The state has COUNT, the sums ``X_..`` of values and ``XX_..`` of squares, and ``XX_FAR``, the sum of far squares
+    (`far_products`).  Only older stores use ``SUM`` and ``M2`` (of squared deviations): reading converts them to sums.
     """
 
     result_type = pa.float64()
@@ -82,15 +85,15 @@ class Deviation(AggregatorBase):
         if running_counts is None or running_values is None or running_products is None:
             return final, None
         nothing = np.zeros(len(running_counts))
-        told = _no_moments(len(running_counts)) if moments is None else moments
-        return final, [nothing, running_counts, nothing, *running_values, *running_products, told]
+        row_moments = _no_moments(len(running_counts)) if moments is None else moments
+        return final, [nothing, running_counts, nothing, *running_values, *running_products, row_moments]
 
     def running(self) -> RunningDeviation:
-        """The same function, computed as in ksqlDB."""
+        """The same function, computed as ksqlDB computes it."""
         return RunningDeviation(self._type, root=self._root)
 
     def _as_sums(self, state: State) -> State:
-        """Convert a state to this version's form, with nothing in SUM and M2."""
+        """Convert a state to the form of this version, in which SUM and M2 are zero."""
         old = (state[0] != 0) | (state[2] != 0)
         if not old.any():
             return list(state)
@@ -136,10 +139,10 @@ class Deviation(AggregatorBase):
 
 
 class RunningDeviation(AggregatorBase):
-    """`Deviation` as in ksqlDB (``penstock.deviation`` = ``running``): rounded at every row, in the order of rows.
+    """`Deviation` as in ksqlDB (``penstock.deviation`` = ``running``): it is rounded at every row, in the order of rows.
 
-    The squared deviations are updated value by value (Youngs and Cramer): M2 += (n v - sum)^2 / (n (n - 1)).  Undone rows
-    leave a rounding error, and NaN stays for ever.
+    Each value updates the squared deviations (Youngs and Cramer): M2 += (n v - sum)^2 / (n (n - 1)).  Undoing a row leaves a
+    rounding error, and NaN stays for ever.
     """
 
     result_type = pa.float64()
@@ -167,7 +170,7 @@ class RunningDeviation(AggregatorBase):
         sums, running_sum = add_up(segments, state[0], signed, True)
         counts, running_count = add_up(segments, state[1], steps, True)
         assert running_sum is not None and running_count is not None
-        # n and ``total`` include the value: after adding it, or before undoing it.
+        # Here n and ``total`` include the value: an added value is in them already, an undone value still.
         n, total = running_count, running_sum
         if undo is not None:
             taken = steps < 0
@@ -197,9 +200,9 @@ class RunningDeviation(AggregatorBase):
 
 
 class Correlation(AggregatorBase):
-    """CORRELATION: Pearson's coefficient of the rows in which neither is NULL; NaN where it is undefined.
+    """CORRELATION: Pearson's coefficient of the rows in which neither argument is NULL; NaN where it is undefined.
 
-    The state is COUNT, and the sums of x, y, x x, y y and x y; of the last three also those of far ones (`far_products`).
+    The state has COUNT, the sums of x, y, x x, y y and x y, and the sums of far x x, y y and x y (`far_products`).
     """
 
     result_type = pa.float64()
@@ -208,7 +211,7 @@ class Correlation(AggregatorBase):
 
     def __init__(self) -> None:
         sums = [exact_sums.fields(prefix) for prefix in ("X_", "Y_", "XX_", "YY_", "XY_")]
-        # Older stores have the rounded sums and COUNT; newer fields follow these.
+        # Older stores have only the rounded sums and COUNT, so newer fields come after these.
         names = ("SUM_X", "SUM_Y", "SUM_XX", "SUM_YY", "SUM_XY")
         self.fields = (
             *(StateField(n, _FLOAT64, pa.float64(), 0.0) for n in names),
@@ -219,7 +222,7 @@ class Correlation(AggregatorBase):
 
     @staticmethod
     def _sums(state: State) -> list[State]:
-        """SUM, REST and MORE of each sum."""
+        """The three columns of each sum: SUM, REST and MORE."""
         return [[state[k], state[6 + 2 * k], state[7 + 2 * k]] for k in range(5)]
 
     @staticmethod
@@ -240,8 +243,8 @@ class Correlation(AggregatorBase):
         final = self._state([f for f, _ in sums], counts, fars)
         if running_counts is None:
             return final, None
-        told = _no_moments(len(running_counts)) if moments is None else moments
-        return final, self._state([r for _, r in sums if r is not None], running_counts, [told])
+        row_moments = _no_moments(len(running_counts)) if moments is None else moments
+        return final, self._state([r for _, r in sums if r is not None], running_counts, [row_moments])
 
     def merge(self, left: State, right: State) -> State:
         sums = [exact_sums.merge(a, b) for a, b in zip(self._sums(left), self._sums(right))]
@@ -260,7 +263,7 @@ class Correlation(AggregatorBase):
             below = np.sqrt(np.ldexp(first * second, odd))
             mantissas, c = np.frexp(shared)
             ratio = np.ldexp(mantissas / below, c + shared_exponents - (exponents - odd) // 2)
-        ratio[below == 0.0] = np.nan  # all values of one side are equal; the parts left out of `shared` do not count
+        ratio[below == 0.0] = np.nan  # all values of one side are equal, whatever `shared` is
         ratio = np.clip(ratio, -1.0, 1.0)
         sums = self._sums(state)
         for group, moments in _moments(sums[:2], sums[2:], state[16:]).items():
@@ -269,14 +272,14 @@ class Correlation(AggregatorBase):
 
 
 def _summed(state: State, segments: Segments, parts: Parts, undo: Bools | None, every: bool) -> tuple[State, State | None]:
-    """A sum after the batch, and its leading parts after every row (which `_leading` returns unchanged)."""
+    """A sum after the batch, and its leading parts after every row.  (`_leading` returns these unchanged.)"""
     values = np.concatenate(parts) if len(parts) > 1 else parts[0]
     final, running = exact_sums.scan_leading(state, segments, values, undo, every, len(parts), _PARTS)
     return final, running
 
 
 def _leading(state: State) -> Parts:
-    """The leading parts of a stored sum, or those that `_summed` made for rows."""
+    """The leading parts of a stored sum.  Parts that `_summed` made for rows stay as they are."""
     return exact_sums.leading(state, _PARTS) if state[2].dtype.hasobject else state
 
 
@@ -285,7 +288,7 @@ def _rows(parts: Parts, rows: Any) -> Parts:
 
 
 def _exact(array: Any, present: Bools) -> Parts:
-    """A column of numbers as sums of doubles, 0.0 for NULL; an integer may need two."""
+    """A column of numbers as sums of doubles, with 0.0 for NULL.  A large integer needs two doubles."""
     if array.null_count:
         array = array.fill_null(0)
     values = np.where(present, np.asarray(array.to_numpy(zero_copy_only=False)), 0)
@@ -299,7 +302,10 @@ def _exact(array: Any, present: Bools) -> Parts:
 
 
 def _moments(sums: Sequence[State], products: Sequence[State], fars: State) -> dict[int, far_products.Moments]:
-    """The groups with far products: of stored states, or of rows, for which `far_products.scan` made them."""
+    """The `Moments` of the groups that have far products, by group or by row.
+
+    The arguments are stored states, or the states of rows, for which `far_products.scan` made the moments.
+    """
     if products[0][2].dtype.hasobject:
         return far_products.moments(sums, products, fars)
     return {row: m for row, m in enumerate(fars[0].tolist()) if m is not None} if fars[0].dtype.hasobject else {}
@@ -310,9 +316,9 @@ def _no_moments(count: int) -> Bools:
 
 
 def _differences(n: Floats, squares: Parts, x: Parts, y: Parts) -> tuple[Floats, Any]:
-    """n times ``squares`` minus x times y, as numbers and the even powers of two to multiply them by.
+    """n times ``squares`` minus x times y: numbers, and the even powers of two to multiply them by.
 
-    Each is as precise as one rounding; NaN where a sum is not finite.
+    Each result is as precise as one rounding.  It is NaN where a sum is not finite.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         finite = np.isfinite(squares[0]) & np.isfinite(x[0]) & np.isfinite(y[0])

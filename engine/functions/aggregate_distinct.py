@@ -1,7 +1,7 @@
 """COUNT_DISTINCT: exact up to 1024 values of a group, then a HyperLogLog sketch.
 
-A state is bytes: ``E`` and the 64-bit hashes in order of first occurrence, or ``H`` and 2**13 one-byte registers (standard
-error 1.15 %).  ksqlDB always estimates; being exact while it is cheap only improves the answer.
+A state is bytes.  Either ``E`` and the 64-bit hashes in the order in which they first occurred, or ``H`` and 2**13 registers
+of one byte (standard error 1.15 %).  ksqlDB always estimates; an exact answer is better and cheap for few values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .aggregate_values import hashable, mask_of_nulls, object_array, to_objects
 from .aggregator_base import AggregatorBase
 
 EXACT_MAX: Final = 1024
-"""The number of values counted exactly; they take 8 KiB, as much as a sketch."""
+"""The number of values that are counted exactly.  Their hashes take 8 KiB, as much as a sketch."""
 
 _REGISTER_BITS: Final = 13
 _REGISTERS: Final = 1 << _REGISTER_BITS
@@ -83,7 +83,7 @@ class CountDistinct(AggregatorBase):
 
 
 class Sketch:
-    """A decoded state."""
+    """A state that is decoded: hashes, or registers."""
 
     def __init__(self, state: bytes) -> None:
         self._hashes: dict[int, None] | None = None
@@ -96,7 +96,10 @@ class Sketch:
             self._use(np.frombuffer(state, np.uint8, offset=1).astype(np.int64))
 
     def _use(self, registers: Int64s) -> None:
-        """Count with registers.  The sum of 2**-register is exact: an integer in units of 2**-_UNIT_BITS."""
+        """Switch to registers.
+
+        The sum of 2**-register is kept exactly, as an integer in units of 2**-_UNIT_BITS.
+        """
         self._hashes = None
         self._registers = registers
         counts = np.bincount(registers, minlength=_UNIT_BITS + 1).tolist()
@@ -151,7 +154,7 @@ class Sketch:
 
 
 def hashes_of(array: Any) -> Hashes:
-    """64-bit hashes that must never change, since states keep them."""
+    """64-bit hashes of a column's values.  They must never change, because states keep them."""
     if pa.types.is_temporal(array.type):
         array = array.view(pa.int64() if array.type.bit_width == 64 else pa.int32())
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
@@ -166,7 +169,7 @@ def hashes_of(array: Any) -> Hashes:
     else:
         encoded = array.dictionary_encode()
         distinct = encoded.dictionary
-        if pa.types.is_decimal(array.type):  # what `repr` makes of a Decimal
+        if pa.types.is_decimal(array.type):  # the text that `repr` gives for a Decimal
             distinct = pc.binary_join_element_wise("Decimal('", distinct.cast(pa.string()), "')", "")
         values = to_objects(distinct)
         index = np.asarray(encoded.indices.fill_null(0).to_numpy(zero_copy_only=False))

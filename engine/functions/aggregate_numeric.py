@@ -38,7 +38,7 @@ Floats = npt.NDArray[np.float64]
 _INT64: Final = np.dtype(np.int64)
 _FLOAT64: Final = np.dtype(np.float64)
 _FIXED_SUM_MAX: Final = 1 << 62
-"""The bound of the digits of a sum that is kept in 64 bits."""
+"""The largest sum of digits that is kept in 64 bits."""
 _EXACT: Final = Context(prec=2 * DECIMAL_PRECISION_MAX)
 
 
@@ -54,7 +54,7 @@ def signs(present: Bools, undo: Bools | None) -> Int64s:
 
 
 def add_up(segments: Segments, initial: Values, values: Values, every: bool) -> tuple[Values, Values | None]:
-    """Sums after the batch and, on request, after every row; integers wrap at 64 bits."""
+    """Add values up: the sums after the batch and, if ``every``, after every row.  Integers wrap at 64 bits."""
     if values.dtype == _INT64:
         if every:
             running = running_sums(segments, initial, values)
@@ -67,12 +67,12 @@ def add_up(segments: Segments, initial: Values, values: Values, every: bool) -> 
 
 
 def last_of(segments: Segments, running: Values) -> Values:
-    """Each group's last value of a running result."""
+    """The last value of each group in a running result."""
     return running[segments.last]
 
 
 class Count(AggregatorBase):
-    """COUNT(*) without arguments, else the number of arguments that are not NULL."""
+    """COUNT: of all rows without arguments (``COUNT(*)``), otherwise of the arguments that are not NULL."""
 
     result_type = pa.int64()
     can_undo = True
@@ -104,7 +104,7 @@ class Count(AggregatorBase):
 
 
 class Sum(AggregatorBase):
-    """SUM of INT or BIGINT, which wrap; 0 for no values."""
+    """SUM of INT or BIGINT, which wraps; 0 if there are no values."""
 
     can_undo = True
     orderless = True
@@ -125,7 +125,7 @@ class Sum(AggregatorBase):
         steps = steps if undo is None else np.where(undo, -steps, steps)
         final, running = add_up(segments, state[0].astype(_INT64, copy=False), steps, every)
         if self._narrow:
-            final = final.astype(np.int32)  # wraps, as adding in 32 bits does
+            final = final.astype(np.int32)  # it wraps as addition in 32 bits does
             running = None if running is None else running.astype(np.int32)
         return [final], None if running is None else [running]
 
@@ -147,7 +147,7 @@ class SumList(Sum):
 
 
 def _items(array: Any) -> tuple[Int64s, Values]:
-    """The row of each item of an ARRAY column, and the items, 0 for NULL."""
+    """The row of each item of an ARRAY column, and the items, with 0 for NULL."""
     lengths = np.asarray(array.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), np.int64)
     items = array.flatten()
     if items.null_count:
@@ -156,7 +156,7 @@ def _items(array: Any) -> tuple[Int64s, Values]:
 
 
 class SumDouble(AggregatorBase):
-    """SUM of DOUBLE: exact, and rounded once (`runtime/exact_sums.py`); 0.0 for no values."""
+    """SUM of DOUBLE: the exact sum, rounded once (`runtime/exact_sums.py`); 0.0 if there are no values."""
 
     result_type = pa.float64()
     can_undo = True
@@ -189,7 +189,7 @@ class SumListDouble(SumDouble):
         taken = None if undo is None else undo[rows]
         if not every:
             return exact_sums.scan(state, inner, items, taken, False)[0], None
-        # Each row begins with an added 0.0, so that rows without items have a sum, too.
+        # Each row gets an additional 0.0 at its start, so that rows without items have a sum, too.
         length = len(segments.groups)
         places = np.concatenate((np.arange(length), rows))
         order = np.argsort(places, kind="stable")
@@ -203,15 +203,16 @@ class SumListDouble(SumDouble):
 
 
 def doubles(array: Any) -> Floats:
-    """float64[n]: a DOUBLE column, 0.0 for NULL."""
+    """A DOUBLE column as float64[n], with 0.0 for NULL."""
     return numbers_of(array, _FLOAT64)
 
 
 class SumDecimal(AggregatorBase):
-    """SUM of DECIMAL, of the argument's type.  It is kept exactly; while it has too many digits for the type the result is
-    NULL.
+    """SUM of DECIMAL, with the argument's type.
 
-    The state is ``SUM``, or ``BEYOND`` (the digits as a signed little-endian integer) if the type cannot hold the sum.
+    The sum is kept exactly.  The result is NULL as long as the sum has more digits than the type.
+
+    The state is ``SUM``, or, if the type cannot hold the sum, ``BEYOND``: the digits as a signed little-endian integer.
     """
 
     can_undo = True
@@ -250,12 +251,12 @@ class SumDecimal(AggregatorBase):
         return self._state(last_of(segments, running)), self._state(running) if every else None
 
     def _unscaled(self, array: Any) -> Values:
-        """A column as integers in units of the last digit, which add up without rounding; 0 for NULL."""
+        """A column as integers in units of the last digit, which add up without rounding.  NULL becomes 0."""
         scale = self._type.scale
         return object_array([0 if v is None else int(v.scaleb(scale, _EXACT)) for v in to_objects(array)])
 
     def _digits(self, state: State) -> Values:
-        """States as such integers."""
+        """States as integers in units of the last digit."""
         sums, beyond = state[0].tolist(), state[1].tolist()
         if not self._codec.fixed:
             sums = [0 if v is None else int(v.scaleb(self._type.scale, _EXACT)) for v in sums]
@@ -284,7 +285,7 @@ class SumDecimal(AggregatorBase):
 
 
 class Average(AggregatorBase):
-    """AVG of INT or BIGINT: sum / count in DOUBLE, 0.0 for no values.  The sum has 64 bits, and wraps."""
+    """AVG of INT or BIGINT: sum / count in DOUBLE; 0.0 if there are no values.  The sum has 64 bits and wraps."""
 
     result_type = pa.float64()
     can_undo = True
@@ -314,9 +315,9 @@ class Average(AggregatorBase):
 
 
 class AverageDouble(AggregatorBase):
-    """AVG of DOUBLE: the exact sum, rounded once, divided by the count; 0.0 for no values.
+    """AVG of DOUBLE: the exact sum, rounded once, divided by the count; 0.0 if there are no values.
 
-    A sum beyond a DOUBLE still has its average.
+    The average is right even if the sum is beyond a DOUBLE.
     """
 
     result_type = pa.float64()
@@ -360,14 +361,16 @@ class AverageDouble(AggregatorBase):
 
 
 def quotients(sums: Values, counts: Values) -> Any:
-    """A DOUBLE column of sums divided by counts, 0.0 where the count is 0."""
+    """Sums divided by counts, a DOUBLE column; 0.0 where the count is 0."""
     averages = np.zeros(len(sums), np.float64)
     np.divide(sums, counts, out=averages, where=counts != 0)
     return pa.array(averages)
 
 
 class Extreme(AggregatorBase):
-    """MIN and MAX; NULL for no values.  Text and bytes compare by their bytes, NaN is above all numbers."""
+    """MIN and MAX; NULL if there are no values.  Texts and bytes are compared by their bytes, and NaN is above all
+    numbers.
+    """
 
     def __init__(self, type_: t.SqlType, *, largest: bool) -> None:
         self._codec = Codec(type_)
@@ -379,7 +382,7 @@ class Extreme(AggregatorBase):
         )
         self._operation: np.ufunc = np.maximum if largest else np.minimum
         self._neutral: Any = None
-        # Zeros of both signs are equal, and their order decides which one stays; texts are merged one by one.
+        # 0.0 and -0.0 are equal, so their order decides which one stays.  Texts are merged one by one.
         self.orderless = self._codec.fixed and self._codec.dtype != _FLOAT64
         if self._codec.dtype == _FLOAT64:
             # NaN is the greatest value: the maximum keeps it, the minimum prefers any other value.
@@ -414,7 +417,7 @@ class Extreme(AggregatorBase):
         return [last_of(segments, running), last_of(segments, seen)], [running, seen]
 
     def _scan_ranks(self, state: State, segments: Segments, array: Any, every: bool) -> tuple[State, State | None]:
-        """Scan ranks among the values of the batch and the states, since ranks are integers, which fold fast."""
+        """Scan the ranks of values instead of the values: ranks are integers, and their scan is fast."""
         known = self._codec.encode(state[0], state[1])
         values = pa.concat_arrays([known, array])
         present = ~mask_of_nulls(values)

@@ -1,7 +1,8 @@
-"""The aggregates whose states are collections: one Python object per group, replaced and never changed in place.
+"""The aggregates whose states are collections.
 
-Each is an `ObjectAggregator` with only what differs: how to open a state for changes, how rows change it, how to close it,
-and how to get the result from it.
+A group's state is one Python object, which is replaced and never changed in place.  Each aggregate is an `ObjectAggregator`
+that defines only the parts that differ: it makes a copy of a state that can be changed, adds rows to the copy, makes a state
+of it again, and gives the result of a state.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from .aggregate_values import Codec, from_objects, hashable, hashables_of, objec
 from .aggregator_base import AggregatorBase
 
 HISTOGRAM_KEYS_MAX: Final = 1000
-"""The distinct values that a HISTOGRAM counts, as in ksqlDB; later ones are ignored."""
+"""The number of distinct values that a HISTOGRAM counts, as in ksqlDB.  Later values are ignored."""
 
 
 class ObjectAggregator(AggregatorBase):
     """The loop over groups and rows.
 
     Args:
-        objects: converts an argument's column to the Python values that subclasses use.
+        objects: converts the column of an argument to the Python values that subclasses use.
         column: converts results to the Arrow array of ``result_type``.
     """
 
@@ -49,23 +50,23 @@ class ObjectAggregator(AggregatorBase):
         self._column = column or partial(from_objects, type_=result_type)
         self.fields = (StateField("STATE", np.dtype(object), plain_type(state_type), initial),)
 
-    # What differs
+    # The parts that differ
 
     @abstractmethod
     def open(self, state: Any) -> Any:
-        """A changeable copy of a state."""
+        """A copy of a state that `add` may change."""
 
     @abstractmethod
     def add(self, working: Any, columns: Sequence[list[Any]], sequences: list[int]) -> None:
-        """Add rows, in order.
+        """Add rows, in their order.
 
         Args:
-            columns: their values, a list for each argument.
-            sequences: their numbers in the life of the operator.
+            columns: for each argument, the list of its values.
+            sequences: the numbers of the rows, counted since the operator began.
         """
 
     def chosen(self, segments: Segments, arguments: Sequence[Any]) -> Int64s | None:
-        """The rows that may change a group's final state, by group and then in processing order; None for all."""
+        """The rows that may change a group's final state, ordered by group and then as processed; None for all rows."""
         return None
 
     def take_back(self, working: Any, values: Sequence[Any]) -> None:
@@ -73,11 +74,11 @@ class ObjectAggregator(AggregatorBase):
 
     @abstractmethod
     def close(self, working: Any) -> Any:
-        """Turn ``working`` into a state; later changes to ``working`` must not show in it."""
+        """Make a state of ``working``.  Later changes to ``working`` must not change the state."""
 
     @abstractmethod
     def merge_one(self, left: Any, right: Any) -> Any:
-        """The state of two merged sessions."""
+        """The state of two sessions that are merged."""
 
     def value(self, state: Any) -> Any:
         """The result of a state."""
@@ -136,7 +137,7 @@ class ObjectAggregator(AggregatorBase):
 
 
 class CollectList(ObjectAggregator):
-    """COLLECT_LIST: all values in order, including NULL, up to ``limit``; undo removes the last equal item."""
+    """COLLECT_LIST: all values in order, NULL included, up to ``limit``.  Undo removes the last equal item."""
 
     can_undo = True
 
@@ -147,7 +148,7 @@ class CollectList(ObjectAggregator):
         self._limit = limit
 
     def limited(self, limit: int) -> CollectList:
-        """The same with at most ``limit`` items."""
+        """The same function with at most ``limit`` items."""
         return CollectList(self._type, limit)
 
     def open(self, state: Any) -> Any:
@@ -172,7 +173,7 @@ class CollectList(ObjectAggregator):
 
 
 class CollectSet(ObjectAggregator):
-    """COLLECT_SET: each value once, in order of first occurrence, including NULL, up to ``limit``."""
+    """COLLECT_SET: each value once, in the order in which the values first occurred, NULL included, up to ``limit``."""
 
     def __init__(self, type_: t.SqlType, limit: int | None = None) -> None:
         codec = Codec(type_)
@@ -185,7 +186,7 @@ class CollectSet(ObjectAggregator):
         self._limit = limit
 
     def limited(self, limit: int) -> CollectSet:
-        """The same with at most ``limit`` items."""
+        """The same function with at most ``limit`` items."""
         return CollectSet(self._type, limit)
 
     def open(self, state: Any) -> Any:
@@ -208,7 +209,7 @@ class CollectSet(ObjectAggregator):
 
 
 class Histogram(ObjectAggregator):
-    """HISTOGRAM: the number of occurrences of each text, for the first 1000 distinct ones.  NULL is skipped."""
+    """HISTOGRAM: how often each text occurs, for the first 1000 distinct texts.  NULL is skipped."""
 
     can_undo = True
 
@@ -245,9 +246,9 @@ class Histogram(ObjectAggregator):
 
 
 class Attr(ObjectAggregator):
-    """ATTR: the value, if all rows have the same one (NULL is a value here), else NULL.
+    """ATTR: the value that all rows have, or NULL if they differ.  NULL counts as a value.
 
-    The state has each distinct value with its number of rows.
+    The state has each distinct value with the number of its rows.
     """
 
     can_undo = True
@@ -297,14 +298,14 @@ class Attr(ObjectAggregator):
 
 @dataclass(slots=True)
 class _Counted:
-    """Values and their counts, both by key and in order of first occurrence."""
+    """Values and their counts, both by key, in the order in which the values first occurred."""
 
     values: dict[Any, Any]
     counts: dict[Any, int]
 
 
 class SomeByOffset(ObjectAggregator):
-    """EARLIEST_BY_OFFSET and LATEST_BY_OFFSET of n values: the first or last n in processing order, earliest first."""
+    """EARLIEST_BY_OFFSET and LATEST_BY_OFFSET of n values: the first or last n in processing order, the earliest first."""
 
     def __init__(self, type_: t.SqlType, n: int, *, latest: bool, ignore_nulls: bool) -> None:
         codec = Codec(type_)

@@ -19,11 +19,11 @@ from .aggregator_base import AggregatorBase
 
 
 class OneByOffset(AggregatorBase):
-    """The first or the last value in processing order; NULLs are skipped unless ``ignore_nulls`` is off.
+    """The first or the last value in processing order.  NULLs are skipped if ``ignore_nulls``.
 
-    The state keeps the sequence number of its value, so that of two merged sessions the earlier (or later) value wins.  If
-    states are never merged (not ``merges``), the last value needs no sequence number; and strings need no flag for their
-    presence.
+    The state has the sequence number of its value: when two sessions are merged, the earlier (or later) value stays.  The
+    last value needs no sequence number if states are never merged (``merges`` is false).  Strings and bytes need no flag
+    PRESENT.
     """
 
     nested_state = True
@@ -66,20 +66,20 @@ class OneByOffset(AggregatorBase):
             seen = seen & (state[0] < 0)[segments.groups]
             final = final_first(segments, seen)
             running = self._running_first(segments, final) if every else None
-        after = self._taken(state, segments, array, present, np.arange(segments.count), final)
+        after = self._new_states(state, segments, array, present, np.arange(segments.count), final)
         if running is None:
             return after, None
-        return after, self._taken(state, segments, array, present, segments.groups, running)
+        return after, self._new_states(state, segments, array, present, segments.groups, running)
 
     def _last_rows(self, segments: Segments, array: Any) -> State:
-        """The states if only the last row of each group counts, whatever was before."""
+        """The states if only the last row of each group counts, whatever the state was before."""
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         last = array.take(segments.last) if isinstance(array, Later) else take(array, segments.last)
         return self._state(lambda: segments.sequence + segments.last, self._codec.decode(last), lambda: ~mask_of_nulls(last))
 
     def _state(self, sequences: Callable[[], Any], values: Any, present: Callable[[], Any]) -> State:
-        """The columns of `fields`."""
+        """Put together the columns of `fields`."""
         return [*([sequences()] if self._sequenced else []), values, *([present()] if self._marked else [])]
 
     @staticmethod
@@ -87,8 +87,12 @@ class OneByOffset(AggregatorBase):
         rows = first[segments.groups]
         return np.where(rows <= np.arange(len(rows)), rows, -1)
 
-    def _taken(self, state: State, segments: Segments, array: Any, present: Bools, groups: Int64s, rows: Int64s) -> State:
-        """The state of each group, or, where ``rows`` names a row, of the group after that row."""
+    def _new_states(
+        self, state: State, segments: Segments, array: Any, present: Bools, groups: Int64s, rows: Int64s
+    ) -> State:
+        """The state of each entry of ``groups``: from the row that ``rows`` names, or the group's old state if it names none
+        (-1).
+        """
         new = rows >= 0
         some = np.where(new, rows, 0)
         if len(array) == 0:

@@ -20,12 +20,12 @@ from .aggregate_values import Codec, mask_of_nulls, plain_type
 from .aggregator_base import AggregatorBase
 
 _NAN = -(2**63)
-"""The key of NaN among DOUBLEs, below those of all numbers."""
+"""The key of NaN among DOUBLEs.  It is below the keys of all numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Items:
-    """The items of lists, in sequence.
+    """The items of lists, one list after the other.
 
     Attributes:
         sizes: int64[lists], the length of each list.
@@ -37,13 +37,13 @@ class _Items:
 
 
 class TopK(AggregatorBase):
-    """TOPK: the k largest values, largest first; equal ones in order of arrival.  NULL is skipped.
+    """TOPK: the k largest values, the largest first.  Equal values are in order of arrival.  NULL is skipped.
 
-    With further columns each item is a STRUCT of the value (``sort_col``) and those columns (``col0``, ..).  With
-    ``distinct`` a value that is already there is skipped (TOPKDISTINCT).
+    With further columns, each item is a STRUCT of the value (``sort_col``) and those columns (``col0``, ..).  ``distinct``
+    (TOPKDISTINCT) skips a value that is there already.
 
-    The state is a list of items.  The new state is chosen from its items and a step's rows by keys, which are numbers that
-    fall as values rise; only the chosen items are gathered.
+    The state is a list of items.  Each value has a number as its key, which falls as values rise.  The new state is chosen
+    by these keys among its items and the rows of a step, and only the chosen items are gathered.
     """
 
     nested_state = True
@@ -72,7 +72,7 @@ class TopK(AggregatorBase):
         if every:
             return self._after_each_row(held, [values, *arguments[1:]], segments)
         own, rows = self._values(held.items), np.arange(len(values), dtype=np.int64)
-        if not self._distinct:  # only a row that is among the best of its step can be among the best of all
+        if not self._distinct:  # a row that is not among the largest of its step cannot be among the largest of all
             seen = ~mask_of_nulls(values) if values.null_count else None
             rows = top_rows(segments.groups, segments.count, self._falling(values), seen, self._k)
         fresh = values if self._distinct else take(values, rows)
@@ -119,7 +119,11 @@ class TopK(AggregatorBase):
         return held if held.type == self.result_type else held.cast(self.result_type)
 
     def _best(self, groups: Int64s, count: int, keys: Int64s, marked: Bools) -> tuple[Int64s, Int64s]:
-        """How many rows each group keeps, and which, by group and then in list order."""
+        """Choose the rows that each group keeps.
+
+        Returns:
+            the number of rows for each group, and the rows, by group and then in the order of the list.
+        """
         if self._distinct:
             marked = _first_of_equals(groups, keys, np.flatnonzero(marked))
         kept = top_rows(groups, count, keys, marked, self._k)
@@ -127,7 +131,7 @@ class TopK(AggregatorBase):
         return np.bincount(own, minlength=count), kept[np.lexsort((keys[kept], own))]
 
     def _items(self, lists: Any) -> _Items:
-        """The items of all lists; a null is an empty list."""
+        """The items of all lists.  A null counts as an empty list."""
         if not len(lists):
             return _Items(np.zeros(0, np.int64), pa.nulls(0, self._type.value_type))
         offsets = np.frombuffer(lists.buffers()[1], np.int32, len(lists) + 1, 4 * lists.offset).astype(np.int64)
@@ -140,7 +144,7 @@ class TopK(AggregatorBase):
         return _Items(sizes, items)
 
     def _values(self, items: Any) -> Any:
-        """The values by which items are ordered."""
+        """The values that decide the order of items."""
         return items.field(0) if self._names else items
 
     def _plain(self, array: Any, column: int) -> Any:
@@ -150,7 +154,7 @@ class TopK(AggregatorBase):
         return array if array.type == wanted else array.cast(wanted)
 
     def _made(self, values: Any, others: Sequence[Any], rows: Int64s | None) -> Any:
-        """The items of some or all rows."""
+        """Make the items of all rows, or of some."""
         columns = [values, *others]
         if rows is not None:
             columns = [take(values, rows), *(o.take(rows) if isinstance(o, Later) else take(_one(o), rows) for o in others)]
@@ -160,7 +164,7 @@ class TopK(AggregatorBase):
         return pa.StructArray.from_arrays(plain, fields=list(self._type.value_type))
 
     def _lists(self, sizes: Int64s, items: Sequence[Any], places: Int64s) -> Any:
-        """Lists of the given lengths."""
+        """Make lists of these lengths."""
         return self._array(np.concatenate((np.zeros(1, np.int32), np.cumsum(sizes).astype(np.int32))), items, places)
 
     def _array(self, ends: Any, items: Sequence[Any], places: Int64s) -> Any:
@@ -168,7 +172,9 @@ class TopK(AggregatorBase):
         return pa.Array.from_buffers(self._type, len(ends) - 1, [None, pa.py_buffer(ends.data)], 0, children=[child])
 
     def _falling(self, values: Any) -> Int64s:
-        """Keys that fall as values rise: `_NAN` for NaN, which is above all numbers, and the same key for both zeros."""
+        """A key for each value, which falls as values rise.  NaN, above all numbers, has `_NAN`; 0.0 and -0.0 have the same
+        key.
+        """
         if not self._codec.fixed:
             ranks = pc.rank(values, sort_keys="descending", tiebreaker="dense")
             return np.asarray(ranks.to_numpy(zero_copy_only=False)).astype(np.int64)
@@ -190,13 +196,13 @@ def _one(column: Any) -> Any:
 
 
 def _places(rows: Int64s, first: int) -> Int64s:
-    """References to rows of two arrays with common numbering; the second array begins at ``first``."""
+    """References to rows of two arrays that are numbered together.  The second array begins at number ``first``."""
     return np.where(rows < first, rows, references(1, np.maximum(rows - first, 0)))
 
 
 def _first_of_equals(groups: Int64s, keys: Int64s, rows: Int64s) -> Bools:
-    """bool[n]: which of ``rows`` (ascending) have a key that no row before them in their group has."""
-    ranked = rows[np.lexsort((keys[rows], groups[rows]))]  # equal ones in order of arrival
+    """bool[n]: true for those of ``rows`` (ascending) whose key no earlier row of their group has."""
+    ranked = rows[np.lexsort((keys[rows], groups[rows]))]  # equal keys stay in order of arrival
     fresh = np.ones(len(ranked), np.bool_)
     own, of = keys[ranked], groups[ranked]
     fresh[1:] = (own[1:] != own[:-1]) | (of[1:] != of[:-1])

@@ -1,7 +1,7 @@
-"""SQL values inside aggregate states: NumPy numbers if the type has a fixed width, else Python objects.
+"""SQL values inside aggregate states: NumPy numbers if the type has a fixed width, otherwise Python objects.
 
-Temporal values are the numbers that Arrow holds for them, also inside ARRAY, MAP and STRUCT, since Python's dates end in the
-year 9999 and SQL's do not.
+Dates and times are the numbers that Arrow holds for them, also inside ARRAY, MAP and STRUCT: Python's dates end in the year
+9999, SQL's do not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _DTYPES: Final[dict[t.SqlType, np.dtype[Any]]] = {
 
 
 def plain_type(type_: pa.DataType) -> Any:
-    """The Arrow type with temporal types replaced by the integers they are stored as."""
+    """The Arrow type with each temporal type replaced by the integer type that it is stored as."""
     if pa.types.is_temporal(type_):
         return pa.int64() if type_.bit_width == 64 else pa.int32()
     if pa.types.is_map(type_):
@@ -48,7 +48,7 @@ def plain_type(type_: pa.DataType) -> Any:
 
 
 def to_objects(array: Any) -> list[Any]:
-    """Python values; MAP is a list of pairs, temporal values are ints."""
+    """A column as Python values.  A MAP is a list of pairs, dates and times are ints."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if pa.types.is_decimal(array.type):
@@ -59,7 +59,7 @@ def to_objects(array: Any) -> list[Any]:
 
 
 def decimals(array: Any) -> list[Decimal | None]:
-    """A DECIMAL column as Python values, in a third of the time of `to_pylist`."""
+    """A DECIMAL column as Python values.  It takes a third of the time of `to_pylist`."""
     return [None if text is None else Decimal(text) for text in array.cast(pa.string()).to_pylist()]
 
 
@@ -71,7 +71,7 @@ def from_objects(values: list[Any], type_: pa.DataType) -> Any:
 
 
 def object_array(values: list[Any]) -> Values:
-    """A NumPy array holding the values as they are (NumPy would make a matrix of lists of one length)."""
+    """A NumPy array that holds the values as objects.  (By itself NumPy would make a matrix of lists of the same length.)"""
     return np.fromiter(values, object, len(values))
 
 
@@ -79,14 +79,15 @@ _HASHABLE = frozenset({int, str, bytes, bool, Decimal, type(None)})
 
 
 def hashable(value: Any) -> Any:
-    """A hashable stand-in: two are equal exactly if SQL's equality holds for the values (of one type).
+    """A hashable object for a value.  Two of them are equal if and only if SQL's equality holds for the values (of one
+    type).
 
-    NaN equals NaN, -0.0 equals 0.0; the pairs of a MAP have no order.
+    NaN equals NaN, and -0.0 equals 0.0.  The pairs of a MAP have no order.
     """
     if type(value) in _HASHABLE:
         return value
     if isinstance(value, float):
-        return ("NaN",) if value != value else value + 0.0  # no minus zero, which texts would tell from zero
+        return ("NaN",) if value != value else value + 0.0  # -0.0 becomes 0.0, because their texts differ
     if isinstance(value, list):
         items = [hashable(v) for v in value]
         return ("map", *sorted(items, key=repr)) if value and isinstance(value[0], tuple) else tuple(items)
@@ -98,7 +99,7 @@ def hashable(value: Any) -> Any:
 
 
 def hashables_of(type_: t.SqlType) -> Callable[[list[Any]], list[Any]]:
-    """`hashable` for each of many values of a type."""
+    """Make a function that applies `hashable` to many values of a type."""
     if isinstance(type_, t.Decimal) or (isinstance(type_, t.Primitive) and type_ != t.DOUBLE):
         return lambda values: values
     if type_ == t.DOUBLE:
@@ -107,24 +108,24 @@ def hashables_of(type_: t.SqlType) -> Callable[[list[Any]], list[Any]]:
 
 
 def mask_of_nulls(array: Any) -> Bools:
-    """bool[n]: where the array is null."""
+    """bool[n]: true where the array is null."""
     if array.null_count == 0:
         return np.zeros(len(array), np.bool_)
     return np.asarray(array.is_null().to_numpy(zero_copy_only=False), np.bool_)
 
 
 def numbers_of(array: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """A column of numbers as NumPy's ``dtype``, 0 for NULL."""
+    """A column of numbers as NumPy's ``dtype``, with 0 for NULL."""
     if array.null_count:
         array = array.fill_null(0)
     return np.asarray(array.to_numpy(zero_copy_only=False), dtype)
 
 
 class Codec:
-    """How a state keeps the values of one SQL type: ``dtype`` and, for checkpoints, ``arrow``.
+    """How a state keeps the values of one SQL type: as ``dtype`` in memory and as ``arrow`` in checkpoints.
 
-    A DECIMAL of up to 18 digits is kept as its unscaled int64, and as an int by `objects`, which hashes thirty times as
-    fast.
+    A DECIMAL of up to 18 digits is kept as its unscaled int64, and as an int by `objects`.  Hashing an int is thirty times
+    as fast as hashing a Decimal.
     """
 
     def __init__(self, type_: t.SqlType) -> None:
@@ -141,7 +142,7 @@ class Codec:
 
     @property
     def columnar(self) -> bool:
-        """Whether values are kept as Arrow arrays: strings and bytes."""
+        """Whether values are kept as Arrow arrays.  That is so for strings and bytes."""
         return bool(pa.types.is_string(self.arrow) or pa.types.is_binary(self.arrow))
 
     def field(self, name: str) -> StateField:
@@ -149,7 +150,7 @@ class Codec:
         return StateField(name, self.dtype, self.arrow, self.initial, self.columnar)
 
     def decode(self, array: Any) -> Any:
-        """A column as an array of ``dtype``, or unchanged (`columnar`); values in null rows have no meaning."""
+        """A column as an array of ``dtype``, or unchanged if `columnar`.  Values of null rows have no meaning."""
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         if self.columnar:
@@ -165,25 +166,25 @@ class Codec:
         return np.asarray(array.to_numpy(zero_copy_only=False), self.dtype)
 
     def objects(self, array: Any) -> list[Any]:
-        """A column as Python values of the type ``arrow``, None where it is null: see `to_objects`."""
+        """A column as Python values of the type ``arrow``, with None for null, see `to_objects`."""
         if self.small_decimal:
             array = pa.array(self.decode(array), mask=mask_of_nulls(array))
         return to_objects(array)
 
     def from_objects(self, values: list[Any]) -> Any:
-        """The column of values in the form of `objects`."""
+        """Make a column of values in the form of `objects`."""
         if not self.small_decimal:
             return from_objects(values, self.result)
         array = pa.array(values, self.arrow)
         return from_unscaled(array.fill_null(0).to_numpy(), self.result, mask_of_nulls(array) if array.null_count else None)
 
     def lists(self, values: list[list[Any]]) -> Any:
-        """An ARRAY column from lists of such values."""
+        """Make an ARRAY column of lists of values in the form of `objects`."""
         offsets = np.cumsum([0, *map(len, values)], dtype=np.int32)
         return list_array(pa.array(offsets), self.from_objects(list(chain.from_iterable(values))))
 
     def encode(self, values: Any, present: Bools) -> Any:
-        """The column of values, null where they are not present."""
+        """Make a column of values in the form of `decode`, null where they are not present."""
         if self.columnar:
             return values if present.all() else take(values, np.where(present, np.arange(len(values)), -1))
         if not self.fixed:
@@ -196,7 +197,7 @@ class Codec:
 
 
 def unscaled(array: Any) -> npt.NDArray[np.int64]:
-    """The digits of a decimal128 column of at most 18 digits, as int64 (the low words hold all of them)."""
+    """The digits of a decimal128 column of at most 18 digits, as int64.  (Its low words hold all digits.)"""
     words = np.frombuffer(array.buffers()[1], np.int64)
     values: npt.NDArray[np.int64] = words[2 * array.offset : 2 * (array.offset + len(array)) : 2]
     return values

@@ -1,4 +1,4 @@
-"""The base of the built-in aggregators: what an aggregate can do, said by the class."""
+"""The base class of the built-in aggregators.  Class attributes say what an aggregate can do."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ __all__ = ["AggregatorBase"]
 
 
 class AggregatorBase(ABC):
-    """An aggregate function; `runtime.kernel.Aggregator` says what each member means.
+    """An aggregate function.  `runtime.kernel.Aggregator` explains each member.
 
-    A subclass sets ``fields``, ``result_type``, and those of the abilities below in which it differs.  The planner reads the
-    abilities to refuse a query; the operators read them to choose a quicker way.
+    A subclass sets ``fields`` and ``result_type``, and those of the attributes below in which it differs from the default.
+    The planner reads them to refuse a query, and operators read them to choose a quicker way.
 
     Attributes:
-        can_undo: ``scan`` takes rows back.  Without it, the aggregate cannot stand over a table.
-        can_merge: ``merge`` works.  Without it, the aggregate cannot stand over session windows.
-        orderless: states that were made apart can be merged in any order.  With it, hopping windows share panes.
-        picks_from: the first argument of which ``scan`` reads few rows, so that they are fetched late; None: it reads all.
-        nested_state: ksqlDB keeps the state in an ARRAY, MAP or STRUCT.  With it, flat value formats are refused, as there.
+        can_undo: ``scan`` can undo rows.  Without it, the aggregate cannot be used over a table.
+        can_merge: ``merge`` works.  Without it, the aggregate cannot be used in session windows.
+        orderless: states that were made separately can be merged in any order.  With it, hopping windows share panes.
+        picks_from: the first argument of which ``scan`` reads only few rows; these are then fetched late.  None: it reads
+        all.
+        nested_state: ksqlDB keeps the state in an ARRAY, MAP or STRUCT.  As in ksqlDB, flat value formats are then refused.
     """
 
     fields: tuple[StateField, ...]
@@ -51,5 +52,5 @@ class AggregatorBase(ABC):
         """See `runtime.kernel.Aggregator.result`."""
 
     def evaluated(self, state: State) -> Evaluated:
-        """See `runtime.kernel.Aggregator.evaluated`; the results of built-in aggregates do not fail."""
+        """See `runtime.kernel.Aggregator.evaluated`.  The results of built-in aggregates do not fail."""
         return Evaluated(self.result(state))

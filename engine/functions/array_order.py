@@ -1,4 +1,4 @@
-"""Functions that sort arrays, find extremes, or join arrays to text."""
+"""Functions that sort arrays, find their smallest or largest item, or join them to a text."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _DIRECTIONS = {"ASC": 0, "ASCENDING": 0, "DESC": 1, "DESCENDING": 1}
     category=CATEGORY,
 )
 def array_sort(items: Any, direction: Any = None) -> Evaluated:
-    """Equal items keep their order; an unknown direction gives null."""
+    """Equal items keep their order.  An unknown direction gives null."""
     length = length_of((items, direction))
     directions = _directions(pa.scalar("ASC") if direction is None else direction, length)
     lists = with_nulls(broadcast(items, length), directions < 0)
@@ -65,7 +65,7 @@ def _directions(words: Any, length: int) -> Int64s:
 
 
 def _extreme(items: Any, largest: bool) -> Evaluated:
-    """The first of the largest (or smallest) items."""
+    """The first one of the largest (or smallest) items."""
     given = items_of(items)
     (values,) = given.columns
     places = np.full(len(items), -1, np.int64)
@@ -79,7 +79,7 @@ def _extreme(items: Any, largest: bool) -> Evaluated:
         begins = np.flatnonzero(np.diff(rows, prepend=-1))
         best = (np.maximum if largest else np.minimum).reduceat(numbers, begins)
         hits = np.flatnonzero(numbers == np.repeat(best, np.diff(begins, append=len(rows))))[::-1]
-        places[rows[hits]] = present[hits]  # of repeated assignments NumPy keeps the last, here the first item
+        places[rows[hits]] = present[hits]  # NumPy keeps the last of repeated assignments, which is here the first item
     return Evaluated(values.take(index_array(places, mask=places < 0)))
 
 
@@ -108,11 +108,13 @@ def array_min(items: Any) -> Evaluated:
 # --- order of items with parts -------------------------------------------------------------
 
 _Choice = Callable[..., list[int]]
-"""Positions, from 0, of some items of one array."""
+"""Chooses items of one array; gives their positions, counted from 0."""
 
 
 def _compared(lists: Any, choose: _Choice, *settings: list[Any]) -> tuple[Items, Failures | None]:
-    """The chosen positions in each row, by comparing Python values: arrays compare, maps and structs fail the row."""
+    """The chosen positions in each row, found by comparing Python values.  Arrays can be compared; maps and structs fail the
+    row.
+    """
     chosen: list[list[int] | None] = []
     failed: dict[int, str] = {}
     for row, (values, *given) in enumerate(zip(_plain(lists), *settings)):
@@ -162,7 +164,7 @@ _JOINED = ("BOOLEAN", "INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING")
     category=CATEGORY,
 )
 def array_join(items: Any, delimiter: Any = None) -> Any:
-    """A null delimiter joins without any; a null item is written as ``null``."""
+    """A null delimiter joins without a delimiter.  A null item is written as ``null``."""
     length = length_of((items, delimiter))
     given = items_of(broadcast(items, length))
     texts = lists_of(_texts(given.columns[0]).fill_null("null"), given.rows, given.missing)

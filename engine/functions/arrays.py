@@ -1,4 +1,4 @@
-"""Arrays.  Positions count from 1.  Items are equal by value, also nested ones; null equals null."""
+"""Functions over arrays.  Positions count from 1.  Items are equal by value, nested ones too; null equals null."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def array_concat(items: Datum, more: Datum) -> Column:
 
 
 def _picked(given: Items, places: Int64s, missing: Bools) -> Column:
-    """Arrays of the items at some positions, in the order of the items."""
+    """Arrays of the items at these positions, in the order of the items."""
     places = np.sort(places)
     return lists_of(given.columns[0].take(index_array(places)), given.rows[places], missing)
 
@@ -171,7 +171,7 @@ def array_intersect(items: Datum, other: Datum) -> Column:
     category=CATEGORY,
 )
 def slice_(items: Datum, from_: Datum, to: Datum) -> Evaluated:
-    """Out of range gives null; a slice fails if it ends more than one item before it begins."""
+    """A range out of the array gives null.  A slice fails if its end is more than one item before its start."""
     length = length_of((items, from_, to))
     given = items_of(broadcast(items, length))
     from_, to = broadcast(from_, length), broadcast(to, length)
@@ -198,13 +198,13 @@ def slice_(items: Datum, from_: Datum, to: Datum) -> Evaluated:
     category=CATEGORY,
 )
 def generate_series(from_: Datum, to: Datum, *step: Datum) -> Evaluated:
-    """A step of 0 or in the wrong direction fails, and so do too many items."""
+    """A step of 0 or in the wrong direction fails, and so does a series with more than `limits.SERIES_ITEMS_MAX` items."""
     length = length_of((from_, to, *step))
     columns = [broadcast(argument, length) for argument in (from_, to, *step)]
     missing = np.logical_or.reduce([null_mask(column) for column in columns])
     begin, end, *steps = map(int64s, columns)
     by = steps[0] if steps else np.where(begin <= end, 1, -1)
-    distance = np.where(end >= begin, end - begin, begin - end).view(np.uint64)  # which wraps into its true value
+    distance = np.where(end >= begin, end - begin, begin - end).view(np.uint64)  # uint64 undoes a wrap
     further = distance // np.maximum(np.abs(by), 1).view(np.uint64)
     away = (begin != end) & ((end > begin) != (by > 0))
     failed = np.flatnonzero(~missing & ((by == 0) | away | (further >= SERIES_ITEMS_MAX)))

@@ -33,7 +33,7 @@ def _from_hex(text: str) -> bytes:
 
 
 def _to_ascii(text: str) -> bytes:
-    """Characters that ASCII lacks become ``?``."""
+    """Characters that ASCII does not have become ``?``."""
     return text.encode("ascii", "replace")
 
 
@@ -48,7 +48,11 @@ def _from_ascii(data: bytes) -> str:
     category=CATEGORY,
 )
 def to_bytes(text: str, encoding: str) -> bytes:
-    """Encode a text.  Raises: ValueError, if it is not in the encoding, or the encoding is unknown."""
+    """Encode a text.
+
+    Raises:
+        ValueError: the text cannot be read in the encoding, or the encoding is unknown.
+    """
     match encoding.lower():
         case "hex":
             return _from_hex(text)
@@ -81,10 +85,11 @@ def from_bytes(data: bytes, encoding: str) -> str:
 
 
 def decode_base64(text: str) -> bytes:
-    """Decode standard base64; padding is optional, line breaks are skipped (MIME and ksqlDB have one after 76 characters).
+    """Decode standard base64.  Padding is optional, and line breaks are skipped (MIME and ksqlDB have one after 76
+    characters).
 
     Raises:
-        ValueError: for anything else.
+        ValueError: the text is not base64.
     """
     digits = text.replace("\r", "").replace("\n", "")
     try:
@@ -97,7 +102,9 @@ def decode_base64(text: str) -> bytes:
 
 
 def _from_written_hex(text: str) -> bytes:
-    """Decode hexadecimal digits, also as ``0x..`` or ``X'..'``.  Of an odd number the first digit is a byte alone."""
+    """Decode hexadecimal digits, also as ``0x..`` or ``X'..'``.  If their number is odd, the first digit is a byte of its
+    own.
+    """
     if text.startswith("0x"):
         text = text[2:]
     elif match := re.fullmatch(r"[xX]'(.*)'", text, re.DOTALL):
@@ -110,7 +117,7 @@ _URL_SAFE = str.maketrans("-_", "+/")
 
 
 def _from_lenient_base64(text: str) -> bytes:
-    """Decode base64 in either alphabet up to a padding sign; other characters are skipped."""
+    """Decode base64 in either alphabet up to a padding sign.  Other characters are skipped."""
     try:
         return base64.b64decode(text, validate=True)
     except ValueError:
@@ -143,7 +150,7 @@ _ENCODERS: dict[str, Callable[[bytes], str]] = {
     category="STRING",
 )
 def encode(text: Datum, from_: Datum, to: Datum) -> Evaluated:
-    """A text that is not in the encoding fails its row, and so does an unknown encoding."""
+    """A row fails if its text cannot be read in the encoding, or the encoding is unknown."""
     return by_prepared(_recoder, pa.string(), text, from_, to)
 
 

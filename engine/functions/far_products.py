@@ -1,8 +1,8 @@
-"""Exact sums of products that two doubles cannot hold: of factors near the ends of a double's range.
+"""Exact sums of products that two doubles cannot hold, because their factors are near the ends of a double's range.
 
-A product of two doubles is exact in two doubles as long as both factors are between `_SMALL` and `_LARGE`; then sums of them
-are `runtime/exact_sums.py`'s.  Other products (1e308 * 1e308, 1e-200 * 1e-200) are *far*: they are added up here as integers
-of any length.  Which products are far depends on their factors alone, so that undoing a row takes back what it added.
+A product is exact in two doubles if both factors are between `_SMALL` and `_LARGE`.  `runtime/exact_sums.py` adds such
+products up.  Other products (1e308 * 1e308, 1e-200 * 1e-200) are *far*: this module adds them up as integers of any length.
+Only the factors decide whether a product is far, so undoing a row removes exactly what the row added.
 
 A sum of far products is stored as None (0), or as a signed little-endian integer in units of 2**-2148.
 """
@@ -26,27 +26,27 @@ from ...runtime.kernel import Segments, State, StateField
 Floats = npt.NDArray[np.float64]
 Objects = npt.NDArray[np.object_]
 Parts = Sequence[Floats]
-"""A column of numbers as sums of doubles."""
+"""A column of numbers as sums of doubles, the largest first."""
 
 _LARGE: Final = 2.0**480
-"""Below it, sums of 2**63 products are doubles."""
+"""Sums of 2**63 products of factors below this are doubles."""
 _SMALL: Final = 2.0**-480
-"""Above it, the rounding error of a product is a double."""
+"""The rounding error of a product of factors above this is a double."""
 _EXPONENT: Final = 2 * exact_sums.EXPONENT_MIN
 _QUOTIENT_BITS: Final = 160
 
 
 def field(name: str) -> StateField:
-    """The column of a sum's state."""
+    """The column of a state that holds a sum of far products."""
     return StateField(name, np.dtype(object), pa.binary(), None)
 
 
 def far(x: Parts, y: Parts) -> Bools | None:
-    """bool[n]: whether the products of finite numbers are far; None if none is."""
+    """bool[n]: whether products of finite numbers are far; None if none is."""
     found = _extreme(x) if y is x else _extreme(x) | _extreme(y)
     if not found.any():
         return None
-    for factor in (x[0], y[0]):  # the largest part
+    for factor in (x[0], y[0]):  # the largest part decides
         found &= (factor != 0.0) & np.isfinite(factor)
     return found if found.any() else None
 
@@ -58,12 +58,12 @@ def _extreme(x: Parts) -> Bools:
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """The exact sums of a group with far products.
+    """The exact sums of a group that has far products.
 
     Attributes:
-        sums: of values, in units of 2**-1074.
-        products: of products, in units of 2**-2148.
-        finite: whether all values are; and no product was counted as infinite, as older versions did.
+        sums: the sums of values, in units of 2**-1074.
+        products: the sums of products, in units of 2**-2148.
+        finite: whether all values are finite, and no product was counted as infinite, as in older versions.
     """
 
     sums: tuple[int, ...]
@@ -81,17 +81,19 @@ def scan(
     undo: Bools | None,
     every: bool,
 ) -> tuple[list[Objects], Objects | None]:
-    """Add a batch's far products.
+    """Add the far products of a batch.
 
     Args:
         sums, products: the states (`exact_sums`) of the sums of values and of products *before* the batch.
         fars: object[groups], the stored sums of far products.
-        values: what each sum of values adds.
-        added: of each sum of products the factors, and which products are far.
+        values: the numbers to add to each sum of values.
+        added: for each sum of products the factors, and which of the products are far.
+        undo: bool[n], the rows to subtract; None if there are none.
+        every: also return the moments after every row.
 
     Returns:
-        the stored sums after the batch, and, if ``every`` and there are any, object[n]: `Moments` of the rows after which
-        their group has far products, None for the others.
+        the stored sums after the batch, and object[n]: after each row the `Moments` of its group, or None if the group has
+        no far products then.  None in place of the array if not ``every``, or if no group has far products.
     """
     after = [np.array(column, object) for column in fars]
     touched = np.zeros(segments.count, np.bool_)
@@ -157,14 +159,14 @@ def moments(sums: Sequence[State], products: Sequence[State], fars: Sequence[Obj
 
 
 def products_of(x: Parts, y: Parts, far: Bools | None) -> list[Floats]:
-    """The products of two numbers as exact sums of doubles; 0.0 for those that are far."""
+    """The products of two numbers as exact sums of doubles.  Far products are 0.0."""
     if far is not None:
         x = [np.where(far, 0.0, part) for part in x]
     return [part for a in x for b in y for part in two_products(a, b)]
 
 
 def two_products(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """The products, and their rounding errors (Dekker); 0.0 beside a product that is not finite."""
+    """Products, and their rounding errors (Dekker).  The error of a product that is not finite is 0.0."""
     with np.errstate(over="ignore", invalid="ignore"):
         product = a * b
         a_high, b_high = _upper(a), _upper(b)
@@ -174,12 +176,12 @@ def two_products(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 
 _SPLIT: Final = 134217729.0
-"""2**27 + 1, which cuts a double into two of 26 bits (Veltkamp)."""
+"""2**27 + 1: multiplying by it splits a double into two numbers of 26 bits (Veltkamp)."""
 _SPLIT_MAX: Final = 2.0**996
 
 
 def _upper(values: Floats) -> Floats:
-    """The upper 26 bits; for numbers whose squares are infinite the result has no meaning."""
+    """The upper 26 bits of each number.  The result has no meaning for numbers whose squares are infinite."""
     scaled = _SPLIT * np.where(np.abs(values) < _SPLIT_MAX, values, 0.0)
     return scaled - (scaled - values)
 
@@ -200,7 +202,9 @@ def variance(count: int, group: Moments, *, root: bool) -> float:
 
 
 def correlation(count: int, group: Moments) -> float:
-    """Pearson's coefficient of a group, rounded once; NaN if a value is not finite, or all values of one side are equal."""
+    """Pearson's coefficient of a group, rounded once.  It is NaN if a value is not finite, or all values of one side are
+    equal.
+    """
     if not group.finite:
         return float("nan")
     (x, y), (xx, yy, xy) = group.sums, group.products
@@ -223,13 +227,15 @@ def _even(number: int) -> int:
 
 
 def _root(number: int) -> int:
-    """The square root; its last bit is 1 if a remainder is left out, so that it is rounded to the right side."""
+    """The integer square root of a number.  Its last bit is set to 1 if there is a remainder, so that it is rounded
+    correctly later.
+    """
     root = isqrt(number)
     return root if root * root == number else root | 1
 
 
 def _double(above: int, below: int, exponent: int) -> float:
-    """The double next to above / below * 2**exponent (Python divides integers so)."""
+    """The double nearest to above / below * 2**exponent.  (Python's division of integers rounds correctly.)"""
     try:
         return above / (below << -exponent) if exponent <= 0 else (above << exponent) / below
     except OverflowError:

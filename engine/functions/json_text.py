@@ -26,7 +26,7 @@ _RECORDS = pa.map_(pa.string(), pa.string())
 
 
 def _one_each(rows: list[int], made: JsonTextBuilder, length: int, failed: dict[int, str]) -> Evaluated:
-    """A string column from the texts of ``rows``."""
+    """A string column with the built texts in ``rows``, and null in the other rows."""
     texts, halves = made.column()
     failed |= {rows[place]: HALF_PAIR for place in halves}
     index = np.full(length, -1, np.int64)
@@ -36,7 +36,10 @@ def _one_each(rows: list[int], made: JsonTextBuilder, length: int, failed: dict[
 
 
 def _places(lengths: list[int], failed: dict[int, str], halves: list[int]) -> tuple[Any, Any]:
-    """Offsets for rows with so many items (-1: the row is null), and the null rows; unpaired surrogates fail their row."""
+    """Offsets for rows with so many items each (-1: the row is null), and the null rows.
+
+    Rows with an unpaired surrogate fail.
+    """
     sizes = np.array(lengths, np.int64)
     bounds = np.concatenate(([0], np.cumsum(np.maximum(sizes, 0))))
     failed |= dict.fromkeys((np.searchsorted(bounds, halves, side="right") - 1).tolist(), HALF_PAIR)
@@ -52,7 +55,11 @@ _PATH_SIGNS = frozenset(":$-/@|# _")
 
 @lru_cache(maxsize=512)
 def _path(text: str) -> tuple[str, ...]:
-    """Parse a path such as ``$.a.b[0]["c d"]`` into steps.  Raises: ValueError, for other paths."""
+    """Parse a path such as ``$.a.b[0]["c d"]`` into its steps.
+
+    Raises:
+        ValueError: the text is not such a path.
+    """
     if not text.startswith("$"):
         raise ValueError(f"bad JSON path {text!r}: it must begin with $")
     return tuple(_steps(text))
@@ -106,7 +113,7 @@ def extract_json_field(json: Any, path: Any) -> Evaluated:
     length = length_of((json, path))
     of_all: tuple[str, ...] | None = None
     if is_literal(path) and path.is_valid:
-        with suppress(ValueError):  # which is the error of each row
+        with suppress(ValueError):  # every row then fails with this error
             of_all = _path(path.as_py())
     json, path = broadcast(json, length), broadcast(path, length)
     json = with_nulls(json, null_mask(path))
@@ -158,7 +165,9 @@ def is_json_string(text: str | None) -> bool:
     category=CATEGORY,
 )
 def json_array_contains(json: Datum, value: Datum) -> Column:
-    """A number with a fraction or exponent equals only DOUBLE and DECIMAL values, one without them only integers."""
+    """A number with a fraction or an exponent equals only DOUBLE and DECIMAL values.  Any other number equals only
+    integers.
+    """
     length = length_of((json, value))
     value = broadcast(value, length)
     if pa.types.is_decimal(value.type):
@@ -169,7 +178,7 @@ def json_array_contains(json: Datum, value: Datum) -> Column:
     holds = np.zeros(length, np.bool_)
     for start, nodes in read_all(broadcast(json, length), {}):
         for row, items in enumerate(nodes, start):
-            if type(items) is list and (wanted := values[row]) in items:  # as True is in [1]
+            if type(items) is list and (wanted := values[row]) in items:  # ``in`` is not enough: True is in [1]
                 holds[row] = any(type(item) is type(wanted) and item == wanted for item in items)
     return pa.array(holds)
 
@@ -219,7 +228,9 @@ def json_concat(*json: Datum) -> Evaluated:
 
 
 def _together(columns: Sequence[list[Any]]) -> list[Any]:
-    """Combine the values of each row: objects into one, where the last of equal keys counts; other values into one array."""
+    """Combine the values of each row.  Objects become one object, in which the last of equal keys counts; others one
+    array.
+    """
     if len(columns) == 1:
         return columns[0]
     kinds = [set(map(type, nodes)) for nodes in columns]

@@ -1,4 +1,4 @@
-"""SQL values written as JSON: TO_JSON_STRING."""
+"""TO_JSON_STRING: writes SQL values as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ from .registry import scalar
     category="JSON",
 )
 def to_json_string(value: Any) -> Any:
-    """Null is written as ``null``; keys of structs and maps are sorted; dates and times are text, bytes are base64."""
+    """Null is written as ``null``.  Keys of structs and maps are sorted.  Dates and times are written as text, bytes as
+    base64.
+    """
     return _texts(value).fill_null("null")
 
 

@@ -1,4 +1,4 @@
-"""Reads and writes JSON texts, many at once.  Numbers keep their digits; containers are written as compact JSON."""
+"""Reads and writes many JSON texts at once.  Numbers keep their digits, and containers are written as compact JSON."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..columns.arrow import flat
 
 
 class Missing:
-    """The value of empty text: no JSON value, but no error either."""
+    """The value of an empty text, which holds no JSON value but is not an error."""
 
 
 MISSING = Missing()
 
 
 _GOES_ON = re.compile(r"[^\s,\]}:]")
-"""Characters that cannot directly follow a number, true, false or null, because they would belong to it."""
+"""Characters that cannot come directly after a number, true, false or null, because they would belong to it."""
 
 
 def _refuse(constant: str) -> Any:
@@ -34,10 +34,10 @@ def _refuse(constant: str) -> Any:
 
 
 class JsonValueReader:
-    """Reads JSON texts as None, bool, int, str, list or dict; ``number`` makes fractions from their text.
+    """Reads JSON texts as None, bool, int, str, list or dict.  ``number`` makes the value of a fraction from its text.
 
-    msgspec's decoder is tried first: it accepts less than Python's (no unpaired surrogates, no fractions beyond DOUBLE), but
-    gives the same results, in a third of the time.
+    It tries msgspec's decoder first.  That one accepts less than Python's (no unpaired surrogates, no fractions beyond
+    DOUBLE), but gives the same results in a third of the time.
     """
 
     def __init__(self, number: Callable[[str], Any]) -> None:
@@ -46,9 +46,10 @@ class JsonValueReader:
         self._thorough = json.JSONDecoder(parse_float=number, parse_constant=_refuse).raw_decode
 
     def read(self, text: str) -> Any:
-        """Read the first value of a text and ignore what follows it; `MISSING` for blank text.
+        """Read the first value of a text, and ignore the rest.  A blank text gives `MISSING`.
 
-        Raises: ValueError, if the text does not begin with a JSON value.
+        Raises:
+            ValueError: the text does not begin with a JSON value.
         """
         try:
             return self.quick(text)
@@ -72,13 +73,15 @@ class JsonValueReader:
 
 EXACT = JsonValueReader(Decimal)
 FLOATS = JsonValueReader(float)
-"""For texts whose digits do not matter; making a Decimal takes as long as the rest of a small text."""
+"""The reader for texts whose digits do not matter.  Making a Decimal takes as long as reading the rest of a small text."""
 
 parse = EXACT.read
 
 _OTHER_DIGITS = r"[0-9][eE]|\.[0-9]+0(?:[^0-9]|\z)|\.000|[0-9]{8}\.|\.[0-9]{8}"
-"""Marks texts with fractions that a float may write differently: exponents, trailing zeros, very small ones, and more than 7
-digits on a side.  Up to 15 digits survive the conversion.
+"""Finds texts with fractions that a float may write differently.
+
+These have an exponent, trailing zeros, more than 7 digits on a side, or are very small.  Up to 15 digits survive the
+conversion.
 """
 
 
@@ -86,7 +89,9 @@ _REFUSED = (msgspec.DecodeError, UnicodeEncodeError, RecursionError)
 """Errors of msgspec for texts that `JsonValueReader.read` may still be able to read."""
 
 _AT_ONCE = 64
-"""The number of texts read at once.  More containers at a time would slow down Python's garbage collector."""
+"""The number of texts that are read at once.  If more containers exist at a time, they slow down Python's garbage
+collector.
+"""
 
 
 _SEARCHED_BYTES_MAX = 2**30
@@ -95,7 +100,7 @@ _SEARCHED_BYTES_MAX = 2**30
 def needs_digits(texts: Any) -> list[bool] | None:
     """Which texts need `EXACT` if they are written again; None if none does."""
     known = texts.drop_null()
-    if known.nbytes < _SEARCHED_BYTES_MAX:  # one search through all of them takes a third of one through each
+    if known.nbytes < _SEARCHED_BYTES_MAX:  # one search through all texts together takes a third of the time
         together = pc.binary_join(pa.ListArray.from_arrays([0, len(known)], known)[0], "\n")
         if not bool(pc.match_substring_regex(together, _OTHER_DIGITS)):
             return None
@@ -104,13 +109,15 @@ def needs_digits(texts: Any) -> list[bool] | None:
 
 
 def read_all(texts: Any, failed: dict[int, str], exact: list[bool] | None = None) -> Iterator[tuple[int, list[Any]]]:
-    """Read a column of JSON texts, `_AT_ONCE` at a time, each time with the row of the first; null is read as ``null``.
+    """Read a column of JSON texts, `_AT_ONCE` at a time.  A null is read as ``null``.
+
+    Yields the row of the first value, and the values.
 
     Args:
-        failed: gets the reasons of rows whose text is not JSON; their value is `MISSING`.
-        exact: the rows to read with `EXACT`; the others have fractions as floats.
+        failed: gets the reasons of the rows whose text is not JSON.  Their value is `MISSING`.
+        exact: the rows to read with `EXACT`.  The others have fractions as floats.
     """
-    given = texts.fill_null("null").cast(pa.binary()).to_pylist()  # making bytes takes half of what making str does
+    given = texts.fill_null("null").cast(pa.binary()).to_pylist()  # making bytes takes half of the time of making str
     for start in range(0, len(given), _AT_ONCE):
         some = given[start : start + _AT_ONCE]
         marks = exact[start : start + _AT_ONCE] if exact else ()
@@ -136,9 +143,10 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def write(value: Any) -> str:
-    """Write a value as compact JSON.  Fractions are written as Java writes BigDecimal, with their original digits.
+    """Write a value as compact JSON.  Fractions are written as Java writes a BigDecimal, with their original digits.
 
-    Raises: ValueError, for an unpaired surrogate, which no text can hold.
+    Raises:
+        ValueError: the value has an unpaired surrogate, which no text can hold.
     """
     return _ENCODER.encode(value).decode()
 
@@ -154,7 +162,7 @@ class JsonTextBuilder:
         self._bare = bare
         self._texts: list[str] = []
         self._lines: list[bytes] = []
-        """Unless bare: the texts, each followed by a line end, which compact JSON does not contain."""
+        """The texts, each followed by a line end; unused if ``bare``.  Compact JSON contains no line ends."""
         self._count = 0
         self._halves: list[int] = []
 
@@ -178,7 +186,9 @@ class JsonTextBuilder:
                 self._lines.append(b"\n")
 
     def column(self) -> tuple[Any, list[int]]:
-        """The column, and the rows of values with an unpaired surrogate, which no text can hold; they are empty."""
+        """The column, and the rows whose values have an unpaired surrogate, which no text can hold.  Their texts are
+        empty.
+        """
         if not self._bare:
             texts = pc.split_pattern(pa.array([b"".join(self._lines)], pa.string()), "\n").flatten()
             return texts.slice(0, self._count), self._halves
@@ -202,7 +212,7 @@ def _bare_texts(values: list[Any]) -> list[str]:
 
 
 def is_json(text: str) -> bool:
-    """Whether a text begins with a JSON value, which is all that the other functions read; false for blank text."""
+    """Whether a text begins with a JSON value: the other functions read no more.  False for blank text."""
     try:
         return parse(text) is not MISSING
     except ValueError:

@@ -1,8 +1,8 @@
 """Functions with a lambda: TRANSFORM, FILTER, REDUCE.
 
-The elements of all rows are laid out flat, the lambda is evaluated once over all of them, and the results are split into
-rows again.  REDUCE goes by position: one evaluation for all first elements, one for all second ones, and so on.  An element
-that fails fails its row.  Maps are traversed in ksqlDB's order (see `hash_order`).
+The elements of all rows become one flat column.  The lambda is evaluated once over it, and the results are split into rows
+again.  REDUCE evaluates the lambda by position: once for all first elements, once for all second ones, and so on.  An
+element that fails fails its row.  Maps are traversed in ksqlDB's order (see `hash_order`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _elements(collections: Any) -> Items:
 
 
 def _failed_rows(rows: Int64s, *results: Evaluated) -> dict[int, str]:
-    """The first reason for each outer row with a failed element."""
+    """For each outer row with a failed element, the first reason."""
     reasons: dict[int, str] = {}
     for result in results:
         if result.failures is not None:
@@ -52,10 +52,10 @@ def _refuse(rows: Int64s, reason: str, reasons: dict[int, str]) -> None:
 
 
 def _maps(elements: Items, reasons: dict[int, str]) -> Any:
-    """Make a map column of the entries.
+    """Make a map column of entries.
 
-    As in ksqlDB, whose collector for such maps refuses them, null keys, null values and equal keys fail their row;
-    ``reasons`` gets it.
+    As in ksqlDB, null keys, null values and equal keys fail their row; ``reasons`` gets the reason.  (The Java collector
+    that ksqlDB uses refuses them.)
     """
     keys, values = map(flat, elements.columns)
     _refuse(elements.rows[null_mask(keys)], "a null key cannot go into the new map", reasons)
@@ -141,7 +141,7 @@ _REDUCE = "A state, begun with a value and changed by a lambda for each item or 
     category=CATEGORY,
 )
 def reduce(collection: Any, state: Any, next_: LambdaKernel) -> Evaluated:
-    """A null initial state gives null; a null collection leaves the state unchanged."""
+    """A null initial state gives null.  A null collection gives the initial state."""
     length = length_of((collection, state))
     elements = _elements(broadcast(collection, length))
     states = broadcast(state, length)

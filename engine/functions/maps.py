@@ -1,4 +1,4 @@
-"""Functions over maps.  Where the order matters, it is ksqlDB's (see `hash_order`)."""
+"""Functions over maps.  If the order of entries matters, it is ksqlDB's (see `hash_order`)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CATEGORY = "MAP"
     category=CATEGORY,
 )
 def as_map(keys: Datum, values: Datum) -> Evaluated:
-    """A null key fails."""
+    """A null key fails its row."""
     length = length_of((keys, values))
     of_keys, of_values = items_of(broadcast(keys, length)), items_of(broadcast(values, length))
     missing = of_keys.missing | of_values.missing

@@ -1,4 +1,4 @@
-"""Masking: replaces characters by a sign for their class, to show the shape of a secret but not the secret."""
+"""Masking: replaces each character by a sign for its class.  So a secret's shape can be seen, but not the secret."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ _MASK_PARAMETERS = "upper STRING, lower STRING, digit STRING, other STRING"
 
 
 class _Table(dict[int, int]):
-    """A table for `str.translate`: a character's sign is looked up by its Unicode class when the character first occurs."""
+    """A table for `str.translate`.  The sign of a character is found by its Unicode class when the character first
+    occurs.
+    """
 
     def __init__(self, masks: _Masks) -> None:
         self._upper, self._lower, self._digit, self._other = masks
@@ -60,7 +62,12 @@ class _Table(dict[int, int]):
 
 @lru_cache(maxsize=64)
 def _table(*given: str | None) -> _Table:
-    """The first character of each mask counts; None leaves its class unchanged.  Raises: ValueError, for an empty mask."""
+    """Make the table for four masks.  The first character of a mask is the sign; None leaves the characters of a class
+    unchanged.
+
+    Raises:
+        ValueError: a mask is empty.
+    """
     if "" in given:
         raise ValueError("a mask must have a character (or be NULL, to leave its class as it is)")
     upper, lower, digit, other = (None if mask is None else to_units(mask)[0] for mask in given or _DEFAULTS)
@@ -70,11 +77,11 @@ def _table(*given: str | None) -> _Table:
 # --- columns -------------------------------------------------------------------------------
 
 _Part = Callable[[Int64s, Int64s], tuple[Int64s, Int64s]]
-"""The part of texts to mask: computes its start and end from lengths and counts."""
+"""The part of texts to mask.  It computes the start and the end of the part from lengths and counts."""
 
 
 def _masked(part: _Part, text: Any, counts: Int64s, masks: tuple[Any, ...]) -> Evaluated:
-    """Mask a part of texts.  Masks that differ between rows are rare, and are processed row by row."""
+    """Mask a part of texts.  Masks that differ between rows are rare, so such rows are processed one by one."""
     given = [mask.as_py() for mask in masks if is_literal(mask)]
     if len(given) < len(masks) or "" in given:
 
@@ -84,7 +91,7 @@ def _masked(part: _Part, text: Any, counts: Int64s, masks: tuple[Any, ...]) -> E
         return row_by_row(one, pa.string(), text, pa.array(counts), *masks, calls_with_nulls=True)
     table = _table(*given)
     signs = np.array([table[code] for code in range(128)])
-    quick = ascii_rows(text) if signs.max() < 128 else null_mask(text)  # signs are bytes, too
+    quick = ascii_rows(text) if signs.max() < 128 else null_mask(text)  # the signs must also be single bytes
     result = _masked_bytes(text, part, counts, signs)
     if not quick.all():
         rest = pa.array(~quick)
@@ -94,7 +101,7 @@ def _masked(part: _Part, text: Any, counts: Int64s, masks: tuple[Any, ...]) -> E
 
 
 def _masked_bytes(text: Column, part: _Part, counts: Int64s, signs: Int64s) -> Column:
-    """Mask rows of ASCII; the results of other rows have no meaning."""
+    """Mask rows of ASCII.  The results of other rows have no meaning."""
     data, sizes = text_bytes(text), np.diff(byte_bounds(text))
     begins, ends = part(sizes, counts)
     runs = np.stack((begins, ends - begins, sizes - ends), axis=1).ravel()

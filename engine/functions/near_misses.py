@@ -1,4 +1,4 @@
-"""Suggestions for unknown functions."""
+"""What the error about an unknown function suggests."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ _ELSEWHERE = {
     "UPPER": "UCASE",
     "YEAR": "FORMAT_TIMESTAMP(t, 'yyyy')",
 }
-"""Functions of other dialects, and the equivalents here."""
+"""Functions of other dialects, and what to write here."""
 _NONE = "SHOW FUNCTIONS; lists them all; one of your own needs @penstock.udf, before the statement."
 
 
 def of_column(name: str) -> str | None:
-    """What stands here for a name without parentheses that other dialects give a meaning: CURRENT_TIMESTAMP."""
+    """What to write here for a name that other dialects use without parentheses, such as CURRENT_TIMESTAMP."""
     return f"Use {_ELSEWHERE[name]}." if name in ("CURRENT_TIMESTAMP", "CURRENT_DATE") else None
 
 

@@ -1,8 +1,8 @@
 """Numbers: rounding, roots, logarithms, trigonometry, distances.
 
-DECIMAL arguments keep their type where a function says so.  Trigonometric functions work in DOUBLE and give NaN outside
-their domain, as Java's ``Math`` does.  Arrow's kernels are preferred to NumPy's here: they call the C library for each
-value, whose last digit agrees with Java's; the last digit of NumPy's vector versions of exp, log and tan differs.
+Some functions say that DECIMAL arguments keep their type.  Trigonometric functions work in DOUBLE, and give NaN outside
+their domain, as Java's ``Math`` does.  Arrow's kernels are preferred to NumPy's: they call the C library for each value, and
+its last digit agrees with Java's.  NumPy's vector versions of exp, log and tan differ in the last digit.
 """
 
 from __future__ import annotations
@@ -35,14 +35,18 @@ def _same(types: Sequence[t.SqlType], _literals: Sequence[PythonValue]) -> t.Sql
 
 
 def _whole(types: Sequence[t.SqlType], _literals: Sequence[PythonValue]) -> t.SqlType:
-    """DECIMAL(p, s) without its fraction: DECIMAL(p - s, 0) as in ksqlDB, with at least one digit."""
+    """DECIMAL(p, s) without its fraction: DECIMAL(p - s, 0) with at least one digit, as in ksqlDB."""
     decimal = types[0]
     assert isinstance(decimal, t.Decimal)
     return t.Decimal(max(1, decimal.precision - decimal.scale), 0)
 
 
 def _fit(value: Decimal, precision: int, scale: int) -> Decimal:
-    """``value`` with a larger scale, which only adds zeros.  Raises: ValueError, if it needs too many digits."""
+    """``value`` with a larger scale, which only adds zeros.
+
+    Raises:
+        ValueError: it needs too many digits.
+    """
     result = rescaled(value, scale, ROUND_HALF_UP)
     if len(result.as_tuple().digits) > precision:
         raise ValueError(f"{value} does not fit DECIMAL({precision}, {scale})")
@@ -50,9 +54,10 @@ def _fit(value: Decimal, precision: int, scale: int) -> Decimal:
 
 
 def _wider(value: Column) -> Column:
-    """DECIMALs with one more digit, so that rounding cannot overflow (Arrow would not notice).
+    """DECIMALs with one more digit, so that rounding cannot overflow.  (Arrow would not report an overflow.)
 
-    Raises: pa.ArrowInvalid, if there is no such type.
+    Raises:
+        pa.ArrowInvalid: there is no such type.
     """
     if value.type.precision >= DECIMAL_PRECISION_MAX:
         raise pa.ArrowInvalid("no wider DECIMAL")
@@ -139,7 +144,7 @@ _ARROW_MODES: dict[Callable[[Decimal, int], Decimal], _Mode] = {
     half_towards_infinity: "half_up",
     truncated: "towards_zero",
 }
-"""Arrow's names; its ``half_up`` goes towards positive infinity, as ours does."""
+"""Arrow's name for each way of rounding.  Arrow's ``half_up`` goes towards positive infinity, as ours does."""
 
 
 def _whole_decimals(value: Column, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
@@ -188,7 +193,7 @@ def _decimals_to_places(value: Datum, places: Datum, rounding: Callable[[Decimal
 
 
 def _double_to_places(value: float, places: int, rounding: Callable[[Decimal, int], Decimal]) -> float:
-    """Round a double by its decimal text, not by its exact value: 1.005 becomes 1.01, though it is slightly less."""
+    """Round a double by its decimal text and not by its exact value: 1.005 becomes 1.01, although it is slightly less."""
     if not math.isfinite(value):
         raise ValueError(f"{value} cannot be rounded to decimal places")
     number = Decimal(repr(value))
@@ -227,8 +232,10 @@ _PLACES_IN_BINARY_MAX = 15
 
 
 def _doubles_in_binary(value: Column, count: int, rounding: Callable[[Decimal, int], Decimal]) -> Evaluated:
-    """Round vectorised where binary rounding cannot differ from rounding the decimal text: away from halves (for truncation,
-    away from integers), and where the number has no more places than wanted.
+    """Round a whole column in binary, where that gives the same result as rounding the decimal text.
+
+    That is so away from halves (for truncation: away from integers), and for numbers that have no more places than wanted.
+    The other rows are rounded one by one.
     """
     factor = 10.0 ** abs(count)
     numbers, missing = floats(value), null_mask(value)
@@ -268,7 +275,7 @@ def _define_double(name: str, meaning: str, kernel: Callable[[Any], Any]) -> Non
 
 
 def _of_arrow(name: str) -> Callable[[Any], Any]:
-    """A function that Arrow's type stubs do not list yet."""
+    """A function of Arrow that its type stubs do not have yet."""
     return lambda value: pc.call_function(name, [value])
 
 
@@ -281,21 +288,23 @@ def _by_numpy(function: Callable[[Floats], Floats]) -> Callable[[Any], Any]:
 
 
 def _cube_root(numbers: Floats) -> Floats:
-    """The C library's root, which may be wrong in its last digit (that of 27 is not 3), improved by a step of Newton's
-    method.
+    """The C library's root, improved by one step of Newton's method.
 
-    The step needs more digits of the root's cube than a double has; `_product` gives the rounding error.
+    The library's root may be wrong in its last digit (for 27 it is not 3).  The step needs more digits of the root's cube
+    than a double has, so `_product` also gives the rounding error.
     """
     root = np.cbrt(numbers)
     square, square_rest = _product(root, root)
     cube, cube_rest = _product(square, root)
     better = root + ((numbers - cube) - (cube_rest + square_rest * root)) / (3.0 * square)
-    ordinary = (np.abs(numbers) > 1e-280) & (np.abs(numbers) < np.inf)  # below, the rests are too small for doubles
+    ordinary = (np.abs(numbers) > 1e-280) & (np.abs(numbers) < np.inf)  # below, the rounding errors are no doubles
     return np.where(ordinary, better, root)
 
 
 def _product(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """The product and its rounding error (Dekker: each factor is split in halves, whose products are exact)."""
+    """A product and its rounding error.  (Dekker: each factor is split in two halves, and the products of halves are
+    exact.)
+    """
 
     def halves(x: Floats) -> tuple[Floats, Floats]:
         scaled = x * (2.0**27 + 1)
@@ -456,7 +465,11 @@ def geo_distance(
     longitude2: float | None,
     unit: str | None = None,
 ) -> float | None:
-    """The haversine formula.  A null unit means kilometres.  Raises: ValueError, for degrees out of range."""
+    """The haversine formula.  A null unit means kilometres.
+
+    Raises:
+        ValueError: degrees are out of range.
+    """
     if latitude1 is None or longitude1 is None or latitude2 is None or longitude2 is None:
         return None
     for latitude in (latitude1, latitude2):

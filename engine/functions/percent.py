@@ -1,4 +1,4 @@
-"""Percent encoding of whole columns: form encoding (``%20``, and ``+`` for a space) and the escapes in URLs."""
+"""Percent encoding of whole columns: form encoding (``%20``, and ``+`` for a space), and the escapes in URLs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..columns.kinds import Column
 _PLUS, _SPACE, _PERCENT = b"+ %"
 _SAFE = np.zeros(256, np.bool_)
 _SAFE[list(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-* ")] = True
-"""Bytes that Java's form encoding does not escape: ``*`` is one of them, ``~`` is not."""
+"""The bytes that Java's form encoding does not escape.  ``*`` is one of them, ``~`` is not."""
 _DIGITS = np.frombuffer(b"0123456789ABCDEF", np.uint8)
 _NO_DIGIT = 16
 _VALUES = np.full(256, _NO_DIGIT, np.uint8)
@@ -24,10 +24,10 @@ _VALUES[np.frombuffer(b"abcdef", np.uint8)] = np.arange(10, 16)
 
 
 def form_encoded(text: Column) -> Column:
-    """Encode each byte of the UTF-8 as itself, ``+`` or ``%XX``."""
+    """Encode each byte of the UTF-8 text as itself, as ``+`` or as ``%XX``."""
     missing, data = null_mask(text), text_bytes(text)
     bounds, escaped = byte_bounds(text), np.flatnonzero(~_SAFE[data])
-    places = escaped + 2 * np.arange(len(escaped))  # each escape before moved what follows by two
+    places = escaped + 2 * np.arange(len(escaped))  # each earlier escape adds two bytes
     codes = data[escaped]
     written = np.empty(len(data) + 2 * len(escaped), np.uint8)
     single = np.ones(len(written), np.bool_)
@@ -41,9 +41,12 @@ def form_encoded(text: Column) -> Column:
 
 
 def decoded(text: Any, *, form: bool = False) -> tuple[Any, Bools]:
-    """Decode escapes (and, in form encoding, ``+`` as a space); returns the texts, and where escapes are malformed.
+    """Decode escapes and, in form encoding, ``+`` as a space.
 
-    Bytes that are not UTF-8 become U+FFFD, as many as Python's ``replace`` makes.  Malformed rows have no meaning.
+    Bytes that are not UTF-8 become as many U+FFFD as Python's ``replace`` makes.
+
+    Returns:
+        the texts, and bool[n]: the rows with malformed escapes.  The texts of these rows have no meaning.
     """
     missing, data, bounds = null_mask(text), text_bytes(text), byte_bounds(text)
     bad = np.zeros(len(text), np.bool_)
@@ -73,12 +76,12 @@ def decoded(text: Any, *, form: bool = False) -> tuple[Any, Bools]:
 
 
 def _as_text(result: Any, data: Bytes, bounds: Int64s, beyond: Bools) -> Any:
-    """The bytes as strings; rows ``beyond`` ASCII may contain invalid UTF-8."""
+    """The bytes as strings.  Only rows where ``beyond`` is true have bytes beyond ASCII, and these may be invalid UTF-8."""
     if beyond.any():
         begins = data[bounds[:-1][bounds[:-1] < len(data)]]
         try:
             data.tobytes().decode()
-            good = not ((begins >= 0x80) & (begins < 0xC0)).any()  # no row begins within a character of the one before
+            good = not ((begins >= 0x80) & (begins < 0xC0)).any()  # no character spans two rows
         except UnicodeDecodeError:
             good = False
         if not good:

@@ -79,13 +79,17 @@ def all_matches(pattern: str, group: int = 0) -> Callable[[str], list[str | None
 
     def extract_only_group(text: str) -> list[str | None]:
         found: list[str | None] = compiled.findall(text)
-        return extract(text) if "" in found else found  # a group that took no part is "" here, and should be None
+        return extract(text) if "" in found else found  # here "" may stand for a group without a match, which must give None
 
     return extract_only_group if compiled.groups == group == 1 else extract
 
 
 def _has_group(groups: int, group: int) -> bool:
-    """Whether a pattern has a group.  Raises: ValueError, for a negative group."""
+    """Whether a pattern has a group of this number.
+
+    Raises:
+        ValueError: the number is negative.
+    """
     if group < 0:
         raise ValueError(f"a group's number must be 0 or more, not {group}")
     return group <= groups
@@ -111,7 +115,7 @@ def regexp_replace(text: Datum, pattern: Datum, new: Datum) -> Evaluated:
 
 @_remembered
 def replacer(pattern: str, new: str) -> Callable[[str], str]:
-    """A replacement that names a missing group fails only the texts that match."""
+    """Make a function that replaces all matches.  If the replacement names a missing group, only texts with a match fail."""
     compiled = compile_java(pattern)
 
     def check(text: str) -> None:
@@ -152,13 +156,16 @@ def regexp_split_to_array(text: Datum, pattern: Datum) -> Evaluated:
 
 @_remembered
 def splitter(pattern: str) -> Callable[[str], list[str]]:
-    """A pattern that matches the empty text splits as Java's ``Pattern.split`` does: without an empty piece at the end."""
+    """Make a function that splits a text.
+
+    A pattern that matches the empty text splits as Java's ``Pattern.split`` does: there is no empty piece at the end.
+    """
     compiled = compile_java(pattern)
     if compiled.matches_nothing:
         return lambda text: _split_at_gaps(compiled.finditer(text), text)
     if (plain := compile_uncaptured(pattern)) is not None:
         return plain.split
-    step = compiled.groups + 1  # Python puts what groups matched between the pieces
+    step = compiled.groups + 1  # Python puts the matches of groups between the pieces
     return lambda text: compiled.split(text)[::step]
 
 

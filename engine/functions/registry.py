@@ -1,26 +1,31 @@
-"""The function registry: every function is one decorated definition with its signatures, meaning and kernel.
+"""The function registry.  Every function is one decorated definition with its signatures, meaning and implementation.
 
 A signature is text, ``(name TYPE, ..) -> TYPE``::
 
-    (text STRING, start INT, length INT) -> STRING
-    (items ARRAY<T>, other ARRAY<T>) -> ARRAY<T>          one capital letter is a type variable
-    (first T, rest T...) -> T                              ... takes any number, none included
-    (value DECIMAL) -> *                                   DECIMAL takes any; * asks ``returns``
-    (items ARRAY<T>, f (T) => U) -> ARRAY<U>               a lambda
-    (unit UNIT, amount INT, date DATE) -> DATE             a bare unit word (DAY, HOURS, ..)
+    (text STRING, start INT, length INT) -> STRING (items ARRAY<T>, other ARRAY<T>) -> ARRAY<T>  one capital letter is a type
+    variable (first T, rest T...) -> T  ... takes any number, none included (value DECIMAL) -> *  DECIMAL takes any; * asks
+    ``returns`` (items ARRAY<T>, f (T) => U) -> ARRAY<U>  a lambda (unit UNIT, amount INT, date DATE) -> DATE  a bare unit
+    word (DAY, HOURS, ..)
 
-Type words: BOOLEAN INT BIGINT DOUBLE DECIMAL[(p,s)] STRING BYTES DATE TIME TIMESTAMP ARRAY<> MAP<,> STRUCT<name T, ..> UNIT
-ANY (each ANY may be another type) and type variables.
+The words for types are BOOLEAN INT BIGINT DOUBLE DECIMAL[(p,s)] STRING BYTES DATE TIME TIMESTAMP ARRAY<> MAP<,> STRUCT<name
+T, ..> UNIT ANY, and type variables.  Two ANY of a signature may be two types.
 
 A scalar function is implemented in one of two styles.
 
-``row``: called with Python values for each row: int, float, `decimal.Decimal`, str, bytes, bool, list, dict (MAP and
-STRUCT); DATE is an int of days, TIME and TIMESTAMP are ints of milliseconds; a UNIT is its singular upper-case word.  With
-``nulls=False`` (the default) a null argument gives null without a call.  It returns a Python value or None.  Any exception
-makes the row null and is reported with its text; raise ValueError with a clear sentence.
+``row``: a Python function that is called for each row.
 
-``arrow``: called with one `pyarrow.Array` per argument (a `pyarrow.Scalar` for a literal, if at least one argument is an
-array; a `LambdaKernel` for a lambda), returns an Array, or ``Evaluated`` where rows can fail.
+* Its arguments are int, float, `decimal.Decimal`, str, bytes, bool, list, and dict for MAP and STRUCT.  DATE is an int of
+  days, TIME and TIMESTAMP are ints of milliseconds.  A UNIT is its word in the singular and in upper case.
+* With ``nulls=False`` (the default), a null argument gives null without a call.
+* It returns a Python value or None.
+* If it raises an exception, the row becomes null, and the exception's text is reported.  Raise ValueError with a clear
+  sentence.
+
+``arrow``: a function over columns.
+
+* Each argument is a `pyarrow.Array`, a `pyarrow.Scalar` for a literal, or a `LambdaKernel` for a lambda.  At least one is an
+  array.
+* It returns an array, or an ``Evaluated`` if rows can fail.
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ from ..columns.kinds import PythonValue
 Style = Literal["row", "arrow"]
 Implementation = TypeVar("Implementation", bound=Callable[..., object])
 ResultType: TypeAlias = Callable[[Sequence[t.SqlType], Sequence[PythonValue]], t.SqlType]
-"""The result's type, from those of the arguments and the values of those that are literals (None for others)."""
+"""Gives the type of the result, from the types of the arguments and the values of literals (None for other arguments)."""
 
 
 # --- the type language of signatures -------------------------------------------------------
@@ -46,7 +51,7 @@ ResultType: TypeAlias = Callable[[Sequence[t.SqlType], Sequence[PythonValue]], t
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A type variable: the same letter is the same type throughout a signature."""
+    """A type variable.  Within a signature, the same letter is the same type."""
 
     name: str
 
@@ -56,7 +61,7 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """``ANY`` (any type), ``DECIMAL`` (of any precision), ``UNIT`` (a bare unit word), ``*`` (asks ``returns``)."""
+    """``ANY`` (any type), ``DECIMAL`` (any precision and scale), ``UNIT`` (a bare unit word) or ``*`` (asks ``returns``)."""
 
     name: Literal["ANY", "DECIMAL", "UNIT", "*"]
 
@@ -229,7 +234,11 @@ class _SignatureParser:
 
 
 def parse_signature(text: str) -> Signature:
-    """Parse a signature.  Raises: ValueError, if the text is not one."""
+    """Parse a signature.
+
+    Raises:
+        ValueError: the text is not a signature.
+    """
     return _SignatureParser(text).signature()
 
 
@@ -238,7 +247,7 @@ def parse_signature(text: str) -> Signature:
 
 @dataclass(frozen=True, slots=True)
 class FunctionRef:
-    """Names one overload of a function, as plain data: plans hold it, and any back end can look it up.
+    """Names one overload of a function.  It is plain data, which plans hold.
 
     Attributes:
         volatile: see `Overload`.
@@ -256,9 +265,9 @@ class Overload:
     """One signature of a scalar or table function, with its implementation.
 
     Attributes:
-        returns: for a result of ``*``: argument types and literal values (None where not a literal) -> result type.
-        volatile: may return another value each time (RANDOM, UUID, UNIX_TIMESTAMP()).
-        nulls: ``row`` style only: call it with None arguments, too.
+        returns: gives the result's type if the signature says ``*``, see `ResultType`.
+        volatile: each call may return another value (RANDOM, UUID, UNIX_TIMESTAMP()).
+        nulls: in ``row`` style, also call it with None arguments.
     """
 
     signature: Signature
@@ -276,9 +285,10 @@ class Overload:
 class AggregateOverload:
     """One signature of an aggregate.
 
-    ``make`` is called once per use with the argument types and the literal values (None where an argument is not a literal),
-    and returns the aggregator.  ``literals`` names the arguments that must be literals (``k`` of TOPK); they are not passed
-    to ``scan``.
+    Attributes:
+        make: makes the aggregator for one use.  It gets the types of the arguments, and the values of literals (None for
+            other arguments).
+        literals: the names of the arguments that must be literals (``k`` of TOPK).  They are not passed to ``scan``.
     """
 
     signature: Signature
@@ -291,7 +301,7 @@ class AggregateOverload:
 
 @dataclass(slots=True)
 class Function:
-    """A function by name: kind, meaning, overloads."""
+    """A function: its name, kind, meaning and overloads."""
 
     name: str
     kind: Literal["SCALAR", "AGGREGATE", "TABLE"]
@@ -302,8 +312,10 @@ class Function:
 
 
 class Registry:
-    """Functions by upper-case name.  Importing the function modules fills ``BUILT_INS``; a database has its own registry
-    with the built-ins and the user's functions.
+    """Functions by upper-case name.
+
+    Importing the modules of functions fills ``BUILT_INS``.  A database has a registry of its own, with the built-in
+    functions and the user's.
     """
 
     def __init__(self, parent: Registry | None = None) -> None:
@@ -315,13 +327,21 @@ class Registry:
         return found if found is not None or self._parent is None else self._parent.find(name)
 
     def overload(self, function: FunctionRef) -> Overload:
-        """The implementation of a scalar or table function.  Raises: StatementError, if it is not registered (any more)."""
+        """The implementation of a scalar or table function.
+
+        Raises:
+            StatementError: it is not registered, or no longer.
+        """
         found = self._entry(function)
         assert isinstance(found, Overload)
         return found
 
     def aggregator(self, function: FunctionRef, types: Sequence[t.SqlType], literals: Sequence[PythonValue]) -> Aggregator:
-        """An aggregator for values of some types.  Raises: StatementError, if it is not registered (any more)."""
+        """Make an aggregator for values of these types.
+
+        Raises:
+            StatementError: it is not registered, or no longer.
+        """
         found = self._entry(function)
         assert isinstance(found, AggregateOverload)
         return found.make(types, literals)
@@ -336,7 +356,7 @@ class Registry:
         )
 
     def own(self, name: str) -> Function | None:
-        """The function of a name, if it is registered here, not in a parent."""
+        """The function of this name that is registered here and not in a parent; None without one."""
         return self._functions.get(name.upper())
 
     def names(self) -> list[str]:
@@ -351,7 +371,7 @@ class Registry:
         overload: Any,
         category: str = "OTHER",
     ) -> None:
-        """Add an overload; the first one of a name also adds the function."""
+        """Add an overload.  The first overload of a name also adds the function."""
         function = self._functions.setdefault(name.upper(), Function(name.upper(), kind, meaning, category=category))
         if function.kind != kind:
             raise ValueError(f"{name} is already a function of another kind")
@@ -372,7 +392,7 @@ def scalar(
     category: str = "OTHER",
     registry: Registry = BUILT_INS,
 ) -> Callable[[Implementation], Implementation]:
-    """Register a scalar function; each decorator on the same name adds an overload."""
+    """Register a scalar function.  Each decorator with the same name adds an overload."""
 
     def register(implementation: Implementation) -> Implementation:
         for text in signatures:
@@ -393,8 +413,10 @@ def table_function(
     category: str = "TABLE",
     registry: Registry = BUILT_INS,
 ) -> Callable[[Implementation], Implementation]:
-    """Register a table function.  Its signature's result is the type of one output row; the implementation returns a list
-    (``row``) or a list array (``arrow``).
+    """Register a table function.
+
+    The result in its signature is the type of one output row.  The implementation returns a list (``row``) or a list array
+    (``arrow``).
     """
 
     def register(implementation: Implementation) -> Implementation:
@@ -415,7 +437,7 @@ def aggregate(
     category: str = "AGGREGATE",
     registry: Registry = BUILT_INS,
 ) -> Callable[[Callable[..., Aggregator]], Callable[..., Aggregator]]:
-    """Register a factory of aggregators, see `AggregateOverload.make`."""
+    """Register a function that makes aggregators, see `AggregateOverload`."""
 
     def register(make: Callable[..., Aggregator]) -> Callable[..., Aggregator]:
         for text in signatures:

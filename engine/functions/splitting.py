@@ -1,4 +1,4 @@
-"""SPLIT and SPLIT_TO_MAP: texts and bytes split at delimiters."""
+"""SPLIT and SPLIT_TO_MAP: split texts and bytes at delimiters."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _maps(texts: Any, entry_delimiter: str, value_delimiter: str) -> Evaluated:
 
 
 def _first_and_last(rows: Int64s, keys: Column) -> tuple[Int64s, Int64s]:
-    """For each key of each row, in order, the positions of its first and its last occurrence."""
+    """For each key of each row, in order, the positions where it first and last occurs."""
     encoded = keys.dictionary_encode()
     entries = rows * len(encoded.dictionary) + int64s(encoded.indices)
     distinct, first = np.unique(entries, return_index=True)

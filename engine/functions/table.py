@@ -1,4 +1,4 @@
-"""Table functions: several rows from one."""
+"""Table functions: they make several rows from one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..columns.items import items_of, lists_of, positions
 from .registry import table_function
 
 _CUBE_ITEMS_MAX = 20
-"""Each item doubles the number of rows; twenty give a million."""
+"""Each item doubles the number of rows.  Twenty items give a million rows."""
 
 
 @table_function("EXPLODE", "One row for each item of an array.", "(items ARRAY<T>) -> T", style="arrow")
@@ -28,7 +28,9 @@ def explode(items: Any) -> Any:
     style="arrow",
 )
 def cube_explode(items: Any) -> Evaluated:
-    """All nulls come first, the array itself last; a null item is always null.  Too many items fail."""
+    """The first row has only nulls, the last one is the array itself.  A null item is null in every row.  Too many items
+    fail.
+    """
     given = items_of(items)
     long = given.lengths > _CUBE_ITEMS_MAX
     present = ~null_mask(given.columns[0])
@@ -40,7 +42,8 @@ def cube_explode(items: Any) -> Evaluated:
     way = positions(np.zeros(len(items), np.int64), ways)
     lengths = given.lengths[row]
     item = positions(given.begins[row], lengths)
-    # A way is a number with a binary digit for each present item, the first item's the highest; 1 keeps the item.
+    # Each way is a number with a binary digit for each item that is not null.  The first item has the highest digit.  The
+    # digit 1 keeps the item.
     kept = present[item] & (np.repeat(way, lengths) >> np.maximum(digit[item], 0) & 1 == 1)
     values = given.columns[0].take(index_array(item, mask=~kept))
     cubes = lists_of(values, np.repeat(np.arange(len(row)), lengths), np.zeros(len(row), np.bool_))

@@ -1,4 +1,4 @@
-"""Dates, times and timestamps: arithmetic, text, time zones, and the wall clock (read through `runtime.clock`)."""
+"""Dates, times and timestamps: arithmetic, text, time zones, and the current time (from `runtime.clock`)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ CATEGORY = "DATE / TIME"
 
 
 def unit_ms(unit: pa.Scalar[Any] | str) -> int:
-    """The milliseconds of a unit, singular or plural.  Raises: ValueError, for units without a fixed length."""
+    """The milliseconds of a unit, singular or plural.
+
+    Raises:
+        ValueError: the unit has no fixed length.
+    """
     word = unit_word(unit).upper()
     found = UNIT_MS.get(word) or UNIT_MS.get(word.removesuffix("S"))
     if found is None:
@@ -133,7 +137,7 @@ _DATE_PATTERN = "in a pattern such as 'yyyy-MM-dd'"
 def _define_format(
     names: dict[str, str], column: str, letters: frozenset[str], unit_ms: int, kernel: Callable[[Any, str], Any]
 ) -> None:
-    """Define FORMAT_DATE, DATETOSTRING or FORMAT_TIME; the kernel takes a column and a pattern."""
+    """Define FORMAT_DATE, DATETOSTRING or FORMAT_TIME.  ``kernel`` takes a column and a pattern."""
 
     def function(value: Datum, pattern: Datum) -> Evaluated:
         return by_setting(
@@ -184,7 +188,7 @@ def _parse_days(text: Datum, pattern: Datum, type_: pa.DataType, *, whole: bool)
 
 
 def _fitting_days(parsed: tuple[Any, Any, Failures | None], type_: pa.DataType) -> Evaluated:
-    """Days as DATE or INT; a day outside of the type's range fails."""
+    """Days as DATE or INT.  A day out of the type's range fails its row."""
     values, missing, failures = parsed
     far = ((values > np.iinfo(np.int32).max) | (values < np.iinfo(np.int32).min)) & ~missing
     if not far.any():

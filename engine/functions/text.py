@@ -1,6 +1,6 @@
-"""Text: case, substrings, joining, searching, padding, splitting.  Positions and lengths count UTF-16 units, as in Java.
+"""Text: case, substrings, joining, searching, padding, splitting.
 
-Several functions also take BYTES, and then count bytes.
+Positions and lengths count UTF-16 units, as in Java.  Several functions also take BYTES, and then count bytes.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ _IS_SPACE = np.array([chr(code).isspace() for code in range(128)] + [False] * 12
 
 
 def _initcap_ascii(text: Column) -> Column:
-    """Lower-case everything, then capitalise after white space and at the beginning."""
+    """Make all letters lower case, then capitalise those at the beginning and after white space."""
     data = text_bytes(flat(pc.ascii_lower(text))).copy()
     first = np.ones(len(data), np.bool_)
     first[1:] = _IS_SPACE[data[:-1]]
@@ -118,7 +118,7 @@ def length(text: Any) -> Any:
 
 
 def _part(text: Any, start: int, size: int | None = None) -> Any:
-    """A slice of a str or bytes by SQL's rules: positions count from 1 (negative: from the end), within the value."""
+    """A slice of a str or bytes by SQL's rules.  Positions count from 1, and negative ones from the end."""
     begin = max(len(text) + start, 0) if start < 0 else max(min(start - 1, len(text)), 0)
     return text[begin:] if size is None else text[begin : max(begin + size, begin)]
 
@@ -139,7 +139,7 @@ _SUBSTRING = "The part from a position (from 1; negative: from the end), of at m
     category=CATEGORY,
 )
 def substring(text: Any, start: Any, size: Any = None) -> Any:
-    """Fast if start and length are literals and characters are UTF-16 units."""
+    """This is fast if start and length are literals and all characters are single UTF-16 units."""
     literals = is_literal(start) and start.is_valid and (size is None or (is_literal(size) and size.is_valid))
     if literals and isinstance(text, pa.Array) and has_no_pairs(text):
         begin = start.as_py()
@@ -198,7 +198,7 @@ def concat_ws(separator: Datum, *parts: Datum) -> Column:
 
 
 def _join(parts: tuple[Datum, ...], separator: Datum) -> Column:
-    """Join columns.  A row of only nulls gets one empty part, since Arrow 26 loses such rows."""
+    """Join columns.  A row with only nulls gets one empty part, because Arrow 26 loses such rows."""
     length = length_of((*parts, separator))
     columns = [part if isinstance(part, pa.Scalar) else flat(part) for part in parts]
     left: list[Any] = [part for part in columns if not isinstance(part, pa.Scalar) or part.is_valid]
@@ -226,7 +226,7 @@ def _join(parts: tuple[Datum, ...], separator: Datum) -> Column:
 def replace(text: Datum, old: Datum, new: Datum) -> Evaluated:
     if is_literal(old) and is_literal(new) and isinstance(text, pa.Array) and old.as_py() and new.is_valid:
         growth = max(len(new.as_py().encode()) // len(old.as_py().encode()), 1)
-        if text.nbytes * growth <= GROWN_CHARS_MAX:  # of all rows together, so that none is too long
+        if text.nbytes * growth <= GROWN_CHARS_MAX:  # if all rows together are not too long, none is
             return Evaluated(flat(pc.replace_substring(text, pattern=old.as_py(), replacement=new.as_py())))
     return row_by_row(_replaced, pa.string(), text, old, new)
 
@@ -342,7 +342,11 @@ def character(code: int) -> str | None:
 
 @scalar("CHR", _CHR, "(code STRING) -> STRING", category=CATEGORY)
 def character_of_escape(code: str) -> str | None:
-    r"""The character of an escape.  Raises: ValueError, for a ``\u`` without four hexadecimal digits."""
+    r"""The character of an escape.
+
+    Raises:
+        ValueError: there are no four hexadecimal digits after ``\u``.
+    """
     if len(code) < 6 or not code.startswith("\\u"):
         return None
     return from_units(_ESCAPE.sub(_unescape, code))

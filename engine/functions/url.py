@@ -41,7 +41,7 @@ _SERVER = re.compile(r"(?:[^@]*@)?([A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9.])?|\[
 
 @dataclass(frozen=True, slots=True)
 class _Url:
-    """The decoded parts of a URL; None for a missing part."""
+    """The decoded parts of a URL.  A part that is missing is None."""
 
     scheme: str | None
     host: str | None
@@ -52,7 +52,11 @@ class _Url:
 
 
 def _url(text: str) -> _Url:
-    """Split a URL.  Raises: ValueError, for text that is not a URL."""
+    """Split a URL.
+
+    Raises:
+        ValueError: the text is not a URL.
+    """
     match = _PARTS.fullmatch(text)
     if match is None or _ILLEGAL.search(text) or "#" in (match[5] or ""):
         raise ValueError(f"not a URL: {text!r}")
@@ -78,7 +82,7 @@ _PLAIN = (
     r"\A[A-Za-z][A-Za-z0-9+.-]*://(?:[^@/?#]*@)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9.])?"
     r"(?::[0-9]{0,5})?(?:/[^?#]*)?(?:\?[^#]*)?(?:#[^#]*)?\z"
 )
-"""Matches most (ASCII) URLs with Arrow's regular expressions, and splits them as `_url` does."""
+"""Regular expressions of Arrow that match most (ASCII) URLs, and split them as `_url` does."""
 _ILLEGAL_ASCII = r"""[\x00-\x20\x7f"<>\\^`{|}]|%[^0-9A-Fa-f]|%[0-9A-Fa-f][^0-9A-Fa-f]|%[0-9A-Fa-f]?\z"""
 
 
@@ -91,7 +95,7 @@ def _define_part(name: str, meaning: str, part: str) -> None:
 
 
 def _part_of(url: Column, part: str) -> Evaluated:
-    """One part of all URLs: of plain ones at once, of the others one by one."""
+    """One part of all URLs.  Plain URLs are split at once, the others one by one."""
     missing = null_mask(url)
     plain = ~missing & ascii_rows(url) & _true(pc.match_substring_regex(url, _PLAIN))
     plain &= ~_true(pc.match_substring_regex(url, _ILLEGAL_ASCII))
@@ -115,8 +119,8 @@ def _true(answers: Column) -> Bools:
     return np.asarray(flat(answers).fill_null(False).to_numpy(zero_copy_only=False), np.bool_)
 
 
-# Where the parts of plain URLs are.  A part with a sign before it begins after that; one that is not there begins after its
-# end.  What comes of URLs that are not plain has no meaning.
+# The functions below find the parts of plain URLs.  If a sign introduces a part, the part begins after the sign.  A missing
+# part begins after its end.  The results for URLs that are not plain have no meaning.
 
 _Places = tuple[Int64s, Int64s]
 
@@ -223,7 +227,7 @@ def url_encode_param(text: Column) -> Column:
     category=CATEGORY,
 )
 def url_decode_param(text: Column) -> Evaluated:
-    """A % without two hexadecimal digits fails its row."""
+    """A row fails if it has a % without two hexadecimal digits."""
     values, bad = decoded(text, form=True)
     if not bad.any():
         return Evaluated(values)

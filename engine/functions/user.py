@@ -27,14 +27,14 @@
         def __init__(self, separator: str) -> None: ...           # the last arguments of a call, which must be literals
         ...
 
-Types come from the annotations (see `user_types`) or from a signature's text.  A NULL argument gives NULL without a call,
-unless a parameter's annotation admits None (or ``nulls`` says so).  An exception, of whatever kind, makes the row NULL and
-goes to the processing log with its text; in an aggregate the row is bad and left out (``penstock.row.failure``), and a
-result (``map``) that fails is NULL.
+Types come from the annotations (see `user_types`) or from the text of a signature.  A NULL argument gives NULL without a
+call, unless the annotation of a parameter allows None, or ``nulls`` is set.  If a function raises an exception, the row
+becomes NULL, and the processing log gets the exception's text.  In an aggregate, the row is left out
+(``penstock.row.failure``); if ``map`` raises, the result is NULL.
 
-Functions are registered for the whole process, and seen by every database in it; defining one again with the same
-parameters replaces it, for queries started after that.  A query that uses one needs it to be registered when the database
-is opened again.
+Functions are registered for the whole process, and every database in it can use them.  If a function is defined again with
+the same parameters, it replaces the old one for queries that start later.  If a query uses a function, register it before
+you open the database again.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ from .user_aggregates import UserAggregator
 from .user_types import AnnotationType, Shaper, as_sql, bind_variables, copier, pattern_of, shape_of, values_of
 
 USER_FUNCTIONS = Registry(BUILT_INS)
-"""The functions of this process's user; they take precedence over built-in ones of the same name."""
+"""The functions that the program registered.  They take precedence over built-in functions of the same name."""
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 ClassT = TypeVar("ClassT", bound=type)
@@ -93,15 +93,15 @@ def udf(
     volatile: bool = False,
     meaning: str = "",
 ) -> Any:
-    """Register a scalar function; it stays callable from Python.
+    """Register a scalar function.  It can still be called from Python.
 
     Args:
-        name: in SQL; by default the function's own name.
+        name: the name in SQL; by default the function's own name.
         signature: ``"(a BIGINT, rest STRING...) -> DOUBLE"``, or several; by default from the annotations.
-        vectorized: call it with one `pyarrow.Array` per argument; it returns an array (or anything that Arrow can read) of
-            the same length.  It sees NULLs.
-        nulls: call it with None for NULL; by default if an annotation admits None.
-        volatile: it may return another value each time it is called with the same arguments.
+        vectorized: call it with one `pyarrow.Array` for each argument, which may contain NULLs.  It returns an array (or
+            anything that Arrow can read) of the same length.
+        nulls: call it with None for NULL; by default only if an annotation allows None.
+        volatile: it may return another value each time, even for the same arguments.
         meaning: a line for DESCRIBE FUNCTION; by default the docstring's first line.
 
     Raises:
@@ -133,9 +133,10 @@ def udtf(
     nulls: bool | None = None,
     meaning: str = "",
 ) -> Any:
-    """Register a table function: it returns or yields one item per output row.
+    """Register a table function: it returns or yields one item for each output row.
 
-    A signature's result is the type of one row; an annotation's is the list of them.  The rest is as for `udf`.
+    The result in a signature is the type of one row; the result's annotation is a list or an iterator of rows.  See `udf`
+    for the arguments and errors.
     """
 
     def register(function: Any) -> Any:
@@ -168,18 +169,19 @@ def udaf(
     nulls: bool | None = None,
     meaning: str = "",
 ) -> Any:
-    """Register an aggregate: a class with ``initialize`` and ``aggregate``, and optionally ``merge``, ``undo``, ``map``.
+    """Register an aggregate: a class with ``initialize`` and ``aggregate``, and optionally ``merge``, ``undo`` and ``map``.
 
-    A state is a value that is replaced, never changed in place.  It has a SQL type, since checkpoints keep it.  The
-    parameters of the class itself, if it has any, are the last ones in SQL and must be literals.
+    A state is a value.  ``aggregate`` returns a new one, and never changes the old one in place.  A state has an SQL type,
+    since checkpoints keep it.  The parameters of ``__init__``, if any, are the last ones in SQL, and must be literals.
 
     Args:
-        signature: of the arguments and the result; by default from ``aggregate``, ``__init__`` and ``map``.
-        state: the state's SQL type; by default that of ``aggregate``'s result.
-        nulls: pass rows with NULL arguments, as None; by default only where an annotation admits None.
+        signature: the types of the arguments and the result; by default from ``aggregate``, ``__init__`` and ``map``.
+        state: the SQL type of the state; by default the type of the result of ``aggregate``.
+        nulls: pass rows with NULL arguments, as None; by default only where an annotation allows None.
 
     Raises:
-        TypeError, ValueError: as for `udf`; or a method is missing.
+        TypeError: the annotations do not give a type, or a method is missing.
+        ValueError: the name or the signature is malformed, or a function of another kind has the name.
     """
 
     def register(cls: Any) -> Any:
@@ -198,7 +200,7 @@ def udaf(
 
 
 class _Shapes:
-    """A signature, and the conversions of its values."""
+    """A signature, and how to convert its values."""
 
     def __init__(self, signature: Signature, parameters: Sequence[AnnotationType], result: AnnotationType) -> None:
         self.signature = signature
@@ -215,7 +217,7 @@ class _Shapes:
 
 
 def _expanded(things: Sequence[ThingT], signature: Signature, count: int) -> list[ThingT]:
-    """Expand things parallel to the parameters to be parallel to ``count`` arguments."""
+    """Repeat things that belong to parameters so that they belong to ``count`` arguments."""
     place = next((i for i, p in enumerate(signature.parameters) if p.variadic), None)
     if place is None:
         return list(things)
@@ -229,7 +231,11 @@ def _from_text(text: str) -> _Shapes:
 
 
 def _decorated(thing: Any) -> Any:
-    """Check the use of a decorator.  Raises: ValueError, for an argument without a name: ``@udf("INT")``."""
+    """Check the use of a decorator.
+
+    Raises:
+        ValueError: an argument has no name, as in ``@udf("INT")``.
+    """
     if not callable(thing):
         raise ValueError(f"{thing!r} is not a function: write @udf(name=.., signature=..), each with its name")
     return thing
@@ -258,7 +264,9 @@ def _item(result: AnnotationType) -> Any:
 
 
 def _by_parameters(function: Any, hints: dict[str, Any], result: AnnotationType, skip: int = 0) -> list[_Shapes]:
-    """One signature with all parameters, and one more without each parameter that has a default, from the last on."""
+    """One signature with all parameters, then one more for each parameter with a default, from the last one on, that is left
+    out.
+    """
     parameters: list[FunctionParameter] = []
     shapes: list[AnnotationType] = []
     found: list[_Shapes] = []
@@ -281,9 +289,9 @@ class _Definition:
     """An aggregate as its class defines it.
 
     Attributes:
-        shapes: of all arguments, first those of ``aggregate``, then those of the class itself.
-        literals: the names of the latter.
-        state: may have type variables, which the arguments of a use bind.
+        shapes: the shapes of all arguments: those of ``aggregate``, then those of ``__init__``.
+        literals: the names of the arguments of ``__init__``.
+        state: the type of the state.  Its type variables stand for the types of the arguments of a use.
     """
 
     cls: Any
@@ -293,7 +301,7 @@ class _Definition:
     nulls: bool | None
 
     def make(self, types: Sequence[t.SqlType], literals: Sequence[Any]) -> UserAggregator:
-        """The aggregator of one use."""
+        """Make the aggregator for one use."""
         split = [p.name in self.literals for p in self.shapes.expanded(len(types))]
         variables: dict[str, t.SqlType] = {}
         for shape, type_ in zip(self.shapes.of(len(types)), types, strict=True):
@@ -361,7 +369,7 @@ def _add(name: str | None, kind: Kind, meaning: str, what: Any, made: Any) -> No
 
 
 def _columns(arguments: Sequence[Any]) -> list[Any]:
-    """Scalars repeated to the length of the arrays (there is one, unless there are no arguments)."""
+    """Repeat scalars to the length of the arrays.  (There is an array, unless there are no arguments.)"""
     length = next((len(a) for a in arguments if isinstance(a, pa.Array)), 1)
     return [bounded_broadcast(a, length) if isinstance(a, pa.Scalar) else a for a in arguments]
 
@@ -386,7 +394,7 @@ class _Vectorized:
 
 
 class _RowByRow:
-    """Calls a function for each row; an exception fails the row."""
+    """Calls a function for each row.  An exception fails the row."""
 
     def __init__(self, function: Any, shapes: _Shapes, nulls: bool | None, table: bool) -> None:
         self._function = function
@@ -419,7 +427,7 @@ class _RowByRow:
         return self._array(results, failed)
 
     def _evaluate(self, values: Sequence[Any], shapers: Sequence[Shaper]) -> Any:
-        """Evaluate one row; only this runs the user's code."""
+        """Evaluate one row.  Only this method runs the user's code."""
         if shapers:
             values = [v if s is None or v is None else s(v) for v, s in zip(values, shapers, strict=True)]
         result = self._function(*values)
@@ -431,12 +439,12 @@ class _RowByRow:
                 raise ValueError(f"it gave more than {TABLE_FUNCTION_ROWS_MAX:,} rows for one")
         outward = self._shapes.result.outward
         result = result if outward is None else outward(result)
-        return result if self._copy is None else self._copy(result)  # Arrow crashes on lists whose own methods raise
+        return result if self._copy is None else self._copy(result)  # Arrow crashes if a method of a list raises
 
     def _array(self, results: list[Any], failed: dict[int, str]) -> Evaluated:
         try:
             array = user_code.call(pa.array, results, self._type)
-        except user_code.UserCodeError:  # values look like anything they like while Arrow looks at them
+        except user_code.UserCodeError:  # Arrow calls methods of the values, which may do anything
             for row, result in enumerate(results):
                 try:
                     user_code.call(pa.array, [result], self._type)

@@ -1,4 +1,4 @@
-"""Aggregates over objects of users' classes, see `user`."""
+"""Aggregates that users define as classes, see `user`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["UserAggregator"]
 
 
 class UserAggregator(AggregatorBase):
-    """An `Aggregator` over an object of a user's class.  A group's state is one Python value, replaced row by row."""
+    """An `Aggregator` over an object of a user's class.  A group's state is one Python value, and each row replaces it."""
 
     def __init__(
         self,
@@ -54,8 +54,10 @@ class UserAggregator(AggregatorBase):
         self.fields = (StateField("STATE", np.dtype(object), t.to_arrow(state_type), initial),)
 
     def _opened(self, stored: Any) -> Any:
-        """The user's state from the stored one; lists and dicts are copied, in case the user changes them in place.  A row
-        that fails, or a step that is taken back, then leaves no trace.
+        """The user's state from the stored one.
+
+        Lists and dicts are copied, because the user's code may change them in place.  So a row that fails, or a step that is
+        undone, changes nothing.
         """
         if stored is None:
             return None
@@ -125,7 +127,11 @@ class UserAggregator(AggregatorBase):
         return Evaluated(values, failures_of(failed))
 
     def _mapped(self, stored: object) -> object:
-        """The result of a stored state, as a value for Arrow.  Raises: DataError."""
+        """The result of a stored state, as a value for Arrow.
+
+        Raises:
+            DataError: the user's code failed.
+        """
         value: object = self._opened(stored)
         if self._map is not None:
             value = self._call(self._map, value)
@@ -134,7 +140,7 @@ class UserAggregator(AggregatorBase):
         return value if self._copy_result is None else self._call(self._copy_result, value)
 
     def _one_by_one(self, results: list[Any], failed: dict[int, str]) -> Any:
-        """Results as an array; those that are not of the type are null and added to ``failed``."""
+        """Results as an array.  Those that do not have the type are null, and ``failed`` gets their reasons."""
         arrays = []
         for row, value in enumerate(results):
             try:
@@ -162,7 +168,7 @@ def _holds_map(type_: t.SqlType) -> bool:
 
 
 def _with_dicts(value: Any, pattern: Any) -> Any:
-    """A stored value with its maps as dicts; a checkpoint returns them as lists of pairs."""
+    """A stored value with its maps as dicts.  (A checkpoint returns them as lists of pairs.)"""
     if value is None:
         return None
     match pattern:

@@ -48,12 +48,12 @@ _MAPS = (dict, collections.abc.Mapping)
 
 @dataclass(frozen=True, slots=True)
 class AnnotationType:
-    """The meaning of an annotation.
+    """What an annotation means.
 
     Attributes:
-        nullable: it admits None.
-        inward: converts Arrow's Python value to the annotated one, where they differ (dataclasses, TypedDicts).
-        outward: converts it back.
+        nullable: it allows None.
+        inward: converts Arrow's Python value to the annotated type, if they differ (dataclasses, TypedDicts).
+        outward: converts a value of the annotated type back.
     """
 
     pattern: TypePattern
@@ -66,10 +66,10 @@ def shape_of(annotation: Any, place: str) -> AnnotationType:
     """The SQL type of an annotation.
 
     Args:
-        place: what is annotated, for the message.
+        place: what the annotation belongs to, for the message.
 
     Raises:
-        TypeError: it corresponds to no SQL type.
+        TypeError: the annotation has no SQL type.
     """
     if annotation is Any:
         return AnnotationType(Special("ANY"), nullable=False)
@@ -110,7 +110,7 @@ def pattern_of(text: str) -> TypePattern:
 
 
 def as_sql(pattern: TypePattern, variables: Mapping[str, t.SqlType] = MappingProxyType({})) -> t.SqlType | None:
-    """The SQL type of a pattern; None if it has variables that are not given."""
+    """The SQL type of a pattern; None if one of its variables is not in ``variables``."""
     match pattern:
         case Variable(name):
             return variables.get(name)
@@ -131,7 +131,10 @@ def as_sql(pattern: TypePattern, variables: Mapping[str, t.SqlType] = MappingPro
 
 
 def bind_variables(pattern: TypePattern, type_: t.SqlType, variables: dict[str, t.SqlType]) -> None:
-    """Bind the pattern's variables by matching a type.  If the type has another shape, all of them are bound to it."""
+    """Find the types of the pattern's variables by matching a type, and put them into ``variables``.
+
+    If the type has another shape, all of the pattern's variables get this type.
+    """
     match pattern:
         case Variable(name):
             variables.setdefault(name, type_)
@@ -147,10 +150,10 @@ def bind_variables(pattern: TypePattern, type_: t.SqlType, variables: dict[str, 
 
 
 def copier(type_: t.SqlType) -> Shaper:
-    """Copies values of a type: lists and dicts at every depth become plain ones that nothing else holds, so that whoever
-    changes the value in place changes no other.  None: there is nothing to copy.
+    """Make a function that copies values of a type; None if there is nothing to copy.
 
-    Copying runs the code of lists and dicts of users' classes.
+    In a copy, lists and dicts at every depth are plain and new, so a change in place does not change another value.  Copying
+    runs the code of lists and dicts of users' classes.
     """
     match type_:
         case t.Array(item):
@@ -227,6 +230,8 @@ def _record(annotation: Any, place: str) -> AnnotationType:
 
 
 def values_of(column: Any) -> list[Any]:
-    """A column as the Python values that a user's code gets, before `AnnotationType.inward`; a MAP is a dict."""
+    """A column as the Python values that a user's code gets, before `AnnotationType.inward` converts them.  A MAP is a
+    dict.
+    """
     values: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
     return values

@@ -1,1 +1,1 @@
-"""Converts data of Python programs to columns of a source, by one table of conversions for all containers."""
+"""Converts data of Python programs to columns of a source.  All kinds of containers use the same table of conversions."""

@@ -1,8 +1,9 @@
-"""The table of conversions for whole Arrow columns.
+"""The table of conversions (`values`) for whole Arrow columns.
 
-A column is first made plain: dictionaries, views, run ends and extensions are decoded, times cut to milliseconds.  Where a
-kernel is certain to do what `values.stored` does value by value, it is used.  Everything else, and every column that a
-kernel refuses, goes through `values.stored`, which decides and finds the row at fault.
+A column is first decoded: dictionaries, views, run ends and extensions become plain values, and times are truncated to
+milliseconds.  Then a kernel converts the column if it certainly gives the same as `values.stored` does value by value.
+Every other column, and every column that a kernel refuses, is converted by `values.stored`, which also finds the row at
+fault.
 """
 
 from __future__ import annotations
@@ -41,15 +42,15 @@ from ..types import (
 from .values import Unfit, plain, shown, stored
 
 _DOUBLE_INTEGERS = 2**53
-"""Up to this bound every integer is exact as a DOUBLE."""
+"""Every integer up to this one is exact as a DOUBLE."""
 _DISTINCT_MIN = 64
 """Shorter columns are not checked for repeated texts."""
 _FEW = 16
-"""Up to so many times, converting one by one is faster."""
+"""Up to this number of times, it is faster to convert them one by one."""
 
 
 class UnfitRow(ValueError):
-    """A value does not fit its column; with the number of its row (from 0)."""
+    """A value does not fit its column.  The error has the number of the value's row, from 0."""
 
     def __init__(self, row: int, value: Any, cause: Unfit) -> None:
         super().__init__(f"{shown(value)} does not fit")
@@ -59,7 +60,7 @@ class UnfitRow(ValueError):
 
 
 def from_arrow(column: Any, type_: SqlType) -> Any:
-    """Convert an Arrow array or chunked array to one array of a SQL type.
+    """Convert an Arrow array or chunked array to one array of an SQL type.
 
     Raises:
         UnfitRow: a value does not fit.
@@ -79,11 +80,15 @@ def from_arrow(column: Any, type_: SqlType) -> Any:
 
 
 def _check_whole(array: Any) -> None:
-    """Check for values that Arrow cannot read: text that is not UTF-8, a time beyond its day.  Raises: UnfitRow."""
+    """Check that Arrow can read all values.  It cannot read text that is not UTF-8, or a time that is longer than a day.
+
+    Raises:
+        UnfitRow: it cannot.
+    """
     reason = _damage(array)
-    if reason is None or _damage(array.take(pa.array(np.arange(len(array))))) is None:  # else in what no row shows
+    if reason is None or _damage(array.take(pa.array(np.arange(len(array))))) is None:  # damage outside the rows
         return
-    low, high = 0, len(array)  # rows before `low` are whole, and among those before `high` one is not
+    low, high = 0, len(array)  # no row before `low` is damaged, one before `high` is
     while high - low > 1:
         middle = (low + high) // 2
         if _damage(array.take(pa.array(np.arange(low, middle)))) is None:
@@ -120,7 +125,7 @@ def _by_chunk(chunks: list[Any], type_: SqlType) -> Any:
 
 
 def from_values(values: list[Any], type_: SqlType) -> Any:
-    """Convert Python values to an array of a SQL type.
+    """Convert Python values to an array of an SQL type.
 
     Raises:
         UnfitRow: a value does not fit.
@@ -147,7 +152,9 @@ _NONE = type(None)
 
 
 def _quick(values: list[Any], type_: SqlType, wanted: Any) -> Any | None:
-    """Convert values of one plain Python type for which Arrow does what the table does; None for all others."""
+    """Convert values of one plain Python type for which Arrow gives the same as the table.  None if there is no such
+    type.
+    """
     kinds = set(map(type, values))
     kinds.discard(_NONE)
     if not kinds:
@@ -190,12 +197,12 @@ def _needs_decoding(type_: pa.DataType) -> bool:
 
 
 def _decoded(array: Any) -> Any:
-    """The same values in a type without indirections."""
+    """The same values in an Arrow type that holds each value itself: no dictionary, views, run ends or extension."""
     type_ = array.type
     if isinstance(type_, pa.BaseExtensionType):
         name = type_.extension_name
         if name == "arrow.uuid":
-            return array  # its values are UUIDs, not bytes
+            return array  # Arrow reads its values as UUIDs, not as bytes
         if not name.startswith("arrow."):
             raise TypeError(f"no SQL type holds the Arrow type {type_}")
         storage = _decoded(array.storage)
@@ -249,7 +256,7 @@ def _times(array: Any) -> Any:
 
 
 def _python(array: Any) -> list[Any]:
-    """The values of an array in the form that the table takes, also inside lists, maps and structs."""
+    """The values of an array as the Python values that the table takes, also inside lists, maps and structs."""
     if not len(array) or not pa.types.is_nested(array.type):
         return python_values(array)
     values: list[Any] = []
@@ -262,7 +269,7 @@ def _python(array: Any) -> list[Any]:
 
 
 def _plain_parts(scalar: Any) -> Any:
-    """The Python value of an Arrow scalar, with all nested values; times are cut to Python's precision."""
+    """The Python value of an Arrow scalar, with all nested values.  Times are truncated to Python's precision."""
     if not scalar.is_valid:
         return None
     type_ = scalar.type
@@ -284,7 +291,9 @@ def _plain_parts(scalar: Any) -> Any:
 
 
 def _by_kernel(array: Any, type_: SqlType, wanted: Any) -> Any | None:
-    """Convert a column by a kernel that does what the table does; None if there is none, or it refused."""
+    """Convert a column by a kernel that gives the same as the table.  None if there is no such kernel, or it refuses the
+    column.
+    """
     if array.null_count == len(array):
         return pa.nulls(len(array), wanted)
     if array.type == wanted and not _checked(type_):
@@ -300,12 +309,12 @@ def _by_kernel(array: Any, type_: SqlType, wanted: Any) -> Any | None:
 
 
 def _checked(type_: SqlType) -> bool:
-    """Whether an array of the right Arrow type may contain values outside of the SQL type."""
+    """Whether an array of the right Arrow type may still contain values that the SQL type does not allow."""
     match type_:
         case Array(item):
             return _checked(item)
         case Map():
-            return True  # a key may be given twice
+            return True  # a key may occur twice
         case Struct(fields):
             return any(_checked(field) for _, field in fields)
     return type_ == TIME
@@ -361,7 +370,7 @@ def _whole_doubles(array: Any, type_: SqlType) -> Any | None:
 
 
 def _reals(array: Any) -> tuple[Any, Any]:
-    """float64[n], and where there is no number: null or NaN."""
+    """float64[n], and bool[n]: the rows without a number (null or NaN)."""
     numbers = np.asarray(array.fill_null(0.0).to_numpy(zero_copy_only=False), np.float64)
     return numbers, null_mask(array) | np.isnan(numbers)
 
@@ -386,7 +395,7 @@ def _integers_to_decimal(array: Any, type_: SqlType) -> Any | None:
 
 
 def _doubles_to_decimal(array: Any, type_: SqlType) -> Any | None:
-    """Convert doubles of at most 15 digits by a multiplication: such a double is the nearest one to its shortest text."""
+    """Convert doubles of at most 15 digits by a multiplication.  Such a double is the nearest one to its shortest text."""
     assert isinstance(type_, Decimal)
     if type_.scale > 15:
         return None
@@ -424,7 +433,7 @@ def _within_a_day(array: Any, _: SqlType) -> Any | None:
 
 
 def _texts(array: Any, type_: SqlType) -> Any | None:
-    """Convert texts; each distinct text is read once."""
+    """Convert texts.  Each distinct text is converted once."""
     if len(array) < _DISTINCT_MIN:
         return None
     encoded = array.dictionary_encode()
@@ -437,7 +446,7 @@ def _texts(array: Any, type_: SqlType) -> Any | None:
 
 
 def _parts(array: Any, type_: SqlType) -> Any | None:
-    """Convert lists and structs whose parts kernels convert."""
+    """Convert lists and structs if kernels convert their parts."""
     given = array.type
     missing = null_mask(array)
     mask = pa.array(missing) if missing.any() else None
@@ -470,13 +479,13 @@ def _maps(array: Any, type_: SqlType) -> Any | None:
     entries = entries_of(array)
     keys, items = entries.columns
     if len(keys) < int(np.diff(array.offsets.to_numpy())[~null_mask(array)].sum()):
-        return None  # a key is given twice
+        return None  # a key occurs twice
     made_keys, made_items = _part(keys, type_.key), _part(items, type_.value)
     if made_keys is None or made_items is None or made_keys.null_count or pa.types.is_nested(made_keys.type):
         return None
     codes = made_keys.dictionary_encode().indices.to_numpy().astype(np.int64)
     if len(np.unique(entries.rows * (len(codes) + 1) + codes)) < len(codes):
-        return None  # two keys are one as they are stored
+        return None  # two keys are stored as the same value
     offsets = np.concatenate([[0], np.cumsum(entries.lengths)]).astype(np.int32)
     places = pa.array(offsets, mask=np.append(entries.missing, False))
     return map_array(places, made_keys, made_items, to_arrow(type_))

@@ -1,4 +1,6 @@
-"""Rows in any container as columns by name: Arrow arrays if the container has them, else lists of Python values."""
+"""Finds the columns of rows in any kind of container.  A column is an Arrow array if the container has one, otherwise a
+list.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +26,11 @@ _TAKEN = (
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Columns in the order in which they were found, with the caller's names.
+    """Columns in the order in which they were found, with the names that the program uses.
 
     Attributes:
-        columns: (name, Arrow array or list of Python values of ``count`` values).
-        first: how many rows precede them, see `pieces_in`.
+        columns: for each column its name, and an Arrow array or a list of ``count`` Python values.
+        first: the number of rows before these, see `pieces_in`.
     """
 
     columns: list[tuple[Any, Any]]
@@ -37,18 +39,22 @@ class Given:
 
 
 _PIECE_ROWS_MAX = 65_536
-"""Rows of an iterable that are taken at once: as many as a frame of the log has."""
+"""The number of rows that are taken from an iterable at once: as many as a frame of the log has."""
 
 
 def pieces_in(rows: Any, own: Mapping[str, Any]) -> Iterator[Given]:
-    """The columns of any container of rows: at once, or piece by piece if it only can be iterated and may have no end.
+    """Find the columns of any container of rows.
+
+    The columns come in one piece.  If the container can only be iterated, it may have no end, so the columns come in several
+    pieces.
 
     Args:
-        own: the source's columns with their SQL types: tuples follow their order, and the types distinguish a row with lists
-            in it from columns.
+        rows: the container.
+        own: the source's columns with their SQL types.  The values of tuples have this order.  The types also show whether a
+            mapping with lists is one row or has columns.
 
     Raises:
-        StatementError: it contains no rows.
+        StatementError: the container has no rows.
     """
     whole = _whole(rows, own)
     if whole is not None:
@@ -56,9 +62,9 @@ def pieces_in(rows: Any, own: Mapping[str, Any]) -> Iterator[Given]:
         return
     with interrupts.UserCode():
         iterator = iter(rows)
-    first, size = 0, 1  # rows may be large: the first pieces are small, and whoever asks for more has counted them
+    first, size = 0, 1  # rows may be large: the caller counts each piece, and the first ones are small
     while True:
-        with interrupts.UserCode():  # it runs for as long as it likes, and may be interrupted
+        with interrupts.UserCode():  # the iterator may run for long, and can be interrupted
             piece = list(islice(iterator, size))
         if piece or not first:
             yield replace(_rows(piece, own, first), first=first)
@@ -69,10 +75,10 @@ def pieces_in(rows: Any, own: Mapping[str, Any]) -> Iterator[Given]:
 
 
 def columns_in(rows: Any, own: Mapping[str, Any]) -> Given:
-    """The columns of any container of rows at once, see `pieces_in`.
+    """Find the columns of any container of rows, in one piece, see `pieces_in`.
 
     Raises:
-        StatementError: it contains no rows, or can only be iterated and has more than `ITERATED_ROWS_MAX`.
+        StatementError: the container has no rows, or can only be iterated and has more than `ITERATED_ROWS_MAX`.
     """
     whole = _whole(rows, own)
     if whole is not None:
@@ -88,7 +94,7 @@ def columns_in(rows: Any, own: Mapping[str, Any]) -> Given:
 
 
 def _whole(rows: Any, own: Mapping[str, Any]) -> Given | None:
-    """The columns of a container; None for what can only be iterated."""
+    """The columns of a container; None if it can only be iterated."""
     if type(rows) is list:
         return _rows(rows, own)
     if isinstance(rows, pa.Table):
@@ -126,7 +132,7 @@ def _table(table: pa.Table) -> Given:
 
 
 def _index(frame: Any, own: Mapping[str, Any]) -> list[tuple[Any, Any]]:
-    """The levels of a frame's index that have the name of a column (``groupby`` makes its keys index levels)."""
+    """The levels of a frame's index that have the name of a column.  (``groupby`` makes its keys levels of the index.)"""
     levels = [(name, i) for i, name in enumerate(frame.index.names) if isinstance(name, str)]
     return [
         (name, _pandas(frame.index.get_level_values(i).to_series()))
@@ -136,7 +142,7 @@ def _index(frame: Any, own: Mapping[str, Any]) -> list[tuple[Any, Any]]:
 
 
 def _pandas(series: Any) -> Any:
-    """A column of a frame.  In float columns pandas has the same mark for NaN and "missing"; here it becomes NULL."""
+    """A column of a frame.  In its float columns, pandas uses NaN for a missing value, too: here it becomes NULL."""
     if series.dtype == object:
         values = series.to_list()
         return [None if isinstance(v, float) and v != v else v for v in values]
@@ -186,10 +192,10 @@ def _is_column(value: Any) -> bool:
 
 
 def _holds_columns(rows: Mapping[Any, Any], own: Mapping[str, Any]) -> bool:
-    """Whether a mapping is columns by name, not one row.
+    """Whether a mapping holds columns by name, and is not one row.
 
-    A list in a column that is no ARRAY and no MAP (which may be a list of pairs) shows that it is.  If all columns are of
-    these types, all items must be ARRAYs or MAPs themselves.
+    It holds columns if a column has a list and is neither an ARRAY nor a MAP (which may be a list of pairs).  If all columns
+    are ARRAYs or MAPs, it holds columns if the items of all lists are ARRAYs or MAPs themselves.
     """
     listed = [name for name, value in rows.items() if _is_column(value)]
     may_be = len(listed) == len(rows) and any(len(rows[name]) for name in listed)
@@ -202,7 +208,7 @@ def _holds_columns(rows: Mapping[Any, Any], own: Mapping[str, Any]) -> bool:
 
 
 def _all_may_be(column: Iterable[object], type_: object) -> bool:
-    """Whether all items of a column are ARRAYs, or MAPs, and not parts of one."""
+    """Whether each item of a column may be a whole ARRAY or MAP."""
     if not isinstance(column, (pa.Array, pa.ChunkedArray)):
         return all(item is None or _may_be(item, type_) for item in column)
     found = column.type
@@ -226,7 +232,7 @@ def _is_list(found: pa.DataType) -> bool:
 
 
 def _may_be(item: object, type_: object) -> bool:
-    """Whether an item of a list is an ARRAY, or a MAP, and not a part of one."""
+    """Whether an item of a list may be a whole ARRAY or MAP."""
     if isinstance(type_, Array):
         return _is_column(item)
     if isinstance(item, list | tuple):
@@ -293,7 +299,7 @@ def _rows(rows: list[Any], own: Mapping[str, Any], first: int = 0) -> Given:
 
 
 class Absent:
-    """The value of a column that a row does not name."""
+    """Stands for the value of a column that a row does not have."""
 
 
 ABSENT = Absent()
@@ -318,7 +324,11 @@ def _named(row: Any, number: int, own: Mapping[str, Any]) -> Mapping[Any, Any]:
 
 
 def spelled_once(spellings: Sequence[list[Any]], count: int) -> list[Any] | int:
-    """Merge columns that rows spell differently into one; or the number of a row (from 0) that has two of them."""
+    """Merge columns that rows spell differently into one.
+
+    Returns:
+        the column, or the number of a row (from 0) that has two of them.
+    """
     merged: list[Any] = []
     for number in range(count):
         present = [values[number] for values in spellings if values[number] is not ABSENT]

@@ -1,4 +1,4 @@
-"""A value by which a row is looked up -> the value as the key column has it."""
+"""Converts a value that a program looks a row up by to the value that the key column stores."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ _AS_IT_IS: dict[SqlType, type] = {INTEGER: int, BIGINT: int, DOUBLE: float, STRI
 
 
 def kept_as_it_is(type_: SqlType) -> type | None:
-    """The Python type of the values that a column of this type stores as they are; None if there is none."""
+    """The Python type whose values a column of this type stores unchanged; None if there is none."""
     return _AS_IT_IS.get(type_)
 
 
 def key_value(value: object, type_: SqlType) -> object:
-    """What a column of a key stores for a value, as a Python value; None if no key has it.
+    """The value that a key column stores for a value; None if no key can have it.
 
-    It is the table of conversions of `values`, within the kind of the type: a text is no number, and a number no text.
+    The conversions are those of `values`, but only between values of one kind: a text is not a number, and a number not a
+    text.
     """
     if type(value) is kept_as_it_is(type_):
         return value

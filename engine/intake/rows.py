@@ -1,7 +1,7 @@
 """Converts rows from Python to Arrow columns of a source: the input of `Database.insert`.
 
-Columns are matched by their exact name, then in upper case, as the dialect folds names; ``rowtime`` gives the timestamps.
-The stored value depends only on the given value and its column (`values`), never on the container or on other rows.
+A column is found by its exact name, then by its name in upper case, as names are read in the dialect.  ``rowtime`` gives the
+timestamps.  What is stored depends only on the value and its column (`values`), never on the container or on other rows.
 """
 
 from __future__ import annotations
@@ -27,17 +27,25 @@ _FOREIGN = (ValueError, TypeError, OverflowError, NotImplementedError, Attribute
 """Errors that unusual objects raise when they are read, including Arrow's."""
 
 _ROW_BYTES = 16
-"""Bytes that a row of an iterable counts beside its values: one of empty rows may have no end, either."""
+"""The bytes that each row of an iterable counts in addition to its values.  An iterable of empty rows may have no end,
+too.
+"""
 
 
 def columns_of(
     rows: Any, source: DataSource, now_ms: int | npt.NDArray[np.int64]
 ) -> tuple[dict[str, Column], npt.NDArray[np.int64]]:
-    """Arrow arrays by column name, and the timestamps.  Rows without one get ``now_ms`` (one value, or one per row).
+    """Convert rows.
+
+    Args:
+        now_ms: the timestamps of rows without one: one value, or one for each row.
+
+    Returns:
+        Arrow arrays by column name, and the timestamps in milliseconds.
 
     Raises:
-        StatementError: the source lacks a column, or a value does not fit its type: with the number of the row (from 1), the
-            column and the value.
+        StatementError: the source lacks a column, or a value does not fit its type.  The error says the number of the row
+            (from 1), the column and the value.
     """
     own: dict[str, SqlType] = {c.name: c.type for c in source.schema if c.role in ("KEY", "VALUE")}
     pieces = pieces_in(rows, own)
@@ -65,7 +73,11 @@ def columns_of(
 
 
 def _check_size(size: float, source: DataSource) -> None:
-    """Raises: StatementError."""
+    """Check the size of an insert in bytes.
+
+    Raises:
+        StatementError: it is too large.
+    """
     if size > INSERTED_BYTES_MAX:
         raise StatementError(
             f"the columns for {source.name} need {int(size):,} bytes where their values are laid out one by one, more than "
@@ -77,7 +89,7 @@ def _check_size(size: float, source: DataSource) -> None:
 def _joined(
     made: list[tuple[dict[str, Column], npt.NDArray[np.int64]]], own: Mapping[str, SqlType]
 ) -> tuple[dict[str, Column], npt.NDArray[np.int64]]:
-    """The pieces of an iterable as one; each may lack columns that others have."""
+    """Join the pieces of an iterable.  A piece may lack columns that others have."""
     names = dict.fromkeys(name for arrays, _ in made for name in arrays)
     joined: dict[str, Column] = {}
     for name in names:
@@ -87,7 +99,7 @@ def _joined(
 
 
 def _by_own_name(given: Given, own: Mapping[str, SqlType], source: DataSource) -> dict[str, Any]:
-    """The columns under the source's names; rows may spell a column differently."""
+    """The columns under the source's names.  Rows may spell a column differently."""
     spellings: dict[str, list[Any]] = {}
     for name, values in given.columns:
         spellings.setdefault(_match(name, own, source), []).append(values)

@@ -1,7 +1,7 @@
-"""How large Arrow columns become when their values are laid out one by one.
+"""Computes how large Arrow columns become when each value is stored in full.
 
-Some of Arrow's types hold many values in few bytes: a dictionary, run ends, views of the same text or list, nulls.  A column
-of a few kilobytes may so stand for terabytes; that is found out before it is made plain.
+In some of Arrow's types, many values share few bytes: a dictionary, run ends, views of the same text or list, nulls.  A
+column of a few kilobytes may stand for terabytes, so its size is computed before it is decoded.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from ...limits import INSERTED_BYTES_MAX
 __all__ = ["Column", "unfolded_bytes"]
 
 Column = Any
-"""An Arrow array: the stubs have no type for one whose items may be anything."""
+"""An Arrow array.  The stubs have no type for an array whose items may be anything."""
 Times = npt.NDArray[np.float64]
-"""For each value of an array, how often it occurs."""
+"""float64[n]: how often each value of an array occurs."""
 _NULL_BYTES = 8
-"""What a NULL takes in a column of numbers."""
+"""The bytes of a NULL in a column of numbers."""
 
 
 def unfolded_bytes(column: Column) -> float:
-    """Bytes of an array's or chunked array's values, laid out one by one; 0 for types that lay them out anyway.
+    """The bytes that the values of an array or chunked array take in full; 0 for types whose values share no bytes.
 
-    Places beyond an array are not followed: who reads it tells that.  (Arrow's full check reads each view's text.)
+    References beyond the end of an array are cut off here: reading the column reports them.  (Arrow's full check would read
+    the text of each view.)
 
     Raises:
         pyarrow.ArrowInvalid, ValueError, IndexError: the column is damaged.
@@ -41,7 +42,7 @@ def unfolded_bytes(column: Column) -> float:
 
 
 def _folds(type_: pa.DataType) -> bool:
-    """Whether values of a type may share bytes, or take none."""
+    """Whether values of a type may share bytes, or take no bytes."""
     types = pa.types
     if isinstance(type_, pa.BaseExtensionType):
         return _folds(type_.storage_type)
@@ -67,7 +68,11 @@ def _is_indirect(type_: pa.DataType) -> bool:
 
 
 def _size(array: Column, times: Times | None) -> float:
-    """Bytes of an array whose values occur so often (None: once each)."""
+    """The bytes of an array's values in full.
+
+    Args:
+        times: how often each value occurs; None: once each.
+    """
     type_, types = array.type, pa.types
     count = float(len(array) if times is None else times.sum())
     if isinstance(type_, pa.BaseExtensionType):
@@ -105,7 +110,7 @@ def _size(array: Column, times: Times | None) -> float:
         return count + sum(_size(array.field(i), times) for i in range(type_.num_fields))
     if types.is_union(type_):
         parts = [array.field(i) for i in range(type_.num_fields)]
-        return count + sum(count * _largest(part) for part in parts)  # any value may be referred to by all
+        return count + sum(count * _largest(part) for part in parts)  # all items may refer to the same value
     lengths = _lengths(array)
     if lengths is not None:
         return 8 * count + float(lengths.sum() if times is None else (lengths * times).sum())
@@ -113,13 +118,13 @@ def _size(array: Column, times: Times | None) -> float:
 
 
 def _counted(places: npt.NDArray[np.int64], times: Times | None, chosen: npt.NDArray[np.bool_] | None, count: int) -> Times:
-    """How often each of ``count`` values is referred to."""
+    """How often each of ``count`` values is used."""
     weights = times if times is None or chosen is None else times[chosen]
     return np.bincount(places, weights=weights, minlength=count).astype(np.float64)
 
 
 def _largest(array: Column) -> float:
-    """A bound of the bytes of each value."""
+    """An upper bound of the bytes of one value."""
     lengths = _lengths(array)
     if lengths is None:
         return float(_NULL_BYTES if pa.types.is_primitive(array.type) else array.nbytes)

@@ -1,8 +1,8 @@
-"""The one table of conversions: a Python value -> what a column of a SQL type stores.
+"""The table of conversions from a Python value to the value that a column of an SQL type stores.
 
-Every container (dicts, frames, Arrow, ..) is read by it; `arrow.py` is the same table over whole columns.  A conversion
-loses nothing or is refused, with one exception: what is finer than a millisecond is cut, everywhere, since no SQL type
-holds it.
+It holds for every kind of container (dicts, frames, Arrow, ..).  `arrow.py` applies the same table to whole columns.  A
+value is refused if the conversion would lose something.  There is one exception: times are always truncated to milliseconds,
+since no SQL type holds more.
 
 =========================  ===========================================================================================
 SQL type                   takes
@@ -70,7 +70,7 @@ _EXACT = decimal.Context(prec=2000, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN
 
 
 class Unfit(ValueError):
-    """A value does not fit its column; with the reason, and what to write instead."""
+    """A value does not fit its column.  The error has the reason, and what to write instead."""
 
     def __init__(self, reason: str, hint: str | None = None) -> None:
         super().__init__(reason)
@@ -78,7 +78,7 @@ class Unfit(ValueError):
 
 
 def stored(value: Any, type_: SqlType) -> Any:
-    """The value that a column of a type stores, in the form for `pyarrow.array`: temporal values are numbers.
+    """The value that a column of a type stores, in the form that `pyarrow.array` takes.  Dates and times are numbers.
 
     Raises:
         Unfit: the value would lose something, or is of another kind.
@@ -106,7 +106,7 @@ def shown(value: Any) -> str:
     """
     try:
         return _BRIEF.repr(value)
-    except Exception:  # what a foreign __repr__ raises is not the error to be told
+    except Exception:  # an error in the value's __repr__ must not hide the real error
         return f"a {type(value).__name__}"
 
 
@@ -115,7 +115,7 @@ _BRIEF.maxstring = _BRIEF.maxother = _BRIEF.maxlong = 60
 _BRIEF.maxlevel = 3
 
 
-# --- what a value stands for ----------------------------------------------------------------
+# --- what a value means ----------------------------------------------------------------
 
 
 def plain(value: Any) -> Any:
@@ -176,8 +176,10 @@ _TICKS: dict[str, Callable[[int], Any]] = {
 
 
 def fields_of(value: Any) -> Mapping[Any, Any] | None:
-    """The named fields of a row: of a mapping, a dataclass, a named tuple, a pydantic, attrs or msgspec object, a row of a
-    structured array, or a row of a database with ``keys()``, as sqlite3 has them.
+    """The named fields of a row; None if the value has none.
+
+    A row may be a mapping, a dataclass, a named tuple, an object of pydantic, attrs or msgspec, a row of a structured array,
+    or a row of a database with ``keys()``, such as sqlite3's.
     """
     if isinstance(value, Mapping):
         return value
@@ -187,7 +189,7 @@ def fields_of(value: Any) -> Mapping[Any, Any] | None:
     if isinstance(value, tuple):
         names = getattr(kind, "_fields", None)
         return None if names is None else dict(zip(names, value, strict=True))
-    if dataclasses.is_dataclass(value):  # class variables are no fields
+    if dataclasses.is_dataclass(value):  # class variables are not fields
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if hasattr(value, field.name)}
     if isinstance(value, np.void):
         return None if value.dtype.names is None else {name: value[name] for name in value.dtype.names}
@@ -318,7 +320,7 @@ def _decimal(value: Any, type_: Decimal) -> decimal.Decimal:
 
 
 def _scaled(number: decimal.Decimal, scale: int) -> decimal.Decimal | None:
-    """The number with exactly so many decimal places; None if it has more."""
+    """The number with exactly this number of decimal places; None if it has more."""
     if not number:
         return decimal.Decimal(0).scaleb(-scale)
     if number.adjusted() < -scale:
@@ -395,7 +397,7 @@ def _time(value: Any) -> int:
 
 def _timestamp(value: Any) -> int:
     if isinstance(value, datetime.datetime):
-        in_nanoseconds = getattr(value, "asm8", None)  # of pandas: its own unit and range
+        in_nanoseconds = getattr(value, "asm8", None)  # a value of pandas has a unit and a range of its own
         if in_nanoseconds is not None:
             return _timestamp(in_nanoseconds)
         if value.tzinfo is not None:

@@ -1,1 +1,1 @@
-"""Java's behaviour where ksqlDB shows it: text, regular expressions, time, zones, and the order of hash maps."""
+"""Java's behaviour where ksqlDB shows it: text, regular expressions, times, zones, and the order of hash maps."""

@@ -1,9 +1,9 @@
 """DECIMALs rounded as Java's ``BigDecimal`` rounds them.
 
-There are two meanings of rounding a half up:
+There are two ways to round a half:
 
-* CAST, and every value that gets the scale of a type, takes a half away from zero (``RoundingMode.HALF_UP``): -2.5 is -3.
-* ROUND takes a half towards positive infinity, as Java's ``Math.round`` does: -2.5 is -2.
+* CAST, and every value that gets the scale of a type, rounds a half away from zero (``RoundingMode.HALF_UP``): -2.5 is -3.
+* ROUND rounds a half towards positive infinity, as Java's ``Math.round`` does: -2.5 is -2.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .. import types as t
 
 
 def rounded_to_type(value: Decimal, type_: t.Decimal) -> Decimal:
-    """The value at the type's scale; a half goes away from zero.
+    """The value at the type's scale.  A half is rounded away from zero.
 
     Raises:
         ValueError: it has too many digits.
@@ -30,7 +30,7 @@ def rounded_to_type(value: Decimal, type_: t.Decimal) -> Decimal:
 
 
 def rescaled(value: Decimal, places: int, rounding: str) -> Decimal:
-    """The value with a number of decimal places (negative: whole tens, hundreds, ..), rounded by a mode of `decimal`.
+    """The value with this number of decimal places (negative: whole tens, hundreds, ..), rounded by a mode of `decimal`.
 
     Raises:
         InvalidOperation: the result has more digits than any DECIMAL.
@@ -41,10 +41,10 @@ def rescaled(value: Decimal, places: int, rounding: str) -> Decimal:
 
 
 def half_towards_infinity(value: Decimal, places: int) -> Decimal:
-    """The value with a number of decimal places; a half goes towards positive infinity."""
+    """The value with this number of decimal places.  A half is rounded towards positive infinity."""
     return rescaled(value, places, ROUND_HALF_UP if value > 0 else ROUND_HALF_DOWN)
 
 
 def truncated(value: Decimal, places: int) -> Decimal:
-    """The value with a number of decimal places; what is behind them is cut off."""
+    """The value with this number of decimal places.  Further digits are dropped."""
     return rescaled(value, places, ROUND_DOWN)

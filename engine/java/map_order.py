@@ -1,8 +1,8 @@
-"""The order in which ksqlDB iterates over a map; it shows in REDUCE and MAP_KEYS, among others.
+"""The order in which ksqlDB iterates over a map.  REDUCE and MAP_KEYS, among others, show it.
 
-Its maps are Java's HashMap: one is filled in the given order, then copied into one that is sized for its entries.  Bins are
-taken to be lists.  Java turns a bin with eight collisions into a tree, which changes the order only for keys that were made
-to collide.
+Its maps are Java's HashMap.  The first one is filled in the order of the entries; it is then copied into a second one that
+is sized for its entries.  This module treats each bin of a map as a list.  Java turns a bin with eight collisions into a
+tree, but that changes the order only for keys that were made to collide.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from ..columns.items import Items, within_rows
 Hashes = npt.NDArray[np.uint32]
 
 _COPIED_BINS_MIN = 16
-"""The bins of Java's HashMap by default: those of the first map."""
+"""The default number of bins of Java's HashMap: the first map has at least so many."""
 
 
 def in_hash_order(entries: Items) -> Items:
     """The entries of each row in hash order.  No row may have a key twice."""
     if not len(entries.rows) or int(entries.lengths.max()) < 2:
         return entries
-    # A map holds as many entries as three quarters of its bins, of which there is a power of two.
+    # The number of bins is a power of two, and a map holds at most three quarters as many entries.
     bins = 1 << np.ceil(np.log2(np.maximum(entries.lengths, 1) / 0.75)).astype(np.int64)
     fitting = bins[entries.rows]
     hashes = java_hashes(entries.columns[0])
     broadcast = (hashes ^ (hashes >> 16)).astype(np.int64)
     numbers = (broadcast & (fitting - 1)) * _COPIED_BINS_MIN
-    # In a bin entries come as they do in the first map, where there may be more bins.
+    # Within a bin, entries have the order of the first map, which may have more bins.
     numbers += np.where(fitting < _COPIED_BINS_MIN, broadcast & (_COPIED_BINS_MIN - 1), 0)
     order = within_rows(entries.rows, numbers)
     if (np.diff(order) > 0).all():
@@ -44,7 +44,9 @@ def in_hash_order(entries: Items) -> Items:
 
 
 def java_hashes(keys: Any) -> Hashes:
-    """uint32[n]: ``hashCode()`` of each key (none is null); 0 for keys of types by which ksqlDB has no maps."""
+    """uint32[n]: ``hashCode()`` of each key.  No key may be null.  It is 0 for types that ksqlDB does not allow as keys of
+    maps.
+    """
     type_ = keys.type
     if pa.types.is_string(type_):
         return _of_texts(keys)
@@ -64,17 +66,21 @@ def _of_longs(values: npt.NDArray[np.int64]) -> Hashes:
 
 
 def _bits(values: Floats) -> npt.NDArray[np.int64]:
-    """``Double.doubleToLongBits``: all NaN are the same."""
+    """``Double.doubleToLongBits``: all NaN have the same bits."""
     return np.where(np.isnan(values), np.nan, values).view(np.int64)
 
 
 def _of_texts(texts: Any) -> Hashes:
-    """A text's hash is the sum of its UTF-16 units, each times a power of 31: the last one's is 1."""
+    """Hashes of texts.
+
+    A text's hash is the sum of its UTF-16 units, each times a power of 31: 1 for the last unit, 31 for the one before it, ..
+    """
     units: npt.NDArray[Any] = text_bytes(texts)
     bounds = text_offsets(texts).astype(np.int64)
     bounds -= bounds[0]
     if not all_ascii(texts):
-        # Bytes that go on with a character make no unit, those that begin one of four bytes make two.
+        # A byte that continues a character counts as no unit.  The first byte of a character of four bytes counts as two
+        # units.
         counts = np.where(units & 0xC0 == 0x80, 0, np.where(units >= 0xF0, 2, 1))
         bounds = np.concatenate(([0], np.cumsum(counts)))[bounds]
         units = np.frombuffer(units.tobytes().decode().encode("utf-16-le"), np.uint16)

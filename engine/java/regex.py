@@ -2,14 +2,14 @@ r"""Translates Java's regular expressions into Python's.
 
 The dialects are close.  These differences are translated:
 
-* ``.``, ``^`` and ``$`` know Java's line ends (``\n``, ``\r``, ``\r\n``, U+0085, U+2028, U+2029);
-  ``\Z`` is the place before a last line end, ``\z`` the end;
-* ``\d \w \s \b`` and ignoring case are about ASCII, unless ``(?U)`` or ``(?u)`` at the start says otherwise;
+* ``.``, ``^`` and ``$`` use Java's line ends (``\n``, ``\r``, ``\r\n``, U+0085, U+2028, U+2029); ``\Z`` is the place before
+  a last line end, ``\z`` the end;
+* ``\d \w \s \b`` and the flag for ignoring case affect ASCII only, unless ``(?U)`` or ``(?u)`` at the start says otherwise;
 * ``\p{..}``, ``\h``, ``\R``, ``\Q..\E``, ``\x{..}``, ``\0..`` and ``\e``;
 * character classes nest and intersect: ``[a-z&&[^aeiou]]``;
-* flags may stand anywhere and hold to the end of their group; named groups are ``(?<name>..)``.
+* flags may stand anywhere and apply to the end of their group; named groups are ``(?<name>..)``.
 
-What Python cannot express (``\G``, ``\X``, lookbehinds of variable length) is refused with a ValueError that names it.
+What Python cannot express (``\G``, ``\X``, lookbehinds of variable length) is refused: a ValueError names it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Protocol
 
 _LINE_END = r"(?:\r\n|(?<!\r)\n|[\r\u0085\u2028\u2029])"
 _FEW_TIMES = 10
-"""A repetition of up to this count is counted as ways to match, a larger one as a loop."""
+"""A repetition of at most this count multiplies the number of ways to match.  A larger one counts as a loop."""
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "a": "\a", "e": "\x1b"}
 _CLASSES = {
     "d": "[0-9]",
@@ -70,16 +70,16 @@ class Translated:
     """A pattern in Python's dialect.
 
     Attributes:
-        text: for `re` (and PyPI's `regex`).
-        flags: for `re.compile`.
-        compiled: by `re`.
-        one_line: the pattern for texts without line ends, in which ``$`` is simply the end.
+        text: the pattern for `re` (and for PyPI's `regex`).
+        flags: the flags for `re.compile`.
+        compiled: the pattern, compiled by `re`.
+        one_line: the pattern for texts without line ends, in which ``$`` is simply the end of the text.
         has_line_ends: whether ``one_line`` differs from ``text``.
-        knows_case: a part of the pattern ignores case.
-        refers: it has back references.
-        loops: how many repetitions without a small bound follow one another.
-        ways: how many ways there are to match the rest.
-        nested: a repetition whose content can match in several ways.
+        knows_case: whether a part of the pattern ignores case.
+        refers: whether the pattern has back references.
+        loops: the number of repetitions without a small bound that follow each other.
+        ways: the number of ways to match the rest.
+        nested: whether the pattern repeats a part that can match in several ways.
     """
 
     text: str
@@ -96,10 +96,13 @@ class Translated:
 
 @lru_cache(maxsize=512)
 def translate(pattern: str, *, captures: bool = True) -> Translated:
-    """Translate a pattern of Java's; recent ones are kept.  With ``captures`` False its groups capture nothing.
+    """Translate a pattern of Java's.  Recent patterns are cached.
+
+    Args:
+        captures: False: the groups of the result capture nothing.
 
     Raises:
-        ValueError: it is not one of Java's, or needs something that Python's engine lacks.
+        ValueError: it is not a pattern of Java's, or needs something that Python's engine does not have.
     """
     translator = _Translator(pattern, captures=captures)
     text = translator.translate()
@@ -143,7 +146,7 @@ class HasGroups(Protocol):
 
 @lru_cache(maxsize=256)
 def replacement(template: str, pattern: HasGroups) -> Callable[[re.Match[str]], str]:
-    """Java's replacement text (``$1``, ``${name}``, backslash escapes) as a function of a match.
+    """Convert Java's replacement text (``$1``, ``${name}``, backslash escapes) to a function of a match.
 
     Raises:
         ValueError: a group does not exist, or a ``$`` or backslash stands alone.
@@ -188,7 +191,7 @@ def replacement(template: str, pattern: HasGroups) -> Callable[[re.Match[str]], 
 
 @lru_cache(maxsize=64)
 def _class_of(test: Callable[[str], bool] | str) -> str:
-    """A class of all characters of a general category (or its first letter), or that pass a test."""
+    """A class of all characters that pass a test, or that have a general category (or one that begins with this letter)."""
     ranges: list[list[int]] = []
     for code in range(sys.maxunicode + 1):
         if 0xD800 <= code <= 0xDFFF:
@@ -203,7 +206,7 @@ def _class_of(test: Callable[[str], bool] | str) -> str:
 
 
 class _Translator:
-    """A recursive descent over the pattern, with the flags that hold at the current position."""
+    """Translates a pattern by recursive descent.  It keeps the flags that apply at the current position."""
 
     def __init__(self, pattern: str, *, captures: bool = True, one_line: bool = False) -> None:
         self._text = pattern
@@ -215,7 +218,7 @@ class _Translator:
         self.knows_case = re.search(r"\(\?[a-zA-Z]*i", pattern) is not None
         self.unicode = False
         self.refers = False
-        """It has back references, once translated."""
+        """Whether the pattern has back references; complete after the translation."""
         self.loops = 0
         self.ways = 1
         self.nested = False
@@ -239,7 +242,7 @@ class _Translator:
         return self._text[self._at - 1]
 
     def _alternatives(self) -> str:
-        """Up to the end of the group.  Flags that change inside last to the end of the group."""
+        """Translate up to the end of the group.  Flags that change inside the group apply to its end."""
         before = self._flags
         result = self._sequence()
         branches = 1
@@ -273,7 +276,7 @@ class _Translator:
         return "".join(parts)
 
     def _piece(self) -> str:
-        """One atom with its quantifier, or nothing (for comments and flags)."""
+        """Translate one atom with its quantifier, or a comment or flags, which give an empty text."""
         character = self._peek()
         if "x" in self._flags:
             if character in " \t\n\x0b\f\r":
@@ -309,7 +312,7 @@ class _Translator:
         return match[0]
 
     def _count(self, quantifier: str, repeats_ways: bool) -> None:
-        """Note how many ways to go a repetition adds."""
+        """Count the ways to match that a repetition adds."""
         if quantifier == "?":
             self.ways *= 2
             return
@@ -423,7 +426,11 @@ class _Translator:
         return self._character_escape()
 
     def _back_reference(self) -> str:
-        """As many digits as name a group so far; a group that does not exist never matches."""
+        """Translate a back reference.
+
+        Its number has as many digits as still name a group before it.  A reference to a group that does not exist never
+        matches.
+        """
         self.refers = True
         group = int(self._take())
         while self._peek().isdecimal() and group * 10 + int(self._peek()) <= self._groups:
@@ -431,7 +438,7 @@ class _Translator:
         return f"(?:\\{group})" if group <= self._groups else "(?!)"
 
     def _character_escape(self) -> str:
-        """What may stand after a backslash inside of a class and outside: a class or one character."""
+        """Translate an escape that can stand inside and outside of a class: a class, or one character."""
         character = self._take()
         if character in _CLASSES:
             if self.unicode and character in "dDwWsS":
@@ -484,7 +491,7 @@ class _Translator:
         return _negated(found) if negative != bool(match[1]) else found
 
     def _class(self) -> str:
-        """A bracketed class, the opening bracket taken: unions, nested classes and intersections."""
+        """Translate a class after its opening bracket: unions, nested classes and intersections."""
         negative = self._peek() == "^"
         self._at += negative
         operands: list[list[str]] = [[]]
@@ -554,7 +561,7 @@ def _class_escape(character: str) -> str:
 
 
 def _union(items: list[str]) -> str:
-    """One class where all are simple, else alternatives."""
+    """One class if all items are simple, otherwise alternatives."""
     if all(_is_simple(item) for item in items):
         return "[" + "".join(item[1:-1] for item in items) + "]"
     return "(?:" + "|".join(items) + ")"

@@ -1,11 +1,11 @@
 """Matches Java's regular expressions within a bounded time.
 
-Three engines give the same matches, and each text goes to the fastest one that is safe for it:
+There are three engines, and all give the same matches.  Each text goes to the fastest engine that is safe for it:
 
-* `re` tries all ways to match, one after another.  It is used if a pattern has few of them for a text of that length.
-* RE2 takes time in proportion to the length of the text.  It is used for patterns that it reads the same way: without back
-  references and look-around; with ``$`` only if the text has no line ends; ignoring case only if the text is ASCII.
-* `regex` takes the rest, with a time limit (`REGEX_TEXT_SECONDS_MAX`); a text that takes longer fails.
+* `re` tries all ways to match, one after the other.  It is used if a pattern has only few ways for a text of that length.
+* RE2 needs time in proportion to the length of the text.  It is used for patterns that it reads in the same way: without
+  back references and look-around; with ``$`` only if the text has no line ends; ignoring case only if the text is ASCII.
+* `regex` matches all others, with a time limit (`REGEX_TEXT_SECONDS_MAX`).  A text that takes longer fails.
 """
 
 from __future__ import annotations
@@ -25,19 +25,21 @@ _UNICODE_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(Z)|.)",
 
 @lru_cache(maxsize=256)
 def compile_java(pattern: str) -> Pattern:
-    """The compiled pattern; recent ones are kept.
+    """Compile a pattern.  Recent patterns are cached.
 
     Raises:
-        ValueError: the pattern is not one of Java's, or needs something that no engine here has.
+        ValueError: it is not a pattern of Java's, or needs something that no engine here has.
     """
     return Pattern(pattern, translate(pattern))
 
 
 @lru_cache(maxsize=256)
 def compile_uncaptured(pattern: str) -> Pattern | None:
-    """The pattern without its groups, which are slow to capture; None if the pattern itself refers to groups.
+    """Compile a pattern with groups that capture nothing, because capturing is slow.  None if the pattern refers to its
+    groups.
 
-    Raises: ValueError, as `compile_java`.
+    Raises:
+        ValueError: see `compile_java`.
     """
     whole = translate(pattern)
     if not whole.compiled.groups:
@@ -59,7 +61,7 @@ class Pattern:
         self.groups = self._plain.groups
         self.groupindex = self._plain.groupindex
         self.matches_nothing = self._plain.fullmatch("") is not None
-        """Whether the empty text is a match."""
+        """Whether the pattern matches the empty text."""
         self._plain_chars_max = -1 if translated.nested else _chars_within(translated.loops, translated.ways)
 
     def search(self, text: str) -> Any:
@@ -75,7 +77,7 @@ class Pattern:
         return self._engine(text, many=True).findall(text)  # type: ignore[no-any-return]
 
     def split(self, text: str) -> list[Any]:
-        """The texts between matches, with what groups matched."""
+        """The texts between matches, and between them the texts of groups."""
         return self._engine(text, many=True).split(text)  # type: ignore[no-any-return]
 
     def sub(self, new: str | Callable[[Any], str], text: str) -> str:
@@ -95,7 +97,7 @@ class Pattern:
 
     @cached_property
     def _linear(self) -> Any:
-        """RE2's pattern, None if it cannot express this one."""
+        """The pattern compiled by RE2; None if RE2 cannot express it."""
         if self._translated.refers or not self._translated.flags & re.ASCII:
             return None
         import re2
@@ -114,10 +116,9 @@ class Pattern:
 
 
 def _chars_within(loops: int, ways: int) -> int:
-    """How long a text may be that is gone through in `REGEX_STEPS_MAX` steps at worst.
+    """The length of text that takes at most `REGEX_STEPS_MAX` steps in the worst case.
 
-    Of n characters, k loops one after another and the place where a match begins can be chosen in about n^(k+1) / (k+1)!
-    ways.
+    In a text of n characters, the start of a match and the lengths of k loops can be chosen in about n^(k+1) / (k+1)! ways.
     """
     return int((REGEX_STEPS_MAX / ways * factorial(min(loops, 100) + 1)) ** (1 / (loops + 1)))
 
@@ -130,7 +131,7 @@ def _for_re2(match: re.Match[str]) -> str:
 
 
 class _LinearMatches:
-    """RE2's matches.  After an empty match the engines continue at different places, so `_Timed` takes over there."""
+    """RE2's matches.  After an empty match the engines continue at different places, so `_Timed` continues from there."""
 
     def __init__(self, linear: Any, timed: _Timed) -> None:
         self._linear = linear

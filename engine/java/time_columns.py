@@ -1,10 +1,13 @@
 """Date and time patterns applied to whole columns.
 
 A pattern has a layout if all its fields have a fixed number of digits (``yyyy-MM-dd'T'HH:mm:ss.SSS``, with an ``X`` at the
-end for ``Z``).  Its texts form a matrix of bytes, and all rows are computed at once.  Other patterns are parsed by one
-regular expression over the column, reading each distinct text of a field once, and formatted field by field, writing each
-distinct value once.  Rows that fit neither way, or that need judgement (February 30th), are left to `time_parsing` and
-`time_formatting`, which define what a pattern means.
+end for ``Z``).  Its texts form a matrix of bytes, and all rows are computed at once.
+
+Other patterns are parsed by one regular expression over the column, which reads each distinct text of a field once.  They
+are formatted field by field, and each distinct value is written once.
+
+Rows that fit neither way, or that need a rule (February 30th), are left to `time_parsing` and `time_formatting`, which
+define what a pattern means.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.i
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The places of each letter's digits, and the bytes between them (lower case)."""
+    """The places of the digits of each letter, and the bytes between them in lower case."""
 
     width: int
     digits: tuple[tuple[str, int, int], ...]
@@ -86,7 +89,7 @@ def offsets_ms(zone: Zone, instants: Int64s) -> Int64s:
 
 
 def to_instants(zone: Zone, local: Int64s) -> Int64s:
-    """The instants of local times, as `Zone.to_instant` has them."""
+    """The instants of local times, see `Zone.to_instant`."""
     return local - _by_day(zone, local, _offset_of_local)
 
 
@@ -99,12 +102,15 @@ def _offset_of_local(zone: Zone, local_ms: int) -> int:
 
 
 def _by_day(zone: Zone, times: Int64s, offset_of: Callable[[Zone, int], int]) -> Int64s:
-    """A zone's offset at times; on days that begin and end with one offset it holds all day (clocks do not change twice)."""
+    """A zone's offset from UTC at times.
+
+    If a day begins and ends with the same offset, the offset holds for the whole day: clocks do not change twice in a day.
+    """
     if zone.fixed_ms is not None:
         return np.full(len(times), zone.fixed_ms, np.int64)
     rows, places = _distinct(times // DAY_MS)
     days = (times[rows] // DAY_MS).tolist()
-    at_midnight = _at_midnight if zone is not SYSTEM_ZONE else _at_midnight.__wrapped__  # which may be set anew
+    at_midnight = _at_midnight if zone is not SYSTEM_ZONE else _at_midnight.__wrapped__  # may change
     midnights = dict.fromkeys([*days, *(day + 1 for day in days)])
     for day in midnights:
         midnights[day] = at_midnight(zone, day, offset_of)
@@ -118,21 +124,21 @@ def _by_day(zone: Zone, times: Int64s, offset_of: Callable[[Zone, int], int]) ->
 
 @lru_cache(maxsize=1 << 17)
 def _at_midnight(zone: Zone, day: int, offset_of: Callable[[Zone, int], int]) -> int:
-    """Remembered, since rows of one step and the next are mostly of the same days."""
+    """Cached, since the rows of a step and of the next one are mostly of the same days."""
     return offset_of(zone, day * DAY_MS)
 
 
 # --- parsing -------------------------------------------------------------------------------
 
 _Parsed = tuple[Int64s, Bools, Failures | None]
-"""int64[n]: the numbers; bool[n]: there is none (null or failed); the failed rows."""
+"""int64[n], the numbers; bool[n], true where there is no number (null or failed); the failed rows."""
 
 
 def parse_timestamps(texts: Any, pattern: str, zone: str | Zone = UTC_ZONE) -> _Parsed:
-    """Parse a string column into milliseconds since the epoch.
+    """Parse a string column to milliseconds since 1970-01-01 UTC.
 
     Raises:
-        ValueError: a bad pattern or zone.
+        ValueError: the pattern or the zone is wrong.
     """
     to_ms = time_parsing.parse_timestamp(pattern, zone)
     default = zone if isinstance(zone, Zone) else zone_of(zone)
@@ -147,13 +153,13 @@ def parse_timestamps(texts: Any, pattern: str, zone: str | Zone = UTC_ZONE) -> _
 
 
 def parse_dates(texts: Any, pattern: str, *, whole: bool) -> _Parsed:
-    """Parse a string column into days since the epoch.
+    """Parse a string column to days since 1970-01-01.
 
     Args:
-        whole: the pattern must cover the whole text; else more may follow.
+        whole: the pattern must match the whole text.  Otherwise more text may follow.
 
     Raises:
-        ValueError: a bad pattern.
+        ValueError: the pattern is wrong.
     """
     time_parsing.parser_of(pattern)
     missing = null_mask(texts)
@@ -162,7 +168,11 @@ def parse_dates(texts: Any, pattern: str, *, whole: bool) -> _Parsed:
 
 
 def parse_times(texts: Any, pattern: str) -> _Parsed:
-    """Parse a string column into milliseconds of the day.  Raises: ValueError, for a bad pattern."""
+    """Parse a string column to milliseconds of the day.
+
+    Raises:
+        ValueError: the pattern is wrong.
+    """
     time_parsing.parser_of(pattern)
     missing = null_mask(texts)
     read = _read(texts, pattern, missing, True, TIME_LETTERS)
@@ -170,7 +180,7 @@ def parse_times(texts: Any, pattern: str) -> _Parsed:
 
 
 def _finished(texts: Any, result: Int64s, done: Bools, missing: Bools, function: Callable[[str], int]) -> _Parsed:
-    """Work out the rows that are neither done nor missing, one by one."""
+    """Compute the rows that are neither done nor missing, one by one."""
     rows = np.flatnonzero(~done & ~missing)
     failed: list[int] = []
     reasons: list[str] = []
@@ -189,10 +199,10 @@ def _finished(texts: Any, result: Int64s, done: Bools, missing: Bools, function:
 
 @dataclass(slots=True)
 class _Read:
-    """What texts say.
+    """The values that were read from texts.
 
     Attributes:
-        done: bool[n]: the row could be read; the numbers of others have no meaning.
+        done: bool[n]: the row could be read.  The numbers of other rows have no meaning.
         zoned: bool[n]: the text has an offset from UTC.
     """
 
@@ -204,15 +214,16 @@ class _Read:
 
 
 _Values = dict[str, Int64s]
-"""Numbers by the letters of `time.field_value`, and ``zone``, an offset in milliseconds."""
+"""Columns of numbers: by the letters of `time_parsing.field_value`, and ``zone``, an offset in milliseconds."""
 _READABLE = frozenset("yuMdEahKHkmsn") | {"zone"}
 
 
 def _read(texts: Any, pattern: str, missing: Bools, whole: bool = True, allowed: frozenset[str] | None = None) -> _Read:
-    """Read what can be read by column: by layout, then the rest by regular expression.
+    """Read all texts that can be read by column: first by layout, then the others by regular expression.
 
     Args:
-        allowed: the letters that the value has; with others, or times without an hour, nothing is read.
+        allowed: the letters that the value has.  Nothing is read if the pattern has other letters, or a time without an
+        hour.
     """
     count = len(texts)
     days, time_ms, offset_ms = (np.zeros(count, np.int64) for _ in range(3))
@@ -239,7 +250,11 @@ def _read(texts: Any, pattern: str, missing: Bools, whole: bool = True, allowed:
 
 
 def _read_layout(texts: Any, pattern: str, whole: bool) -> tuple[_Values, Bools] | None:
-    """The numbers of the texts that fit the layout, and which those are; None if the pattern has no layout."""
+    """Read the texts that fit the layout.
+
+    Returns:
+        the numbers, and bool[n]: the rows that fit.  None if the pattern has no layout.
+    """
     layout = _layout(pattern)
     if layout is None:
         return None
@@ -271,7 +286,8 @@ def _read_layout(texts: Any, pattern: str, whole: bool) -> tuple[_Values, Bools]
 def _expression(pattern: str, whole: bool) -> tuple[str, tuple[Field, ...]] | None:
     """A regular expression with a named group for each field, and the fields.
 
-    None for what it does not cover: optional parts, a field twice, fields that `_resolved` does not know.
+    None for patterns that it does not cover: those with optional parts, a field that occurs twice, or fields that
+    `_resolved` does not know.
     """
     fields: list[Field] = []
     text = []
@@ -292,7 +308,10 @@ def _expression(pattern: str, whole: bool) -> tuple[str, tuple[Field, ...]] | No
 
 
 def _read_expression(texts: Any, pattern: str, whole: bool) -> tuple[_Values, Bools] | None:
-    """As `_read_layout`, for patterns that have an expression.  Texts beyond ASCII do not fit: letters fold differently."""
+    """Like `_read_layout`, for patterns that have an expression.
+
+    Texts beyond ASCII do not fit, because engines fold their letters differently.
+    """
     known = _expression(pattern, whole)
     if known is None:
         return None
@@ -311,12 +330,15 @@ def _read_expression(texts: Any, pattern: str, whole: bool) -> tuple[_Values, Bo
 
 
 def _fitting(number: int | None) -> int:
-    """What int64 cannot hold is beyond every range."""
+    """A number that int64 cannot hold becomes one that is out of every range."""
     return number if number is not None and abs(number) < 2**62 else 2**62
 
 
 def _resolved(values: _Values, count: int) -> tuple[Int64s, Int64s, Bools]:
-    """Days, milliseconds of the day, and which rows are beyond doubt: what `time_parsing` makes of the same numbers."""
+    """The days, the milliseconds of the day, and bool[n]: the rows that are certain.
+
+    `time_parsing` gives the same results for these rows.
+    """
     good = np.ones(count, np.bool_)
     for letter, number in values.items():
         low, high = (0, 1) if letter == "a" else time_parsing.RANGES.get(letter, (-(2**62), 2**62 - 1))
@@ -340,7 +362,7 @@ def _resolved(values: _Values, count: int) -> tuple[Int64s, Int64s, Bools]:
 
 
 def _days_of(year: Int64s, month: Int64s, day: Int64s) -> Int64s:
-    """`calendar.days_of`, for arrays."""
+    """`calendar.days_of` for arrays."""
     shifted = year - (month <= 2)
     era = shifted // 400
     year_of_era = shifted - era * 400
@@ -353,7 +375,11 @@ def _days_of(year: Int64s, month: Int64s, day: Int64s) -> Int64s:
 
 
 def format_timestamps(instants: Any, pattern: str, zone: Zone = UTC_ZONE) -> Any:
-    """Format instants in a zone, as a string column.  Raises: ValueError, for a bad pattern."""
+    """Format instants in a zone, as a string column.
+
+    Raises:
+        ValueError: the pattern is wrong.
+    """
     missing, values = null_mask(instants), int64s(instants)
     if len(values) and max(abs(int(values.min())), abs(int(values.max()))) >= _EXTREME_MS:
         texts = [
@@ -366,12 +392,20 @@ def format_timestamps(instants: Any, pattern: str, zone: Zone = UTC_ZONE) -> Any
 
 
 def format_dates(days: Any, pattern: str) -> Any:
-    """Format days since the epoch, as a string column.  Raises: ValueError, for a bad pattern or one with a time of day."""
+    """Format days since 1970-01-01, as a string column.
+
+    Raises:
+        ValueError: the pattern is wrong, or has a time of day.
+    """
     return _format_local(int64s(days) * DAY_MS, null_mask(days), pattern, DATE_LETTERS)
 
 
 def format_times(times: Any, pattern: str) -> Any:
-    """Format milliseconds of the day, as a string column.  Raises: ValueError, for a bad pattern or one with a date."""
+    """Format milliseconds of the day, as a string column.
+
+    Raises:
+        ValueError: the pattern is wrong, or has a date.
+    """
     return _format_local(int64s(times), null_mask(times), pattern, TIME_LETTERS)
 
 
@@ -411,7 +445,7 @@ def _format(
 
 
 def _keys(field: Field, days: Int64s, time_ms: Int64s, instants: Int64s, offsets: Int64s) -> Int64s:
-    """What a field's text depends on, as one number."""
+    """A number for each row.  Rows with the same number have the same text in this field."""
     letter = field.letter
     if letter in "uyGMLQqd":
         dates = days.astype("datetime64[D]")
@@ -439,11 +473,11 @@ def _keys(field: Field, days: Int64s, time_ms: Int64s, instants: Int64s, offsets
 
 
 _DENSE_MAX = 1 << 16
-"""If keys lie within this distance, a table of all keys between them is faster than sorting."""
+"""If keys differ by no more than this, a table of all keys between them is faster than sorting."""
 
 
 def _distinct(keys: Int64s) -> tuple[Int64s, Int64s]:
-    """A row for each distinct key, and for every row the place of its key among those."""
+    """A row for each distinct key, and for every row the index of its key among these."""
     if not len(keys):
         return keys, keys
     low = int(keys.min())
@@ -460,7 +494,7 @@ def _distinct(keys: Int64s) -> tuple[Int64s, Int64s]:
 
 
 _EXTREME_MS = 2**62
-"""From here on (in both directions) local times may not fit int64."""
+"""Local times of instants beyond this (in both directions) may not fit int64."""
 _YEAR_1_MS = int(np.datetime64("0001-01-01", "ms").astype(np.int64))
 _YEAR_10000_MS = int(np.datetime64("10000-01-01", "ms").astype(np.int64))
 

@@ -23,14 +23,14 @@ from .zones import UTC_ZONE, Zone, offset_name
 
 
 def format_local(pattern: str, local_ms: int, allowed: frozenset[str] | None = None) -> str:
-    """A local time as text.
+    """Write a local time as text.
 
     Args:
         local_ms: the local time in milliseconds, as if it were UTC.
-        allowed: the letters that the value has.
+        allowed: the letters that the value has; None: all.
 
     Raises:
-        ValueError: a bad pattern, or a letter that the value does not have.
+        ValueError: the pattern is wrong, or has a letter that the value does not have.
     """
     days, time_ms = divmod(local_ms, DAY_MS)
     parts = printed_parts(pattern, allowed)
@@ -38,7 +38,7 @@ def format_local(pattern: str, local_ms: int, allowed: frozenset[str] | None = N
 
 
 def format_timestamp(pattern: str, instant_ms: int, zone: Zone = UTC_ZONE) -> str:
-    """An instant as text in a zone."""
+    """Write an instant as text in a zone."""
     days, time_ms = divmod(instant_ms + zone.offset_ms(instant_ms), DAY_MS)
     parts = printed_parts(pattern)
     return "".join(p.text if isinstance(p, LiteralText) else format_field(p, days, time_ms, instant_ms, zone) for p in parts)
@@ -46,13 +46,13 @@ def format_timestamp(pattern: str, instant_ms: int, zone: Zone = UTC_ZONE) -> st
 
 @lru_cache(maxsize=512)
 def printed_parts(pattern: str, allowed: frozenset[str] | None = None) -> tuple[LiteralText | Field, ...]:
-    """The parts that formatting writes, in order; optional ones too.
+    """The parts that formatting writes, in order, optional ones included.
 
     Args:
-        allowed: the letters that the value has.
+        allowed: the letters that the value has; None: all.
 
     Raises:
-        ValueError: a bad pattern, or a letter that the value does not have.
+        ValueError: the pattern is wrong, or has a letter that the value does not have.
     """
     result: list[LiteralText | Field] = []
 
@@ -70,12 +70,12 @@ def printed_parts(pattern: str, allowed: frozenset[str] | None = None) -> tuple[
 
 
 def _format_local_field(field: Field, days: int, time_ms: int) -> str:
-    """A field of a local date and time; those of a zone are UTC's."""
+    """The text of a field of a local date and time.  Fields of a zone are those of UTC."""
     return format_field(field, days, time_ms, days * DAY_MS + time_ms, UTC_ZONE)
 
 
 def format_field(field: Field, days: int, time_ms: int, instant_ms: int, zone: Zone) -> str:
-    """The text of a field of an instant whose local date and time are given."""
+    """The text of a field of an instant.  ``days`` and ``time_ms`` are its local date and time."""
     letter, count = field.letter, field.count
     if letter in DATE_LETTERS:
         return _format_date_field(letter, count, days)
@@ -97,7 +97,9 @@ def format_field(field: Field, days: int, time_ms: int, instant_ms: int, zone: Z
 
 
 def _format_offset(offset_ms: int, count: int) -> str:
-    """By the count of X: +02 or +0230, +0200, +02:00, then the same two with seconds if there are any."""
+    """An offset by the count of X: +02 or +0230, +0200, +02:00; counts 4 and 5 add the seconds to the last two, if there are
+    any.
+    """
     minutes, seconds = divmod(abs(offset_ms) // 1000, 60)
     hours, minutes = divmod(minutes, 60)
     colon = ":" if count in (3, 5) else ""

@@ -1,7 +1,7 @@
 """Reads dates and times by Java's patterns (`time_patterns`).
 
-Parsing ignores case.  What a text leaves open is taken from 1970-01-01 00:00.  A day that its month does not have becomes
-the month's last (as in Java's SMART mode).
+Case is ignored.  Parts that a text does not have come from 1970-01-01 00:00.  If a month does not have the day of a text,
+the day becomes the month's last one (as in Java's SMART mode).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from .zones import UTC_ZONE, ZONE_TEXT, Zone, fixed_zone, offset_of, zone_in_any
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """What a text says, with defaults filled in.
+    """The values of a text, with defaults for those that it does not have.
 
     Attributes:
-        days: the date, in days since the epoch.
-        time_ms: milliseconds of the day.
+        days: the date, in days since 1970-01-01.
+        time_ms: the time, in milliseconds of the day.
         zone: the zone or offset in the text; None if it has none.
     """
 
@@ -65,7 +65,7 @@ def _offset_pattern(letter: str, count: int) -> str:
 
 
 def field_expression(field: Field) -> str:
-    """A regular expression for the texts of a field."""
+    """A regular expression that matches the texts of a field."""
     letter, count = field.letter, field.count
     match letter:
         case "u" | "y" | "Y":
@@ -123,10 +123,10 @@ class _Parser:
         return "".join(result)
 
     def fields(self, text: str, whole: bool = True) -> dict[str, int | Zone]:
-        """The values by letter (variants of one field have one letter).
+        """The values by letter.  Fields that mean the same have the same letter here.
 
         Args:
-            whole: the pattern must cover the whole text; else more may follow.
+            whole: the pattern must match the whole text.  Otherwise more text may follow.
 
         Raises:
             ValueError: the text does not match, or gives two values for one field.
@@ -146,7 +146,7 @@ class _Parser:
 
 
 def field_value(field: Field, text: str) -> tuple[str, int | Zone]:
-    """The value that a field's text means, and its letter (variants of one field have one letter)."""
+    """The value that a field's text means, and its letter.  Fields that mean the same have the same letter here."""
     letter, count = field.letter, field.count
     match letter:
         case "u" | "y" | "Y":
@@ -192,7 +192,7 @@ RANGES = {
     "K": (0, 11), "h": (1, 12), "m": (0, 59), "s": (0, 59), "n": (0, 999_999_999), "N": (0, DAY_MS * 1_000_000 - 1),
     "A": (0, DAY_MS - 1), "u": (-999_999_999, 999_999_999), "y": (1, 999_999_999), "Y": (-999_999_999, 999_999_999),
 }  # fmt: skip
-"""The lowest and the highest value by letter; for others 0 and 1."""
+"""The lowest and the highest value by letter.  A letter that is missing has 0 and 1."""
 
 
 def _resolved(fields: dict[str, int | Zone], text: str) -> Parsed:
@@ -235,7 +235,7 @@ def _resolved_date(fields: dict[str, int], text: str) -> int:
 
 
 def _resolved_time(fields: dict[str, int], text: str) -> tuple[int, int]:
-    """Milliseconds of the day, and 1 if 24:00 was meant, which is the next day's midnight."""
+    """The milliseconds of the day, and 1 if the text has 24:00, which is midnight of the next day."""
     if "N" in fields:
         return fields["N"] // 1_000_000, 0
     if "A" in fields:
@@ -256,15 +256,19 @@ def _resolved_time(fields: dict[str, int], text: str) -> tuple[int, int]:
 
 @lru_cache(maxsize=512)
 def parser_of(pattern: str) -> _Parser:
-    """The parser of a pattern.  Raises: ValueError, if texts cannot be parsed by it."""
+    """The parser of a pattern.
+
+    Raises:
+        ValueError: the pattern is wrong, or can only be used for formatting.
+    """
     return _Parser(pattern)
 
 
 def parse_date(pattern: str, text: str, whole: bool = True) -> int:
-    """Parse a date into days since the epoch.
+    """Parse a date to days since 1970-01-01.
 
     Args:
-        whole: the pattern must cover the whole text; else more may follow.
+        whole: the pattern must match the whole text.  Otherwise more text may follow.
 
     Raises:
         ValueError: the text does not match, or the pattern has a time of day.
@@ -276,7 +280,7 @@ def parse_date(pattern: str, text: str, whole: bool = True) -> int:
 
 
 def parse_time(pattern: str, text: str) -> int:
-    """Parse a time into milliseconds of the day.
+    """Parse a time to milliseconds of the day.
 
     Raises:
         ValueError: the text does not match, has a date, or lacks the hour.
@@ -290,13 +294,13 @@ def parse_time(pattern: str, text: str) -> int:
 
 
 def parse_timestamp(pattern: str, zone: str | Zone = UTC_ZONE) -> Callable[[str], int]:
-    """A function from text to milliseconds since the epoch.
+    """Make a function that parses a text to milliseconds since 1970-01-01 UTC.
 
     Args:
         zone: used if the text has no zone or offset of its own.
 
     Raises:
-        ValueError: a bad pattern or zone; the returned function raises it for bad texts.
+        ValueError: the pattern or the zone is wrong.  The returned function raises it for a text that does not match.
     """
     parser = parser_of(pattern)
     default = zone if isinstance(zone, Zone) else zone_of(zone)

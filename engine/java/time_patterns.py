@@ -1,4 +1,4 @@
-"""Date and time patterns of Java's ``DateTimeFormatter``: their letters, and a pattern as a list of parts.
+"""Date and time patterns of Java's ``DateTimeFormatter``: their letters, and how to split a pattern into parts.
 
 `time_parsing` reads texts by a pattern, `time_formatting` writes them.
 
@@ -74,7 +74,7 @@ _MOST |= {"M": 5, "L": 5, "E": 5, "e": 5, "c": 5, "Q": 5, "q": 5, "G": 5, "X": 5
 
 @dataclass(frozen=True, slots=True)
 class LiteralText:
-    """What stands in the text as it is."""
+    """Text that stands in the pattern and in the formatted text alike."""
 
     text: str
 
@@ -89,7 +89,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class OptionalPart:
-    """A section that a text may lack."""
+    """A section that a text may leave out."""
 
     parts: tuple[Part, ...]
 
@@ -99,9 +99,10 @@ Part = LiteralText | Field | OptionalPart
 
 @lru_cache(maxsize=512)
 def parts_of(pattern: str) -> tuple[Part, ...]:
-    """The parts of a pattern.
+    """Split a pattern into its parts.
 
-    Raises: ValueError, if it is not a pattern, or needs something that we lack (which it names).
+    Raises:
+        ValueError: it is not a pattern, or needs something that Penstock does not have.  The error names it.
     """
     stack: list[list[Part]] = [[]]
     position = 0
@@ -136,7 +137,7 @@ def parts_of(pattern: str) -> tuple[Part, ...]:
 
 
 def _quoted(pattern: str, position: int) -> tuple[str, int]:
-    """The literal that begins after a quote, and where it ends."""
+    """The literal text after a quote, and the position where it ends."""
     text = []
     while position < len(pattern):
         if pattern[position] != "'":

@@ -12,13 +12,13 @@ from ...storage.values.time_units import DAY_MS, HOUR_MS
 
 _OFFSET = re.compile(r"([+-])(\d\d?)(?::(\d\d)(?::(\d\d))?|(\d\d)(\d\d)?)?")
 OFFSET_MAX_MS = 18 * HOUR_MS
-"""Java's zones are at most 18 hours from UTC."""
+"""The largest offset from UTC that Java's zones have: 18 hours, in milliseconds."""
 _EPOCH = datetime(1970, 1, 1)
 _FIRST_MS = int((datetime(1, 1, 3) - _EPOCH).total_seconds() * 1000)
 _LAST_MS = int((datetime(9999, 12, 29) - _EPOCH).total_seconds() * 1000)
-"""Python's calendar covers the instants between these."""
+"""The last instant of Python's calendar."""
 _CYCLE_MS = 146_097 * DAY_MS
-"""400 years: after them the calendar repeats, weekdays too, and with it the rules by which clocks change."""
+"""400 years.  After that the calendar repeats, with its weekdays, and so do the rules by which clocks change."""
 
 _LONG_NAMES = {
     "UTC": "Coordinated Universal Time",
@@ -74,7 +74,7 @@ _OTHERS_SHORT_NAMES: dict[str, dict[str, str]] = {
     "CDT": {"America/Havana": "Cuba Daylight Time", "Cuba": "Cuba Daylight Time"},
     "PST": {"Asia/Manila": "Philippine Standard Time"},
 }
-"""Long names where a short name does not have its usual meaning (`_LONG_NAMES`), by identifier."""
+"""Long names of short names that do not have their usual meaning (`_LONG_NAMES`) in a zone, by the zone's identifier."""
 _REGIONS = {
     "GMT": "GMT",
     "BST": "Europe/London",
@@ -104,15 +104,15 @@ _REGIONS = {
     "AKDT": "America/Anchorage",
     "HST": "Pacific/Honolulu",
 }
-"""The region that a short name in a text means.  Short names are ambiguous; these are the usual readings."""
+"""The region that a short name in a text means.  Short names are ambiguous; these are the usual meanings."""
 
 
 class Zone:
     """A time zone.
 
     Attributes:
-        name: its identifier.
-        fixed_ms: its offset from UTC, if it always has the same one.
+        name: the identifier.
+        fixed_ms: the offset from UTC in milliseconds, if it is always the same; otherwise None.
     """
 
     def __init__(self, name: str, info: tzinfo | None, fixed_ms: int | None = None) -> None:
@@ -125,7 +125,7 @@ class Zone:
         return instant.replace(tzinfo=UTC).astimezone(self._info)
 
     def offset_ms(self, instant_ms: int) -> int:
-        """The offset from UTC at an instant."""
+        """The offset from UTC at an instant, in milliseconds."""
         if self.fixed_ms is not None:
             return self.fixed_ms
         seconds = _in_calendar(instant_ms) // 1000
@@ -134,9 +134,10 @@ class Zone:
         return _milliseconds(datetime.fromtimestamp(seconds, self._info).utcoffset())
 
     def to_instant(self, local_ms: int) -> int:
-        """The instant of a local time (given as if it were UTC).
+        """The instant of a local time, which is given as if it were UTC.  Both are milliseconds.
 
-        A local time that occurs twice means the first occurrence; one that a clock change skips moves forward by the gap.
+        If a local time occurs twice, the first one is meant.  If a clock change skips it, it moves forward by the length of
+        the gap.
         """
         if self.fixed_ms is not None:
             return local_ms - self.fixed_ms
@@ -145,22 +146,22 @@ class Zone:
         return local_ms - _milliseconds(zoned.utcoffset())
 
     def short_name(self, instant_ms: int) -> str:
-        """``PDT``; the identifier if the zone has no short name."""
+        """A name such as ``PDT``; the identifier if the zone has no short name."""
         if self.fixed_ms is not None:
             return self.name
         name = self._at(instant_ms).tzname() or ""
         return name if name.isalpha() else self.name
 
     def long_name(self, instant_ms: int) -> str:
-        """``Pacific Daylight Time``; the identifier if no long name is known."""
+        """A name such as ``Pacific Daylight Time``; the identifier if no long name is known."""
         short = self.short_name(instant_ms)
         return _OTHERS_SHORT_NAMES.get(short, {}).get(self.name) or _LONG_NAMES.get(short, self.name)
 
 
 def _in_calendar(time_ms: int) -> int:
-    """A time that Python's calendar has and at which clocks are set alike.
+    """A time within Python's calendar at which the zone's clocks have the same offset.
 
-    Before the calendar begins they show local mean time, as at its beginning.
+    Before the calendar begins, clocks show local mean time, as at its beginning.
     """
     cycles = max(-((_LAST_MS - time_ms) // _CYCLE_MS), 0)
     return max(time_ms - cycles * _CYCLE_MS, _FIRST_MS)
@@ -172,7 +173,7 @@ def _milliseconds(offset: timedelta | None) -> int:
 
 UTC_ZONE = Zone("UTC", UTC, 0)
 SYSTEM_ZONE = Zone("SYSTEM", None)
-"""The zone this machine is set to."""
+"""The time zone that this machine uses."""
 
 
 def offset_of(text: str) -> int | None:
@@ -188,7 +189,7 @@ def offset_of(text: str) -> int | None:
 
 
 def offset_name(offset_ms: int) -> str:
-    """``+02:00``; ``Z`` for zero."""
+    """An offset as text, such as ``+02:00``; ``Z`` for zero."""
     if offset_ms == 0:
         return "Z"
     minutes, seconds = divmod(abs(offset_ms) // 1000, 60)
@@ -202,7 +203,11 @@ def fixed_zone(offset_ms: int, name: str | None = None) -> Zone:
 
 @lru_cache(maxsize=1024)
 def zone_of(name: str) -> Zone:
-    """The zone with an identifier.  Raises: ValueError, if there is none."""
+    """The zone with this identifier.
+
+    Raises:
+        ValueError: there is none.
+    """
     if name in ("UTC", "GMT", "UT"):
         return Zone(name, UTC, 0)
     prefix = next((p for p in ("UTC", "GMT", "UT") if name.startswith(p)), "")
@@ -218,7 +223,11 @@ def zone_of(name: str) -> Zone:
 
 
 def zone_in_any_case(text: str) -> Zone:
-    """The zone with an identifier in capital or small letters, as texts are read.  Raises: ValueError, if there is none."""
+    """The zone with this identifier, in capital or small letters.  Texts are read so.
+
+    Raises:
+        ValueError: there is none.
+    """
     try:
         return zone_of(text)
     except ValueError:
@@ -233,7 +242,11 @@ def _identifiers() -> dict[str, str]:
 
 
 def zone_of_text(text: str) -> Zone:
-    """The zone that a text means by a short name, a long name or an identifier."""
+    """The zone that a text means by a short name, a long name or an identifier.
+
+    Raises:
+        ValueError: there is none.
+    """
     upper = text.upper()
     if upper in _REGIONS:
         return zone_of(_REGIONS[upper])

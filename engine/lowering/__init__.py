@@ -1,1 +1,1 @@
-"""Lowers plans to dataflows; only this folder names both plan nodes and operators."""
+"""Lowers plans to dataflows.  Only this folder names both plan nodes and operators."""

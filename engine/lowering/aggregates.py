@@ -80,7 +80,7 @@ def session_aggregate(build: DataflowBuilder, node: p.SessionAggregate, input_: 
 def _calls(
     node: p.Aggregate | p.WindowAggregate | p.SessionAggregate, build: DataflowBuilder
 ) -> tuple[BoundAggregator, ...]:
-    """The aggregators over the columns of the `GroupBy` below."""
+    """The aggregators of a node.  Their arguments are columns of the `GroupBy` node below it."""
     columns, functions = node.input.schema, build.context.functions
     return tuple(
         BoundAggregator(

@@ -1,4 +1,4 @@
-"""The state of lowering: the options and functions of a query, and the dataflow built so far."""
+"""What lowering works with: the options and functions of a query, and the dataflow that it has built so far."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ..schema import Schema
 from ..stored_tables import StoredTable
 
 MakeSerde = Callable[[FormatInfo, bool, str, int], Serde | None]
-"""``(format, is key, topic, number of columns)`` -> serde; None for typed (ARROW) values and for NONE keys."""
+"""Makes a serde from ``(format, is key, topic, number of columns)``; None for typed (ARROW) values and for keys of NONE."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoweringContext:
-    """What lowering needs besides the plan.
+    """What lowering needs in addition to the plan.
 
     Attributes:
-        options: the settings of the query.
-        receive: takes the batches of a push query.
-        partitions: the real numbers of partitions of the log's topics, where they differ from the catalog's.
+        options: the properties of the query.
+        receive: gets the batches of a push query.
+        partitions: the real number of partitions of topics for which the log and the catalog differ.
     """
 
     functions: Registry
@@ -41,7 +41,7 @@ class LoweringContext:
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """A node of the dataflow by its number, and the store from which its rows can be read."""
+    """The number of a dataflow node, and the store from which its rows can be read, if there is one."""
 
     number: int
     stored: StoredTable | None = None
@@ -51,7 +51,7 @@ class DataflowBuilder:
     """Builds a dataflow.
 
     Attributes:
-        nodes: the nodes so far; nodes name each other by index.
+        nodes: the nodes so far.  They refer to each other by index.
         partitions: the largest number of partitions of a source.
         lines: see `Dataflow.lines`.
     """
@@ -66,16 +66,18 @@ class DataflowBuilder:
         self._names: dict[str, int] = {}
 
     def begin_line(self) -> int:
-        """Begin a plan node; returns its number.  Nodes are counted from the sink down, as EXPLAIN shows them."""
+        """Begin a plan node, and return its number.  Nodes are counted from the sink down, as EXPLAIN shows them."""
         self._begun += 1
         return self._begun - 1
 
     def end_line(self, line: int) -> None:
-        """End a plan node: all dataflow nodes that no node below it has added belong to it."""
+        """End a plan node.  It gets all dataflow nodes that were added since it began, except those of plan nodes below
+        it.
+        """
         self.lines += [line] * (len(self.nodes) - len(self.lines))
 
     def add(self, node: d.Node) -> int:
-        """Add a node; returns its number."""
+        """Add a node, and return its number."""
         self.nodes.append(node)
         return len(self.nodes) - 1
 
@@ -88,17 +90,20 @@ class DataflowBuilder:
         *,
         takes_later: bool = False,
     ) -> int:
-        """Add an operator (for the last two arguments see `Step`); returns its number."""
+        """Add an operator, and return its number.  For ``carried`` and ``takes_later`` see `OperatorNode`."""
         inputs_ = tuple(i.number for i in inputs)
         return self.add(d.OperatorNode(self.name(name), inputs_, make, carried=carried or {}, takes_later=takes_later))
 
     def name(self, kind: str) -> str:
-        """``filter``, ``filter-2``, ..: numbered by kind, so that adding stateless nodes does not rename stateful ones."""
+        """A name for a node: ``filter``, ``filter-2``, ..
+
+        Each kind is numbered for itself, so that the names of stateful nodes do not change when stateless nodes are added.
+        """
         count = self._names[kind] = self._names.get(kind, 0) + 1
         return kind if count == 1 else f"{kind}-{count}"
 
     def kernels(self, expressions: Sequence[TypedExpression], schema: Schema) -> tuple[Kernel, ...]:
-        """Compile expressions over the columns of a schema."""
+        """Compile expressions over the columns of a schema.  Each gives a kernel."""
         arrow = schema.arrow()
         return tuple(compile_expression(e, arrow, functions=self.context.functions, guard=self.guard) for e in expressions)
 

@@ -17,7 +17,7 @@ from .builder import DataflowBuilder, Lowered
 
 
 def stream_stream_join(build: DataflowBuilder, node: p.StreamStreamJoin, inputs: Sequence[Lowered]) -> Lowered:
-    """Lower a join of streams; all kinds find the same pairs."""
+    """Lower a join of streams.  INNER, LEFT, RIGHT and FULL joins find the same pairs."""
     schema, key_count = node.schema.arrow(), len(node.schema.keys)
     left, right = _values(node.left.schema), _values(node.right.schema)
     kind, windowed, grace_ms = node.type, node.left.window is not None, node.grace_ms

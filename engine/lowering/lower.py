@@ -1,8 +1,8 @@
 """Lowers a plan to a `runtime.dataflow.Dataflow`: one case per node.
 
-Operators get compiled kernels and Arrow schemas, never SQL.  Names of nodes are stable: state is kept by its operator's
-name, which depends only on the plan's stateful operators.  So a query replaced by one with other filters or projections
-finds its state.
+Operators get compiled kernels and Arrow schemas, never SQL.  The names of stateful nodes are stable, and state is kept under
+its operator's name.  The name depends only on the plan's stateful operators.  So if a query is replaced by one with other
+filters or projections, the new query finds the state of the old one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["LoweringContext", "lower"]
 
 
 def lower(plan: PlanNode, context: LoweringContext) -> d.Dataflow:
-    """The dataflow of a physical plan.
+    """Lower a physical plan to a dataflow.
 
     Raises:
-        StatementError: a timestamp format that cannot be read.
+        StatementError: a timestamp format cannot be read.
     """
     build, options = DataflowBuilder(context), context.options
     root = _lower(build, plan, before=False)
@@ -45,7 +45,11 @@ def lower(plan: PlanNode, context: LoweringContext) -> d.Dataflow:
 
 
 def _lower(build: DataflowBuilder, node: PlanNode, *, before: bool) -> Lowered:
-    """Lower a node and those below it; ``before``: its changes must carry the rows before them."""
+    """Lower a node and those below it.
+
+    Args:
+        before: the node's changes must also have the row before the change.
+    """
     line = build.begin_line()
     lowered = _lower_one(build, node, before=before)
     build.end_line(line)

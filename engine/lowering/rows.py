@@ -1,4 +1,4 @@
-"""Lowers nodes that change rows one by one, or move them."""
+"""Lowers nodes that change rows one by one or send them to other partitions."""
 
 from __future__ import annotations
 
@@ -63,8 +63,10 @@ def group_by(build: DataflowBuilder, node: p.GroupBy, input_: Lowered) -> Lowere
 
 
 def repartition(build: DataflowBuilder, node: p.Repartition, input_: Lowered, before: bool) -> Lowered:
-    """Lower an exchange.  Keys of formats with schema ids are placed by their JSON instead.  No topic's own placement is
-    used then (see `plan.build`), so no id is needed, and none is registered for bytes that are not kept.
+    """Lower an exchange.
+
+    If the key's format has schema ids, JSON of the key decides the partition instead.  The topic of a sink or source never
+    has to agree with it (see `plan.build`), so no id is needed, and no schema is registered for bytes that are not stored.
     """
     serde = None
     if node.format is not None:
@@ -78,7 +80,7 @@ def repartition(build: DataflowBuilder, node: p.Repartition, input_: Lowered, be
 
 
 def _carried(expressions: Sequence[TypedExpression], key_count: int, schema: Schema) -> dict[int, frozenset[int]]:
-    """The columns of an input that expressions pass on unchanged, each with its places in the output."""
+    """For each input column that expressions pass on unchanged, its places in the output."""
     read = columns_read([e for n, e in enumerate(expressions) if n < key_count or not isinstance(e, ColumnRef)])
     places: dict[int, set[int]] = {}
     for place, expression in enumerate(expressions):
@@ -88,7 +90,9 @@ def _carried(expressions: Sequence[TypedExpression], key_count: int, schema: Sch
 
 
 def _groups_a_stream(node: PlanNode) -> bool:
-    """Whether the rows are groups of a stream, put out at every change (sessions replace each other)."""
+    """Whether the rows are groups of a stream that are sent at every change.  (Sessions are different: one replaces
+    another.)
+    """
     match node:
         case p.Aggregate() | p.WindowAggregate(final=False):
             return node.input.kind == "STREAM"

@@ -1,4 +1,4 @@
-"""Lowers scans, and the stores of tables."""
+"""Lowers scans of sources, and the stores of tables."""
 
 from __future__ import annotations
 
@@ -73,5 +73,5 @@ def _timestamp(build: DataflowBuilder, node: p.Scan) -> Kernel | None:
 
 
 def _source_schema(columns: Sequence[p.ScanColumn]) -> pa.Schema:
-    """The source's columns under the names that the records have."""
+    """The source's columns under the names that they have in records."""
     return Schema(tuple(replace(c.column, name=c.source_name) for c in columns)).arrow()

@@ -1,4 +1,4 @@
-"""Lowers sinks: topics, copies to topics, and clients."""
+"""Lowers sinks: topics, copies to topics, and push queries."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write(build: DataflowBuilder, node: p.Write, input_: Lowered) -> Lowered:
 
 
 def copy(build: DataflowBuilder, node: Copy, input_: Lowered) -> Lowered:
-    """Add a sink beside the dataflow; the input itself goes on."""
+    """Add a sink that writes a copy of the rows to a topic.  The rows also go on to the next node."""
     target, number = node.target, input_.number
     keys, values = target.schema.keys, target.schema.values
     kernels = build.kernels(node.expressions, node.input.schema)
@@ -82,7 +82,7 @@ def _timestamp(build: DataflowBuilder, node: p.Write) -> Kernel | None:
 
 
 def _nulls_are_a_key(node: p.Write) -> bool:
-    """Section 5: PARTITION BY several columns makes a key even of rows in which all of them are NULL."""
+    """Section 5: after PARTITION BY with several columns, a row has a key even if all of them are NULL."""
     below = node.input
     while isinstance(below, p.Project | p.Repartition):
         below = below.input

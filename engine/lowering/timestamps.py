@@ -1,4 +1,4 @@
-"""Reads the time of a record from one of its columns."""
+"""Makes the kernel that reads the timestamp of a record from one of its columns."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from ..types import TIMESTAMP
 
 
 def timestamp_kernel(name: str, format_: str | None, schema: Schema, functions: Registry) -> Kernel:
-    """Section 6 of the reference: the time of a record from its column: BIGINT ms, TIMESTAMP, or STRING with a format.
+    """Section 6 of the reference: the time of a record from a column: BIGINT milliseconds, a TIMESTAMP, or a STRING with a
+    format.
 
-    A negative time fails, as does one that cannot be read.
+    A row fails if its time is negative or cannot be read.
     """
     column = schema.find(name)
     if column is None:
@@ -47,7 +48,7 @@ def timestamp_kernel(name: str, format_: str | None, schema: Schema, functions: 
         values, failures = inner(columns, length)
         times = values.cast(pa.int64()) if is_timestamp else values
         whole = isinstance(times, pa.Array) and len(times) > 0 and times.null_count == 0
-        lowest = times.to_numpy().min() if whole else pc.min(times).as_py()  # NumPy takes an eighth of the time
+        lowest = times.to_numpy().min() if whole else pc.min(times).as_py()  # NumPy needs an eighth of the time
         if lowest is None or lowest >= 0:
             return Evaluated(times, failures)
         negative = np.flatnonzero(booleans(less_than(times, 0)))
