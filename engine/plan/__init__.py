@@ -1,1 +1,3 @@
-"""Plans: what a query means (`logical`), how it runs (`physical`), and how one becomes the other (`optimise`)."""
+"""Plans: what a query means (`logical`), how it runs (`physical`), and how a logical plan becomes a physical one
+(`optimise`).
+"""

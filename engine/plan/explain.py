@@ -1,7 +1,8 @@
 """Writes a plan as indented text, for EXPLAIN and golden tests.
 
-There is one line per node, sink first, each below the node that it feeds: what it does, then in brackets its output columns,
-with keys marked.  State, windows and repartitions are always shown, since they are the costs of a query.
+There is one line for each node, the sink first, and a node stands below the node that gets its rows.  The line says what the
+node does, then in brackets its output columns, with keys marked.  State, windows and repartitions are always shown: they are
+what a query costs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def _lines(node: PlanNode, depth: int) -> list[str]:
 
 
 def describe(node: PlanNode) -> str:
-    """One node in one line."""
+    """One node as one line."""
     return f"{_what(known(node))} [{_columns(node.schema)}]"
 
 
@@ -94,7 +95,7 @@ def _what(node: PhysicalNode) -> str:
 
 
 def _computed(schema: Schema, expressions: tuple[TypedExpression, ...]) -> str:
-    """The columns that are computed, not just passed on."""
+    """The columns that are computed and not only passed on."""
     parts = [
         f"{column.name} := {text(expression)}"
         for column, expression in zip(schema, expressions, strict=True)

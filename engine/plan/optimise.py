@@ -1,7 +1,7 @@
 """Turns a logical plan into a physical one: the rules, and their order.
 
-A rule takes a whole plan and returns one with the same meaning: the same rows in the same order, and the same counts of
-dropped rows.
+A rule takes a whole plan and returns a plan with the same meaning: it gives the same rows in the same order, and the same
+counts of dropped rows.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from .tree import PlanNode
 Rule = Callable[[PlanNode], PlanNode]
 
 LOGICAL: tuple[Rule, ...] = (
-    push_filters,  # first, while each clause still has a node of its own
+    push_filters,  # first: here each clause still has a node of its own
     drop_repartitions,
 )
-"""After these rules the plan is still logical; any back end could run it."""
+"""After these rules the plan is still logical.  Another engine could run it, too."""
 
 PHYSICAL: tuple[Rule, ...] = (materialise_tables,)
-"""These rules choose how the plan runs here."""
+"""These rules choose how this engine runs the plan."""
 
 COLUMNS: tuple[Rule, ...] = (
-    prune_columns,  # now that scans know what they keep
+    prune_columns,  # scans know by now which columns they must keep
     merge_projections,  # last: pruning leaves projections that do nothing
 )
 """These rules apply to both kinds of plans."""
 
 
 def optimise(plan: PlanNode) -> PlanNode:
-    """Apply all rules to a logical plan; returns the physical plan."""
+    """Apply all rules to a logical plan, and return the physical plan."""
     for rule in (*LOGICAL, *PHYSICAL, *COLUMNS):
         plan = rule(plan)
     return plan
 
 
 __all__ = ["COLUMNS", "LOGICAL", "PHYSICAL", "copy_to_topics", "optimise"]
-# `copy_to_topics` rewrites a physical plan, where it is asked for: it copies what is moved and kept in the end
+# `copy_to_topics` rewrites the finished physical plan if it is asked for: it copies the rows that are moved or kept

@@ -1,7 +1,7 @@
-"""The base of all plan nodes: trees of frozen data, each with the schema of its output rows.
+"""The base of all plan nodes: trees of frozen data.  Each node has the schema of its output rows.
 
-The columns of a node's schema are in the order of the batches at run time, keys first.  Their names are the internal names
-to which expressions are bound.
+A node's schema has its columns in the order that batches have at run time, keys first.  The names are the internal names
+that expressions use.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ class PlanNode:
     """The base class of nodes.
 
     Attributes:
-        kind: whether the rows are events (STREAM) or changes of a table.
-        window: of the rows' key, if it is windowed.
+        schema: the columns of the output rows.
+        kind: whether the rows are events (STREAM) or changes of a table (TABLE).
+        window: the window of the rows' key, if it has one.
     """
 
     schema: Schema
@@ -56,7 +57,7 @@ class Binary(PlanNode):
 
 
 def with_inputs(node: PlanNode, inputs: tuple[PlanNode, ...]) -> PlanNode:
-    """The node with other inputs (of the same schemas)."""
+    """The node with other inputs, which must have the same schemas."""
     match node:
         case Unary():
             (input_,) = inputs
@@ -68,7 +69,7 @@ def with_inputs(node: PlanNode, inputs: tuple[PlanNode, ...]) -> PlanNode:
 
 
 def walk(node: PlanNode) -> Iterator[PlanNode]:
-    """The node and all below it, inputs last."""
+    """The node and all nodes below it, each before its inputs."""
     yield node
     for input_ in node.inputs:
         yield from walk(input_)

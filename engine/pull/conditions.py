@@ -1,4 +1,4 @@
-"""The parts of a WHERE: chains of AND and OR, and which conditions are about a key."""
+"""Takes a WHERE apart: chains of AND and OR, and conditions on a key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def operands(expression: TypedExpression | None, operator: Literal["AND", "OR"])
 
 
 def key_condition(condition: TypedExpression, names: Collection[str]) -> tuple[str, str] | None:
-    """The key column that a condition is about, and how: ``=`` (also for IN), ``range`` or ``other``."""
+    """The key column that a condition tests, and how: ``=`` (also for IN), ``range`` or ``other``.  None if it tests no
+    key.
+    """
     if isinstance(condition, In):
         operand = condition.operand
         if isinstance(operand, ColumnRef) and operand.name in names:

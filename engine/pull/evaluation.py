@@ -1,4 +1,4 @@
-"""Evaluates expressions over rows, with the correlated subqueries in them."""
+"""Evaluates expressions over rows, and the correlated subqueries in them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Evaluation:
     """How expressions are evaluated.
 
     Attributes:
-        guard: a part of an expression that fails is NULL, and the rest is evaluated.
+        guard: a part of an expression that fails becomes NULL, and the rest is evaluated.
         faults: collects the rows that the query leaves out.
     """
 
@@ -37,15 +37,15 @@ class Evaluation:
 
 
 def evaluate(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> Any:
-    """Evaluate an expression to one array with a value per row; it is NULL where the row fails."""
+    """Evaluate an expression to one array with a value for each row.  The value is NULL where the row fails."""
     return evaluated(expression, rows, how=how)[0]
 
 
 def evaluated(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> tuple[Any, Int64s]:
-    """Evaluate an expression, and say which rows fail.
+    """Evaluate an expression, and report which rows fail.
 
     Returns:
-        an array with a value per row (NULL where the row fails), and int64[n]: the numbers of the n rows that fail.
+        an array with a value for each row (NULL where the row fails), and int64[m]: the numbers of the m rows that fail.
 
     Raises:
         StatementError: a scalar subquery has several rows, or a correlated one must be answered too often.
@@ -63,7 +63,11 @@ def evaluated(expression: TypedExpression, rows: Rows, *, how: Evaluation) -> tu
 
 
 def _with_answers(expression: TypedExpression, rows: Rows, how: Evaluation) -> tuple[TypedExpression, Rows]:
-    """Replace the correlated subqueries of an expression by columns; return it, and the rows with these columns added."""
+    """Replace the correlated subqueries of an expression by columns.
+
+    Returns:
+        the expression, and the rows with these columns added.
+    """
     if not any(isinstance(node, Correlated) for node in walk(expression)):
         return expression, rows
     made: dict[Correlated, str] = {}
@@ -81,7 +85,8 @@ def _with_answers(expression: TypedExpression, rows: Rows, how: Evaluation) -> t
 def _answers(call: Correlated, rows: Rows, how: Evaluation) -> Any:
     """The value of a correlated subquery for each row.
 
-    It is answered once per distinct value of its outer columns, or, if it calls a volatile function, once per row.
+    The subquery is answered once for each distinct value of its outer columns, or once for each row if it calls a volatile
+    function.
     """
     columns = [evaluate(c, rows, how=how) for c in call.columns]
     groups, first = row_codes(columns, rows.length)
@@ -108,9 +113,9 @@ def _answers(call: Correlated, rows: Rows, how: Evaluation) -> Any:
 
 
 def _among(call: Correlated, operands: Any, found: Sequence[Any], groups: Int64s, how: Evaluation) -> Any:
-    """bool[n] of ``operand IN (subquery)`` (or NOT IN): whether it holds for each operand and the rows found for its group.
+    """Whether ``operand IN (subquery)`` (or NOT IN) holds for each operand and the rows found for its group, as bool[n].
 
-    A group is the rows whose outer columns are equal.  What is unknown in SQL, because of a NULL, is false here.
+    A group is the rows whose outer columns are equal.  The result is false where SQL says unknown, because of a NULL.
     """
     assert call.operand is not None
     operand = ColumnRef("OPERAND", type=call.operand.type)

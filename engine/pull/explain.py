@@ -10,7 +10,7 @@ from ...grammar.unparse import unparse_expression
 
 
 def steps_of(query: ast.AnyQuery, read_how: Mapping[str, str], depth: int = 0) -> Iterator[str]:
-    """One line for each step, inner queries indented.
+    """One line for each step.  The lines of inner queries are indented.
 
     Args:
         read_how: how each source is read, by alias.

@@ -1,8 +1,8 @@
-"""Rows that an aggregate cannot take, in a query that is answered once.
+"""Rows that an aggregate fails on, in a query that is answered once.
 
-The meaning is that of a query that keeps running (`penstock.row.failure`): the row is left out of the query, of all its
-aggregates, and it is counted and told; with ``stop`` the query is refused.  Which row it is, is found in the same way: what
-fails with many rows is tried with half as many, until one row alone fails.
+The rule is that of a query that keeps running (``penstock.row.failure``): the row is left out of the query and of all its
+aggregates, and it is counted and reported.  With ``stop``, the query is refused.  The row is found as there, too: if an
+aggregate fails on many rows, it is tried with half as many, until it fails on one row alone.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from ..query_options import QueryOptions
 
 @dataclass(slots=True)
 class Faults:
-    """The rows that a query has left out, and the results of aggregates that it could not give.
+    """The rows that a query has left out, and the results of aggregates that failed.
 
     Attributes:
-        count: of the rows.
-        reason: why the first of them failed.
+        count: the number of rows.
+        reason: why the first row failed.
         results: the number of results that are NULL because they failed.
-        results_reason: why the first of them did.
+        results_reason: why the first result failed.
     """
 
     count: int = 0
@@ -43,14 +43,14 @@ class Faults:
         self.reason = self.reason or reason
 
     def add_results(self, name: str, failures: Failures | None) -> None:
-        """Add failed results of an aggregate."""
+        """Add the failed results of an aggregate."""
         if failures is not None:
             self.results += len(failures.rows)
             self.results_reason = self.results_reason or f"{name}: {failures.reasons[0]}"
 
     @property
     def text(self) -> str | None:
-        """A sentence for people; None if there are none."""
+        """A sentence for people; None if nothing failed."""
         found = []
         if self.count:
             found.append(f"{self.count:,} {'row was' if self.count == 1 else 'rows were'} left out: {self.reason}")
@@ -62,7 +62,7 @@ class Faults:
 
 
 class CallError(Exception):
-    """A call of an aggregate failed; its cause is the `DataError`."""
+    """A call of an aggregate failed.  The exception's cause is the `DataError`."""
 
     def __init__(self, call: AggregateCall | WindowFunction, error: DataError) -> None:
         super().__init__(f"{call.name}: {error}")
@@ -79,7 +79,11 @@ class CallError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A call, and the columns that it is folded over; ``counts`` is bool[n], the rows that it does not skip, or None."""
+    """A call of an aggregate, and the columns that it is evaluated over.
+
+    Attributes:
+        counts: bool[n], true for the rows that the call does not skip; None: it skips none.
+    """
 
     call: AggregateCall | WindowFunction
     aggregator: Aggregator
@@ -88,21 +92,24 @@ class Folded:
 
 
 def initial(aggregator: Aggregator, count: int) -> State:
-    """The states of groups without rows."""
+    """The states of ``count`` groups without rows."""
     return [state_values.initial(f, count) for f in aggregator.fields]
 
 
 def rows_to_leave_out(
     calls: Sequence[Folded], groups: Int64s, count: int, options: QueryOptions, faults: Faults, error: CallError
 ) -> Bools:
-    """bool[n]: the rows that one of the calls cannot take; they are counted and told (``faults``).
+    """Find the rows that one of the calls fails on, count them, and add them to ``faults``.
 
     Args:
         groups: the group of each row, from 0 to ``count - 1``.
-        error: how folding all rows at once failed.
+        error: the error that evaluating all rows at once gave.
+
+    Returns:
+        bool[n], true for these rows.
 
     Raises:
-        StatementError: rows at fault are not to be left out, or it is no row's fault.
+        StatementError: rows at fault must not be left out, or no single row is at fault.
     """
     if options.row_failure == "stop":
         raise error.refused() from error.error
@@ -115,11 +122,14 @@ def rows_to_leave_out(
 
 
 def _rows_at_fault(calls: Sequence[Folded], groups: Int64s, count: int, error: CallError) -> tuple[Bools, str]:
-    """The rows (in order, bool[n]) that fail when all calls are folded over them, and why the first one does.
+    """Find the rows that fail if all calls are evaluated over them in order.
 
     Args:
         groups: the group of each row, from 0 to ``count - 1``.
-        error: how folding all rows at once failed.
+        error: the error that evaluating all rows at once gave.
+
+    Returns:
+        bool[n], true for these rows, and why the first one fails.
 
     Raises:
         CallError: ``error``, if no row fails by itself.
@@ -150,7 +160,14 @@ def _rows_at_fault(calls: Sequence[Folded], groups: Int64s, count: int, error: C
 
 
 def _folded(call: Folded, states: State, groups: Int64s, start: int, end: int) -> tuple[Int64s, State]:
-    """The groups of a stretch of rows, and their states after it.  Raises: CallError."""
+    """Evaluate a call over the rows from ``start`` to ``end``.
+
+    Returns:
+        the groups of these rows, and the states of the groups after them.
+
+    Raises:
+        CallError: the call failed.
+    """
     rows = np.arange(start, end)
     if call.counts is not None:
         rows = rows[call.counts[start:end]]

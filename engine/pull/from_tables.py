@@ -1,4 +1,4 @@
-"""The tables in FROM, and the environment of a SELECT: `query.Environment`, as `select` sees it."""
+"""The tables in FROM, and the interface of `query.Environment` that `select` uses."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class FromTable:
     """A table in FROM: its columns, and its rows when they are needed.
 
     Attributes:
-        read: returns the rows.  If the table stands alone, it gets the condition of WHERE, and may return only the rows with
-            the keys in it.
-        passed_on: the columns of a subquery that are keys of tables, unchanged.
+        read: returns the rows.  Its argument is the condition of WHERE if the table stands alone: then it may return only
+            the rows with the keys in the condition.
+        passed_on: for a subquery, its columns that are keys of tables, unchanged.
     """
 
     source: FromSource
@@ -43,7 +43,7 @@ class FromTable:
 
 
 class TableFinder(Protocol):
-    """Finds the tables of a SELECT, and says how to evaluate it."""
+    """Finds the tables of a SELECT, and has what is needed to evaluate it."""
 
     @property
     def functions(self) -> Registry: ...

@@ -1,4 +1,4 @@
-"""GROUP BY: all aggregates of the registry, including the user's, over groups of rows."""
+"""GROUP BY: the aggregates of the registry, the user's included, over groups of rows."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ from .rows import Rows, row_codes, whole
 def aggregator_of(
     function: FunctionRef, types: Sequence[SqlType], literals: Sequence[Any], options: QueryOptions, functions: Registry
 ) -> Aggregator:
-    """The aggregator of a call, with the options applied."""
+    """The aggregator of a call, with the options applied to it."""
     return configured(function.name, functions.aggregator(function, types, literals), options, merges=False)
 
 
 def aggregate(
     call: AggregateCall, rows: Rows, groups: Int64s, count: int, options: QueryOptions, how: Evaluation
 ) -> Evaluated:
-    """The results of one aggregate, per group; ``groups`` has the group of each row, from 0 to ``count - 1``.
+    """The results of one aggregate, one for each group.
+
+    Args:
+        groups: the group of each row, from 0 to ``count - 1``.
 
     Raises:
-        CallError: a row cannot be taken, see `faults.rows_to_leave_out`.
+        CallError: it fails on a row, see `faults.rows_to_leave_out`.
     """
     own = folded(call, rows, groups, options, how)
     aggregator, arguments = own.aggregator, own.arguments
@@ -49,7 +52,7 @@ def aggregate(
 
 
 def folded(call: AggregateCall, rows: Rows, groups: Int64s, options: QueryOptions, how: Evaluation) -> Folded:
-    """A call, and the columns that it is folded over."""
+    """A call, and the columns that it is evaluated over."""
     aggregator = aggregator_of(call.function, call.argument_types, call.literals, options, how.functions)
     arguments = [evaluate(e, rows, how=how) for e in call.inputs]
     if not call.distinct:
@@ -61,7 +64,9 @@ def folded(call: AggregateCall, rows: Rows, groups: Int64s, options: QueryOption
 
 
 def _results(aggregator: Aggregator, arguments: Sequence[Any], groups: Int64s, count: int, type_: Any) -> Evaluated:
-    """Only groups with rows go through `Aggregator.scan`; the others have the result for no rows."""
+    """The results of all groups.  Groups without rows have the result of no rows, and do not go through
+    `Aggregator.scan`.
+    """
     present, numbers = np.unique(groups, return_inverse=True)
     if not count:
         return Evaluated(pa.nulls(0, type_))
@@ -78,7 +83,7 @@ def _results(aggregator: Aggregator, arguments: Sequence[Any], groups: Int64s, c
 
 
 def with_empty(aggregator: Aggregator, found: Evaluated, places: Int64s, empty: Bools) -> Evaluated:
-    """The results at the given places, and the result for no rows where there is none (``empty``)."""
+    """The results at these places.  Where ``empty`` is true, the result is that of no rows."""
     results, failures = whole(found.values), found.failures
     if empty.any():
         none = aggregator.evaluated(initial(aggregator, 1))

@@ -1,4 +1,4 @@
-"""Joins rows: equal values are found by their codes, other conditions are tested on the remaining pairs."""
+"""Joins rows.  Equal values are found by their codes; other conditions are tested on the pairs that remain."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .rows import Rows, is_null, row_codes, whole
 
 JoinType = Literal["INNER", "LEFT", "RIGHT", "FULL", "CROSS"]
 _BLOCK_PAIRS = 1 << 20
-"""The number of pairs on which a condition is tested at once."""
+"""The number of pairs on which a condition is tested at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """ON in parts: pairs of expressions that must be equal, and other conditions."""
+    """ON in parts: pairs of expressions that must be equal, and the other conditions."""
 
     left: list[TypedExpression]
     right: list[TypedExpression]
@@ -65,7 +65,7 @@ def _taken_apart(on: TypedExpression, left: Rows, right: Rows) -> _Condition:
             if not (is_numeric(one.type) and is_numeric(other.type)):
                 rest.append(condition)
                 continue
-            rest.append(condition)  # as DOUBLEs more may be equal than are
+            rest.append(condition)  # values that differ may be equal as DOUBLEs
             one, other = (e if e.type == DOUBLE else Cast(e, implicit=True, type=DOUBLE) for e in (one, other))
         lefts.append(one)
         rights.append(other)
@@ -83,10 +83,12 @@ def _sides(condition: TypedExpression, left: Rows, right: Rows) -> tuple[TypedEx
 
 
 def join(left: Rows, right: Rows, type_: JoinType, on: TypedExpression | None, *, how: Evaluation) -> Rows:
-    """The joined rows, in the order of the left side, then of the right one; unmatched right rows come last.
+    """Join two sides.
+
+    Rows are in the order of the left side, then of the right side.  Right rows without a match come last.
 
     Raises:
-        StatementError: there are too many pairs to look at.
+        StatementError: there are too many pairs to test.
     """
     pairs = _pairs(left, right, on, how=how)
     lefts, rights = pairs
@@ -106,7 +108,7 @@ def join(left: Rows, right: Rows, type_: JoinType, on: TypedExpression | None, *
 
 
 def _pairs(left: Rows, right: Rows, on: TypedExpression | None, *, how: Evaluation) -> tuple[Int64s, Int64s]:
-    """The row numbers of all matching pairs, in the order of the left side."""
+    """The row numbers of all pairs that match, in the order of the left side."""
     condition = _Condition([], [], None) if on is None else _taken_apart(on, left, right)
     if condition.left:
         starts, counts, order = _matches(left, right, condition, how=how)
@@ -139,7 +141,11 @@ def _pairs(left: Rows, right: Rows, on: TypedExpression | None, *, how: Evaluati
 
 
 def _matches(left: Rows, right: Rows, condition: _Condition, *, how: Evaluation) -> tuple[Int64s, Int64s, Int64s]:
-    """For each left row, where its matches begin in ``order`` (of right rows), and their number."""
+    """For each left row, where its matches begin and how many they are.
+
+    Returns:
+        the beginnings, the numbers of matches, and ``order``: the right rows in the order that the beginnings refer to.
+    """
     sides = [
         [evaluate(e, left, how=how) for e in condition.left],
         [evaluate(e, right, how=how) for e in condition.right],

@@ -1,4 +1,4 @@
-"""The values that the key of a table is compared with in WHERE."""
+"""Checks the values that WHERE compares the key of a table with."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ..types import is_numeric
 
 
 def check_key_values(where: ast.Expression | None, sources: Sequence[FromSource], keys: Collection[SourceColumn]) -> None:
-    """Check the lists of IN: a key of a table is looked up by values of its own type, and never by NULL alone.
+    """Check the lists of IN: a table's key is compared with values of its own type, and not with NULL alone.
 
-    ksqlDB's rule for its pull queries, for all queries that are answered once, whatever clauses they have, and for keys that
-    a subquery has passed on.  Elsewhere a text in such a list is read as a number.
+    ksqlDB has this rule for its pull queries.  Here it holds for all queries that are answered once, with whatever clauses,
+    and also for keys that a subquery passes on.  In other lists, a text may be read as a number.
 
     Args:
         where: the condition.
-        sources: of the names in it.
-        keys: those of their columns that are keys of tables.
+        sources: the sources of the names in it.
+        keys: those columns of the sources that are keys of tables.
 
     Raises:
-        StatementError: a text for a key that is a number, or only NULL.
+        StatementError: the list has a text for a key that is a number, or only NULL.
     """
     stack: list[ast.Expression] = [] if where is None else [where]
     while stack:
@@ -44,6 +44,6 @@ def check_key_values(where: ast.Expression | None, sources: Sequence[FromSource]
 
 
 def _key(name: ast.NameRef, sources: Sequence[FromSource], keys: Collection[SourceColumn]) -> SourceColumn | None:
-    """The column that a name stands for, if it is one of the keys."""
+    """The key column that a name stands for; None if it stands for another column."""
     found = [c for s in sources if name.qualifier in (None, s.alias) for c in s.columns if c.name == name.name]
     return found[0] if len(found) == 1 and found[0] in keys else None

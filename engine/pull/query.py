@@ -31,7 +31,7 @@ from .scope import Around, TableScope, made_source
 from .select import Selected, near_output, output_place, select
 
 OpenTable = Callable[[ast.SourceRef, bool], FromTable]
-"""Opens a stream or table of the catalog; the argument says whether it is joined with others."""
+"""Opens a stream or table of the catalog.  The last argument says whether it is joined with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class Environment:
 
     Attributes:
         open: opens streams and tables.
-        open_empty: the same without their rows.
-        common: the visible tables of WITH, each computed when it is first read.
-        faults: the rows that are left out.
-        checking: no row is read, and columns of the queries around have no value yet.
+        open_empty: opens them without their rows.
+        common: the tables of WITH that can be used.  Each is computed when it is first read.
+        faults: collects the rows that are left out.
+        checking: the query is only checked: no row is read, and the columns of queries around it have no value yet.
     """
 
     open: OpenTable
@@ -74,7 +74,7 @@ class Environment:
         return _made(alias, answer(item.query, self, around), item.columns, joined, item.span)
 
     def subquery(self, query: ast.AnyQuery, scope: TableScope) -> Subquery:
-        """Check a subquery without reading rows, and see what it refers to; see `Scope.subquery`."""
+        """Check a subquery without reading rows, and find the outer columns that it uses, see `Scope.subquery`."""
         checked = Around(scope, {})
         described = answer(query, self.without_rows(), checked)
         used = tuple(checked.used.values())
@@ -87,14 +87,14 @@ class Environment:
         return Subquery([t for _, t, _ in described.columns], used, rows, self._is_volatile(query))
 
     def without_rows(self) -> Environment:
-        """The same with tables and streams that have no rows."""
+        """The same environment, but all tables and streams have no rows."""
         if self.checking:
             return self
         common = {name: _emptied(made) for name, made in self.common.items()}
         return replace(self, open=self.open_empty, common=common, faults=Faults(), checking=True)
 
     def _is_volatile(self, query: ast.AnyQuery) -> bool:
-        """Whether a query calls a function that has another value each time."""
+        """Whether a query calls a function that may give another value each time."""
         called = [self.functions.find(node.name) for node in nodes_of(query) if isinstance(node, ast.FunctionCall)]
         return any(getattr(overload, "volatile", False) for f in called if f is not None for overload in f.overloads)
 
@@ -113,7 +113,7 @@ def answer(query: ast.AnyQuery, environment: Environment, around: Around | None 
     """Answer a query: its columns, and its rows in order.
 
     Raises:
-        StatementError: it is wrong; with the place of the fault.
+        StatementError: the query is wrong.  The error has the place.
     """
     interrupts.check()
     whole_query = as_table_query(query)
@@ -121,7 +121,8 @@ def answer(query: ast.AnyQuery, environment: Environment, around: Around | None 
         later = [c.name for c in whole_query.common_tables[place + 1 :]]
         once = _once(common, later, environment, around)
         environment = replace(environment, common={**environment.common, common.name: once})
-    for name in _named_in(whole_query):  # in order, so that a table of WITH finds those before it known, however many
+    # A table of WITH is computed after those before it, so however many there are, the recursion is not deep.
+    for name in _named_in(whole_query):
         environment.common[name]()
     limit, offset = _count(whole_query.limit), _count(whole_query.offset)
     body = whole_query.body
@@ -143,7 +144,7 @@ def answer(query: ast.AnyQuery, environment: Environment, around: Around | None 
 
 
 def _named_in(query: ast.TableQuery) -> list[str]:
-    """The tables of a query's WITH that it names, by others too, in their order."""
+    """The tables of a query's WITH that it uses, directly or through others, in their order."""
     if not query.common_tables:
         return []
     needed = _sources(replace(query, common_tables=()))
@@ -161,7 +162,7 @@ def _sources(query: ast.AnyQuery) -> set[str]:
 def _once(
     common: ast.CommonTable, later: Sequence[str], environment: Environment, around: Around | None
 ) -> Callable[[], Selected]:
-    """A common table, computed once, with the tables of WITH before it; it does not see itself, nor ``later`` ones."""
+    """A table of WITH, computed once.  It can use the tables before it, but neither itself nor the ``later`` ones."""
     known: list[Selected] = []
 
     def rows() -> Selected:
@@ -222,7 +223,7 @@ def _body(body: ast.QueryBody, environment: Environment, around: Around | None) 
 
 
 def _values(body: ast.ValuesTable, environment: Environment) -> Selected:
-    """VALUES; each column has the common type of its values."""
+    """VALUES.  Each column has the common type of its values."""
     width = len(body.rows[0])
     for row in body.rows:
         if len(row) != width:
@@ -253,9 +254,9 @@ def _constant(expression: ast.Expression, environment: Environment) -> TypedExpr
 
 
 def _set_operation(body: ast.SetOperation, environment: Environment, around: Around | None) -> Selected:
-    """UNION, INTERSECT and EXCEPT: columns are matched by position and named by the first query.
+    """UNION, INTERSECT and EXCEPT.  Columns are matched by position, and have the names of the first query.
 
-    Chains need no recursion.
+    Chains of operations are evaluated without recursion.
     """
     chain: list[ast.SetOperation] = []
     first: ast.QueryBody = body
@@ -297,7 +298,9 @@ def _combined(operation: ast.SetOperation, left: Selected, right: Selected, envi
 
 
 def _chosen(operation: ast.SetOperation, codes: Any, firsts: Any, left: int) -> Any:
-    """The numbers of the rows that the operation keeps; the rows of the right side are numbered after those of the left."""
+    """The numbers of the rows that the operation keeps.  The rows of the right side are numbered after those of the left
+    side.
+    """
     length = len(codes)
     if operation.operator == "UNION":
         return np.arange(length) if operation.all else np.sort(firsts)
@@ -321,7 +324,7 @@ def _as_type(values: Any, own: SqlType, type_: SqlType, environment: Environment
 
 
 def _sort_key(item: ast.OrderItem, found: Selected, environment: Environment) -> SortKey:
-    """ORDER BY over the columns of a set operation, of VALUES, or of a query in parentheses."""
+    """A key of ORDER BY over the columns of a set operation, of VALUES, or of a query in parentheses."""
     expression = item.expression
     if isinstance(expression, ast.IntegerLiteral):
         values = found.columns[output_place(expression, len(found.columns))][2]
@@ -342,7 +345,7 @@ def _sort_key(item: ast.OrderItem, found: Selected, environment: Environment) ->
 
 
 def schema_of(found: Selected) -> Schema:
-    """The columns of an answer.  An unchanged column of a table keeps its role."""
+    """The columns of an answer.  A column of a table that is unchanged keeps its role."""
     roots = found.roots or (None,) * len(found.columns)
     return Schema(
         tuple(
@@ -353,7 +356,7 @@ def schema_of(found: Selected) -> Schema:
 
 
 def arrow_of(found: Selected) -> pa.Table:
-    """The rows of an answer as Arrow."""
+    """The rows of an answer as an Arrow table."""
     schema = pa.schema([(name, to_arrow(type_)) for name, type_, _ in found.columns])
     arrays = [v if v.type == f.type else v.cast(f.type) for (_, _, v), f in zip(found.columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)

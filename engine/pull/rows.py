@@ -1,8 +1,11 @@
 """Rows as columns, with equality and order for all types.
 
-All clauses use the same equality and order (GROUP BY, DISTINCT, joins, set operations, ORDER BY, PARTITION BY): NULLs are
-equal to each other (joins leave them out before), NaN equals NaN and is above all other numbers, -0.0 equals 0.0, texts are
-ordered by code point, MAPs are equal whatever the order of their entries.
+All clauses use the same equality and order: GROUP BY, DISTINCT, joins, set operations, ORDER BY, PARTITION BY.
+
+* NULLs are equal to each other.  (Joins leave them out before.)
+* NaN equals NaN and is above all other numbers.  -0.0 equals 0.0.
+* Texts are ordered by code point.
+* MAPs are equal in whatever order their entries are.
 """
 
 from __future__ import annotations
@@ -23,13 +26,17 @@ from ...storage.values.canonical import canonical
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Columns by internal name (see `analysis.scope`), all of one length."""
+    """Columns by internal name (see `analysis.scope`).  All have the same length."""
 
     columns: Mapping[str, Any]
     length: int
 
     def take(self, rows: Int64s, names: Sequence[str] | None = None) -> Rows:
-        """Select rows by number; -1 is a row of NULLs.  ``names`` limits the columns."""
+        """Select rows by number; -1 gives a row of NULLs.
+
+        Args:
+            names: the columns to select; None: all.
+        """
         absent = rows < 0
         index = pa.array(rows, mask=absent) if absent.any() else pa.array(rows)
         wanted = self.columns if names is None else {n: self.columns[n] for n in names if n in self.columns}
@@ -51,7 +58,11 @@ class Rows:
 
 
 def check_size(size: int) -> None:
-    """Check the memory of a step.  Raises: StatementError, if it would take more than a query may."""
+    """Check how many bytes a step needs.
+
+    Raises:
+        StatementError: it needs more than `limits.QUERY_BYTES_MAX`.
+    """
     if size > QUERY_BYTES_MAX:
         raise StatementError(
             f"the query needs more than {QUERY_BYTES_MAX:,} bytes of memory",
@@ -60,7 +71,7 @@ def check_size(size: int) -> None:
 
 
 def whole(array: Any) -> Any:
-    """One contiguous array."""
+    """An array as one contiguous array; it may be chunked."""
     if not isinstance(array, pa.ChunkedArray):
         return array
     joined = array.combine_chunks()
@@ -75,7 +86,7 @@ def _is_nested(type_: pa.DataType) -> bool:
 
 
 def _frozen(value: Any) -> Any:
-    """A nested value as something hashable, with the same equality."""
+    """A nested value as a hashable object, with the same equality."""
     if isinstance(value, dict):
         return tuple((k, _frozen(v)) for k, v in value.items())
     if isinstance(value, list):
@@ -86,7 +97,7 @@ def _frozen(value: Any) -> Any:
 
 
 def _values(array: Any) -> list[Any]:
-    """Nested values as hashables; the entries of maps have no order."""
+    """Nested values as hashable objects.  The entries of maps have no order."""
     if pa.types.is_map(array.type):
         keys, items = (_values(part) for part in (array.keys, array.items))
         ends = array.offsets.to_pylist()
@@ -100,7 +111,7 @@ def _values(array: Any) -> list[Any]:
 
 
 def _codes(array: Any) -> Int64s:
-    """int64[n]: dense numbers from 0, equal for equal values, NULL included."""
+    """int64[n]: numbers from 0 without gaps.  Equal values have equal numbers, and so do NULLs."""
     array = whole(array)
     if _is_nested(array.type):
         seen: dict[Any, int] = {}
@@ -113,7 +124,8 @@ def row_codes(columns: Sequence[Any], length: int) -> tuple[Int64s, Int64s]:
     """Find the rows that are equal in all columns.
 
     Returns:
-        int64[n], the number of each row's group, in order of first appearance; and the first row of each group.
+        int64[n], the number of each row's group, and the first row of each group.  Groups are numbered in the order in which
+        they first appear.
     """
     if length == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
@@ -142,7 +154,7 @@ def is_null(array: Any) -> Bools:
 
 
 def ranks(array: Any) -> Int64s:
-    """int64[n]: the rank of each value among the distinct ones, ascending; NULLs have -1."""
+    """int64[n]: the rank of each value among the distinct ones, ascending; -1 for NULL."""
     array = canonical(whole(array))
     length = len(array)
     found = np.full(length, -1, np.int64)
@@ -155,20 +167,20 @@ def ranks(array: Any) -> Int64s:
     if not valid:
         return found
     encoded = pc.dictionary_encode(ordered).indices.to_numpy(zero_copy_only=False)
-    found[rows] = encoded  # values are first met in ascending order; NaN stands after the numbers
+    found[rows] = encoded  # the codes ascend, because the values do; NaN is after the numbers
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class SortKey:
-    """A key of ORDER BY.  NULLs come last in both directions, unless the text says otherwise."""
+    """A key of ORDER BY.  NULLs come last in both directions, unless the query says NULLS FIRST."""
 
     values: Any
     descending: bool = False
     nulls_first: bool = False
 
     def numbers(self) -> Int64s:
-        """int64[n] of which the ascending order is the key's order."""
+        """int64[n], which ascend in the order of the key."""
         places = ranks(self.values)
         nulls = places < 0
         if self.descending:

@@ -17,17 +17,17 @@ from ..schema import Schema
 from ..types import SqlType
 
 CheckSubquery = Callable[[ast.AnyQuery, "TableScope"], Subquery]
-"""Checks a subquery in a scope."""
+"""Checks a subquery that stands in a scope."""
 
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """The query around a subquery, as the subquery sees it: its columns are constants.
+    """The query around a subquery, whose columns are constants for the subquery.
 
     Attributes:
-        scope: the names of the query around.
-        values: the constants by internal name; the others are NULL, while the subquery is only checked.
-        used: the columns that the subquery refers to, by internal name.
+        scope: the names of the query around it.
+        values: the constants by internal name.  A constant that is missing is NULL: then the subquery is only checked.
+        used: the columns that the subquery uses, by internal name.
     """
 
     scope: TableScope
@@ -35,10 +35,10 @@ class Around:
     used: dict[str, ColumnRef] = field(default_factory=dict)
 
     def value(self, reference: ast.NameRef) -> OuterValue | None:
-        """The constant that a name stands for; None if the queries around do not have it.
+        """The constant that a name stands for; None if no query around the subquery has the name.
 
         Raises:
-            StatementError: several of their sources have it, or the one of its qualifier has not.
+            StatementError: several sources have the name, or the source of its qualifier does not have it.
         """
         try:
             found = self.scope.resolve(reference)
@@ -46,7 +46,7 @@ class Around:
             if self.scope.knows(reference) or self.scope.has(reference.qualifier):
                 raise
             return None
-        if isinstance(found, OuterValue):  # of a query further out
+        if isinstance(found, OuterValue):  # a column of a query further out
             return found
         self.used[found.name] = found
         shown = ".".join(part for part in (reference.qualifier, reference.name) if part)
@@ -55,12 +55,12 @@ class Around:
 
 @dataclass(frozen=True, slots=True)
 class TableScope(Scope):
-    """The scope of a SELECT; see `Scope`.
+    """The scope of a SELECT, see `Scope`.
 
     Attributes:
         check: checks subqueries.
-        around: of a subquery: the query around it.
-        merged: the columns of USING, each one column for both sides.
+        around: the query around this one, if this one is a subquery.
+        merged: the columns of USING.  Each is one column for both sides.
     """
 
     check: CheckSubquery | None = None
@@ -68,7 +68,9 @@ class TableScope(Scope):
     merged: Mapping[str, SourceColumn] = field(default_factory=dict)
 
     def resolve(self, reference: ast.NameRef) -> ColumnRef | OuterValue:
-        """See `Scope.resolve`.  The nearest query that has the name, or the source of the qualifier, is meant."""
+        """See `Scope.resolve`.  The column is that of the nearest query that has the name, or that has the source of the
+        qualifier.
+        """
         try:
             return self.column(reference).ref(reference.span)
         except StatementError:
@@ -93,7 +95,7 @@ class TableScope(Scope):
         return found
 
     def knows(self, reference: ast.NameRef) -> bool:
-        """Whether the name is one of this scope's own."""
+        """Whether this scope itself has the name."""
         if reference.qualifier is None and reference.name in self.merged:
             return True
         return any(
@@ -102,7 +104,7 @@ class TableScope(Scope):
         )
 
     def has(self, qualifier: str | None) -> bool:
-        """Whether a qualifier is one of this scope's own."""
+        """Whether this scope itself has the qualifier."""
         return any(source.alias == qualifier for source in self.sources)
 
     def rowtime(self, span: Span) -> Any:
@@ -119,7 +121,7 @@ class TableScope(Scope):
         return self.check(query, self)
 
     def check_window(self, span: Span) -> None:
-        """OVER is allowed here."""
+        """Nothing: OVER is allowed here."""
 
     def items(self, select: Sequence[ast.SelectItem], bind: Callable[..., TypedExpression]) -> tuple[Item, ...]:
         """The SELECT list with its stars expanded."""
@@ -146,7 +148,7 @@ class TableScope(Scope):
 
 
 def made_source(alias: str, columns: Sequence[tuple[str, SqlType]], joined: bool, span: Span) -> FromSource:
-    """A subquery or common table as a source."""
+    """Make a source of a subquery or a table of WITH."""
     found = tuple(SourceColumn(alias, n, f"{alias}_{n}" if joined else n, t, "VALUE") for n, t in columns)
     nothing = DataSource(alias, "TABLE", Schema(()), "", FormatInfo("NONE"), FormatInfo("NONE"))
     return FromSource(alias, nothing, found, span)

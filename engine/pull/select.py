@@ -60,10 +60,10 @@ class Selected:
     """The result of a SELECT.
 
     Attributes:
-        columns: name, type and values of each column of the SELECT list.
-        keys: the keys of ORDER BY, parallel to the rows.
-        roots: for each column the table's column that it is unchanged, if any; it keeps that column's role.
-        table_keys: the places of the columns that are keys of tables, unchanged.
+        columns: the name, type and values of each column of the SELECT list.
+        keys: the keys of ORDER BY, with a value for each row.
+        roots: for each column the table's column that it is unchanged, if there is one.  The column keeps its role.
+        table_keys: the indices of the columns that are keys of tables, unchanged.
     """
 
     columns: tuple[tuple[str, SqlType, Any], ...]
@@ -77,7 +77,7 @@ def select(body: ast.Select, order_by: Sequence[ast.OrderItem], environment: Tab
     """Answer one SELECT.
 
     Raises:
-        StatementError: it breaks a rule; with the place of the fault.
+        StatementError: it breaks a rule.  The error has the place.
     """
     return _Select(body, environment, around).run(order_by)
 
@@ -193,10 +193,10 @@ class _Select:
         conditions: Sequence[TypedExpression | None],
         where: TypedExpression | None,
     ) -> tuple[Rows, TypedExpression | None]:
-        """The rows of FROM, and the conditions of WHERE that are still to be tested.
+        """The rows of FROM, and the conditions of WHERE that still must be tested.
 
-        A table that stands alone is read by the keys in WHERE.  In joins without padding, a condition of WHERE becomes one
-        of the first join that has its columns.
+        A table that stands alone is read by the keys in WHERE.  If no join pads rows, a condition of WHERE becomes a
+        condition of the first join that has its columns.
         """
         if not tables:
             return Rows({}, 1), where
@@ -232,7 +232,7 @@ class _Select:
         return rows, all_of([*kept, *left])
 
     def _filtered(self, rows: Rows, conditions: list[TypedExpression]) -> Rows:
-        """Filter rows by the conditions that need only their columns; these conditions are then done."""
+        """Filter rows by the conditions that need only their columns, and remove these conditions from the list."""
         for condition in [c for c in conditions if {r.name for r in columns_of(c)} <= set(rows.columns)]:
             rows = rows.filter(_truth(self.evaluate(condition, rows)))
             conditions.remove(condition)
@@ -261,7 +261,12 @@ class _Select:
     # --- GROUP BY ------------------------------------------------------------------------------
 
     def _grouped(self, rows: Rows, group_by: Sequence[TypedExpression], expressions: Sequence[TypedExpression]) -> Any:
-        """One row for each group, and a function that rewrites an expression over the rows to one over the groups."""
+        """Group rows.
+
+        Returns:
+            one row for each group, and a function that rewrites an expression over the rows to an expression over the
+            groups.
+        """
         for expression in group_by:
             for node in walk(expression):
                 if isinstance(node, AggregateCall | TableCall | WindowFunction):
@@ -288,7 +293,7 @@ class _Select:
             value, bad = evaluated(key.expression, rows, how=self.how)
             values.append(value)
             failed[bad] = True
-        if failed.any():  # such a row is in no group, as in a query that keeps running
+        if failed.any():  # a row whose key fails is in no group, as in a query that keeps running
             values = [v.filter(pa.array(~failed)) for v in values]
             rows = rows.filter(~failed)
         options, how = self.environment.options, self.how
@@ -313,7 +318,9 @@ class _Select:
     # --- table functions and windows -----------------------------------------------------------
 
     def _exploded(self, rows: Rows, items: tuple[Item, ...], orders: list[Any]) -> tuple[Rows, tuple[Item, ...], list[Any]]:
-        """Table functions: each row becomes as many as its longest list has items; shorter lists are padded with NULL."""
+        """Add the columns of table functions.  A row becomes as many rows as its longest list has items; NULL fills shorter
+        lists.
+        """
         calls = TableCallColumns(self.taken)
         items = tuple(replace(i, expression=transform(i.expression, calls.column_for)) for i in items)
         orders = [o if isinstance(o, int) else transform(o, calls.column_for) for o in orders]
@@ -331,7 +338,7 @@ class _Select:
         return rows.take(index).with_columns(columns), items, orders
 
     def _windows(self, rows: Rows, items: tuple[Item, ...], orders: list[Any]) -> tuple[Rows, tuple[Item, ...], list[Any]]:
-        """Calls with OVER as columns."""
+        """Add a column for each call with OVER."""
         calls: dict[WindowFunction, str] = {}
 
         def change(node: TypedExpression) -> TypedExpression | None:
@@ -351,9 +358,10 @@ class _Select:
     # --- ORDER BY --------------------------------------------------------------------------------
 
     def _written(self, items: Sequence[Item]) -> dict[str, int]:
-        """Columns of the SELECT list by the names as written: ``a.id``, called A_ID beside ``b.id``, is also ID.
+        """The columns of the SELECT list by the names as they are written.
 
-        This holds only if a single column of that name is listed.
+        ``a.id`` is called A_ID if ``b.id`` is also listed; ORDER BY may then write ID if only one column of that name is
+        listed.
         """
         found: dict[str, int | None] = {}
         for place, item in enumerate(items):
@@ -404,7 +412,11 @@ def _check_aliases(sources: Sequence[FromSource]) -> None:
 
 
 def output_place(position: ast.IntegerLiteral, count: int) -> int:
-    """The index of the column that ``ORDER BY 2`` means, from 0.  Raises: StatementError."""
+    """The index, from 0, of the column that ``ORDER BY 2`` means.
+
+    Raises:
+        StatementError: there is no such column.
+    """
     if not 1 <= position.value <= count:
         raise StatementError(f"ORDER BY {position.value}: the SELECT list has the columns 1 to {count}", span=position.span)
     return position.value - 1
@@ -426,7 +438,7 @@ def _check_sortable(expression: TypedExpression) -> None:
 
 
 def _check_distinct_order(orders: Sequence[Any], items: Sequence[Item], written: Sequence[ast.OrderItem]) -> None:
-    """Refuse DISTINCT with a sort key outside of the SELECT list, since rows with different keys may have become one."""
+    """Refuse DISTINCT with a sort key that is not in the SELECT list: rows with different keys may have become one row."""
     for order, item in zip(orders, written, strict=True):
         if not isinstance(order, int) and order not in [i.expression for i in items]:
             raise StatementError(
@@ -437,9 +449,10 @@ def _check_distinct_order(orders: Sequence[Any], items: Sequence[Item], written:
 
 
 def _check_whose_aggregates(expressions: Sequence[TypedExpression | int | None]) -> None:
-    """Refuse aggregates over columns of the query around a subquery, whose aggregates they are in SQL.
+    """Refuse aggregates over columns of the query around a subquery.  In SQL, they would be aggregates of that query.
 
-    Raises: StatementError.
+    Raises:
+        StatementError: there is one.
     """
     for expression in expressions:
         for call in aggregates_of(expression) if isinstance(expression, TypedExpression) else ():
@@ -453,7 +466,7 @@ def _check_whose_aggregates(expressions: Sequence[TypedExpression | int | None])
 
 
 def _movable(where: TypedExpression | None) -> list[TypedExpression]:
-    """The conditions of WHERE that may be tested on other rows than those that are left in the end."""
+    """The conditions of WHERE that give the same result if they are tested on more rows than are left in the end."""
     return [c for c in conjuncts(where) if columns_of(c) and not is_volatile(c)]
 
 
@@ -470,7 +483,7 @@ def _and(left: TypedExpression | None, right: TypedExpression) -> TypedExpressio
 
 
 def _first_of(type_: str, left: TypedExpression, right: TypedExpression) -> TypedExpression:
-    """The value of a column of USING: that of the side that has a row."""
+    """The value of a column of USING: it comes from the side that has a row."""
     if type_ == "RIGHT":
         return right
     if type_ == "FULL":

@@ -1,4 +1,4 @@
-"""The bounds of windows that WHERE compares with constants: which conditions make one range of windows."""
+"""Checks the conditions of WHERE that compare the bounds of windows with constants: they must make one range of windows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from .conditions import key_condition, operands
 
 
 def check_window_bounds(where: TypedExpression | None, sources: Sequence[FromSource]) -> None:
-    """Check the conditions on the windows of tables: in a lookup of keys, they are one range of starts and one of ends.
+    """Check the conditions on the windows of tables.  If keys are looked up, they must be one range of starts and one of
+    ends.
 
-    ksqlDB's rule for its pull queries, for all queries that are answered once, whatever clauses they have.
+    ksqlDB has this rule for its pull queries.  Here it holds for all queries that are answered once, with whatever clauses.
 
     Raises:
-        StatementError: a bound that is no range, or two that limit the same end of one.
+        StatementError: a comparison makes no range, or two comparisons limit the same end of a range.
     """
     for source in sources:
         if source.source.kind == "TABLE" and source.source.window is not None:
@@ -35,7 +36,7 @@ def _check(where: TypedExpression | None, source: FromSource) -> None:
             )
     keyed = [{k[0] for c in branch if (k := key_condition(c, keys)) is not None} == keys for branch in branches]
     if not all(keyed):
-        return  # the windows of all keys are read, and any condition filters them
+        return  # the windows of all keys are read, so any condition may filter them
     for bounds in found:
         taken: set[tuple[str, str]] = set()
         for column, how, span in bounds:
@@ -48,13 +49,13 @@ def _check(where: TypedExpression | None, source: FromSource) -> None:
 
 
 _RANGE_ENDS = {"=": ("low", "high"), "<": ("high",), "<=": ("high",), ">": ("low",), ">=": ("low",)}
-"""The ends of a range of window times that each comparison sets."""
+"""The ends of a range of times that each comparison limits."""
 
 _MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def _bounds_in(condition: TypedExpression, names: Mapping[str, str]) -> Iterator[tuple[str, str, Span]]:
-    """A condition that compares WINDOWSTART or WINDOWEND with a constant: the column, the operator, its place."""
+    """The column, the operator and the place of a condition that compares WINDOWSTART or WINDOWEND with a constant."""
     match condition:
         case Compare(operator=how, left=ColumnRef() as column, right=other):
             pass

@@ -1,4 +1,4 @@
-"""Window functions: values of a row from the other rows of its partition."""
+"""Window functions: they compute a value of a row from the other rows of its partition."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .groups import aggregator_of, with_empty
 from .rows import Rows, SortKey, row_codes, whole
 
 _BLOCK_ROWS = 1 << 20
-"""The number of frame rows that are aggregated at once."""
+"""The number of frame rows that are aggregated at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class _Layout:
     """The rows sorted by partition, and within partitions by ORDER BY.
 
     Attributes:
-        order: int64[n], row numbers.
-        starts, ends: int64[n] by index in ``order``: the bounds of the row's partition.
-        peer_starts, peer_ends: the bounds of the row's peers, which are equal to it in ORDER BY.
+        order: int64[n], the row numbers in this order.
+        starts, ends: int64[n], by index in ``order``: the bounds of the row's partition.
+        peer_starts, peer_ends: int64[n], by index in ``order``: the bounds of the rows that are equal to it in ORDER BY.
     """
 
     order: Int64s
@@ -44,7 +44,7 @@ def window_values(call: WindowFunction, rows: Rows, options: QueryOptions, *, ho
     """The values of a window function, one for each row.
 
     Raises:
-        StatementError: an argument must be constant and is not; the frame is not supported.
+        StatementError: an argument is not constant but must be, or the frame is not supported.
     """
     layout = _layout(call, rows, how=how)
     arguments = [evaluate(e, rows, how=how).take(pa.array(layout.order)) for e in call.inputs]
@@ -78,10 +78,10 @@ def _layout(call: WindowFunction, rows: Rows, *, how: Evaluation) -> _Layout:
 
 
 def _changes(columns: list[Int64s]) -> Bools:
-    """bool[n]: whether a row differs from the one before it; the first row does (without columns no other)."""
+    """bool[n]: whether a row differs from the one before it.  True for the first row; without columns, for no other row."""
     length = len(columns[0]) if columns else 0
     if not columns:
-        return np.zeros(1, np.bool_)  # broadcasts
+        return np.zeros(1, np.bool_)  # without columns, this sets all rows
     found = np.zeros(length, np.bool_)
     found[:1] = True
     for column in columns:
@@ -96,7 +96,7 @@ def _bounds(new: Bools) -> tuple[Int64s, Int64s]:
 
 
 def _ranked(call: WindowFunction, layout: _Layout) -> Any:
-    """The functions that only count rows; None for the others."""
+    """The values of functions that only count rows; None for other functions."""
     place = np.arange(len(layout.order), dtype=np.int64)
     sizes = layout.ends - layout.starts
     match call.name:
@@ -124,7 +124,11 @@ def _ranked(call: WindowFunction, layout: _Layout) -> Any:
 
 
 def _whole_number(call: WindowFunction, place: int, least: int) -> int | None:
-    """A constant integer argument.  Raises: StatementError."""
+    """An argument that must be a constant integer.
+
+    Raises:
+        StatementError: it is not, or is below ``least``.
+    """
     argument = call.arguments[place]
     if not isinstance(argument, Literal):
         raise StatementError(f"{call.name} needs a constant here", span=argument.span)
@@ -134,7 +138,7 @@ def _whole_number(call: WindowFunction, place: int, least: int) -> int | None:
 
 
 def _frames(call: WindowFunction, layout: _Layout) -> tuple[Int64s, Int64s]:
-    """int64[n] each: the start of each row's frame, and its end (exclusive)."""
+    """The frame of each row: int64[n], its start, and int64[n], its end (exclusive)."""
     place = np.arange(len(layout.order), dtype=np.int64)
     unit, (start, start_rows), (end, end_rows) = call.frame
 
@@ -158,7 +162,7 @@ def _frames(call: WindowFunction, layout: _Layout) -> tuple[Int64s, Int64s]:
 
 
 def _offset_values(call: WindowFunction, layout: _Layout, arguments: list[Any], first: Int64s, last: Int64s) -> Any:
-    """LAG, LEAD and functions that take a value at a position of the frame."""
+    """The values of LAG, LEAD and the functions that take the value of one position of the frame."""
     place = np.arange(len(layout.order), dtype=np.int64)
     if call.name in ("LAG", "LEAD"):
         distance = 1 if len(call.arguments) < 2 else _whole_number(call, 1, least=-(2**31))
@@ -187,7 +191,7 @@ def _aggregated(
     options: QueryOptions,
     how: Evaluation,
 ) -> Any:
-    """An aggregate over each row's frame."""
+    """The values of an aggregate over each row's frame."""
     types: list[Any] = [a.type for a in call.arguments]
     literals = [a.value if isinstance(a, Literal) else None for a in call.arguments]
     assert call.function is not None
@@ -207,7 +211,7 @@ def _aggregated(
         except DataError as error:
             own, count = Folded(call, aggregator, arguments), int(partitions.max(initial=-1)) + 1
             failed = rows_to_leave_out([own], partitions, count, options, how.faults, CallError(call, error))
-        # What is left of each frame.
+        # The part of each frame that this block has.
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(~failed)]).astype(np.int64)
         starts, first, last = before[starts], before[first], before[last]
         arguments = [a.filter(pa.array(~failed)) for a in arguments]
@@ -215,7 +219,7 @@ def _aggregated(
 
 
 def _running(aggregator: Aggregator, partitions: Int64s, arguments: list[Any], starts: Int64s, last: Int64s) -> Evaluated:
-    """Frames that begin with the partition: the running state at the end of each frame."""
+    """Frames that begin where the partition begins: the state after each frame's last row."""
     count = int(partitions.max(initial=-1)) + 1
     if not count:
         found = aggregator.evaluated(initial(aggregator, 0))
@@ -227,7 +231,7 @@ def _running(aggregator: Aggregator, partitions: Int64s, arguments: list[Any], s
 
 
 def _sliding(aggregator: Aggregator, arguments: list[Any], first: Int64s, last: Int64s) -> Evaluated:
-    """All other frames: the rows of each frame are a group, block by block."""
+    """All other frames: the rows of each frame are a group, and groups are aggregated in blocks."""
     sizes = last - first
     ends = np.cumsum(sizes)
     parts = []

@@ -1,1 +1,1 @@
-"""What a query means: its nodes, how they are built, and the rules that preserve the meaning."""
+"""What a query means: the nodes, how they are built, and the rules that keep the meaning."""

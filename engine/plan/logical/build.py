@@ -1,4 +1,6 @@
-"""Builds the plan of a `ResolvedQuery`: one function per clause, in the order in which a query is evaluated."""
+"""Builds the plan of a `ResolvedQuery`.  Each clause has a function; they stand in the order in which a query is
+evaluated.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,7 @@ def _explode(node: PlanNode, query: ResolvedQuery) -> PlanNode:
 
 
 def _partition_by(node: PlanNode, query: ResolvedQuery) -> PlanNode:
-    """Section 5: a column that becomes the key is no longer a value; the old key becomes one."""
+    """Section 5: a column that becomes the key is not a value any more, and the old key becomes a value."""
     keys: Sequence[Named] = query.partition_by or ()
     moved = {k.name for k in keys}
     values = [c for c in node.schema if c.name not in moved]
@@ -87,7 +89,13 @@ def _partition_by(node: PlanNode, query: ResolvedQuery) -> PlanNode:
 
 
 def _group(node: PlanNode, grouping: Grouping, format_: FormatInfo | None, *, stays: bool, final: bool) -> PlanNode:
-    """``format_``: of the groups' keys, None for one group of all rows; ``stays``: rows are in their group's partition."""
+    """Add the nodes of GROUP BY.
+
+    Args:
+        format_: the format of the groups' keys; None if all rows are one group.
+        stays: every row is in the partition of its group already.
+        final: the query has EMIT FINAL.
+    """
     arguments = g.argument_columns(grouping.keys, grouping.aggregates)
     key_columns = tuple(Column(k.name, k.expression.type, "KEY") for k in grouping.keys)
     schema = Schema((*key_columns, *(Column(a.name, a.expression.type) for a in arguments)))

@@ -1,4 +1,4 @@
-"""Plans FROM and its joins: scans, what co-partitions the sides of a join, and the columns that a join puts out."""
+"""Plans FROM and its joins: scans, the repartitions that co-partition the sides of a join, and the columns of its result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from . import nodes as p
 
 
 def source_key_format(source: DataSource) -> FormatInfo:
-    """A source's key format; if the statement gives no name for the AVRO schema of its keys, with the default one."""
+    """A source's key format.  If the statement does not name the AVRO schema of the keys, the format has the default
+    name.
+    """
     format_ = source.key_format
     if format_.name != "AVRO" or "fullSchemaName" in format_.properties:
         return format_
@@ -27,7 +29,7 @@ def source_key_format(source: DataSource) -> FormatInfo:
 
 
 def key_format(query: ResolvedQuery) -> FormatInfo:
-    """The format of a query's new keys inside the query: that of its sink, else that of its first keyed source."""
+    """The format that new keys have inside of a query: that of its sink, otherwise that of its first source with a key."""
     if query.sink is not None and query.sink.key_format.name != "NONE" and query.sink.schema.keys:
         return query.sink.key_format
     return next(
@@ -37,7 +39,7 @@ def key_format(query: ResolvedQuery) -> FormatInfo:
 
 
 def scan(source: FromSource) -> p.Scan:
-    """A scan of all columns of a source, with pseudo columns; a rule removes those that nothing reads."""
+    """A scan of all columns of a source, pseudo columns included.  A rule later removes the columns that nothing reads."""
 
     def of(column: SourceColumn) -> p.ScanColumn:
         role = "KEY" if column.role == "KEY" else "VALUE"
@@ -61,11 +63,11 @@ class JoinedSources:
     """The result of the joins so far.
 
     Attributes:
-        equal: columns with the value of the rows' key (see `ResolvedJoin.equal`).
-        key: the first of them, if a join made the key: rows grouped by it need not move.
+        equal: columns that have the value of the rows' key, see `ResolvedJoin.equal`.
+        key: the first of them, if a join made the key.  Rows that are grouped by it stay in their partition.
         partitions, format: how the rows are partitioned.
-        own_key: the key is a column that a join made, not one of a source.
-        default: the format of new keys, if no source has one.
+        own_key: whether the key is a column that a join made, and not a column of a source.
+        default: the format of new keys if no source has one.
     """
 
     node: PlanNode
@@ -80,7 +82,7 @@ class JoinedSources:
 
 @dataclass(frozen=True, slots=True)
 class _Meeting:
-    """How the rows of both sides of a join are co-partitioned: which side moves, and how both are then partitioned."""
+    """How the rows of both sides of a join are co-partitioned: which side moves, and how both are partitioned then."""
 
     left_exchange: bool
     right_exchange: bool
@@ -89,9 +91,9 @@ class _Meeting:
 
 
 def joined_sources(query: ResolvedQuery) -> JoinedSources:
-    """FROM and its joins: a scan of each source, and what brings the rows of both sides of a join together.
+    """Plan FROM and its joins: a scan of each source, and the nodes that co-partition the sides of each join.
 
-    A join puts out its key, then all other columns of the left side and of the right side as values.
+    A join's result is its key, then all other columns of the left and of the right side as values.
 
     Raises:
         StatementError: the sources of a join are not co-partitioned and cannot be repartitioned (section 8).
@@ -130,11 +132,11 @@ def _join(left: JoinedSources, join: ResolvedJoin) -> JoinedSources:
 
 
 def _meeting(left: JoinedSources, join: ResolvedJoin, *, left_moves: bool, right_moves: bool) -> _Meeting:
-    """Section 8: rows of one key meet only if both sides are partitioned by the same bytes over the same number of
+    """Section 8: rows with the same key meet only if both sides are partitioned by the same bytes over the same number of
     partitions.
 
-    The side that keeps its key sets the format, the left one if both do; the other side moves.  With key formats that have
-    schema ids both sides always move: the ids are part of the bytes, and differ between topics.
+    The side that keeps its key decides the format (the left one if both do), and the other side moves.  If key formats have
+    schema ids, both sides always move: the ids are part of the bytes, and differ between topics.
 
     Raises:
         StatementError: neither side has a new key, and their numbers of partitions differ.
@@ -175,7 +177,7 @@ def _check_co_partitioned(left: JoinedSources, right: FromSource) -> None:
 
 
 def _same_bytes(left: FormatInfo, right: FormatInfo) -> bool:
-    """Whether two formats serialise a key to the same bytes, and so put it into the same partition."""
+    """Whether two formats serialise a key to the same bytes.  Then they also put it into the same partition."""
     return left.name == right.name and left.properties == right.properties and left.features == right.features
 
 
@@ -188,7 +190,7 @@ def _join_input(
     *,
     hidden: bool = False,
 ) -> PlanNode:
-    """A side of a join with the join's key, and all its columns as values (also the old key's, unless ``hidden``)."""
+    """A side of a join with the join's key.  All its columns are values; the old key is one too, unless ``hidden``."""
     (key,) = join.key
     carried = node.schema.values if hidden else node.schema.columns
     schema = Schema((Column(key.name, key.type, "KEY"), *(Column(c.name, c.type) for c in carried)))
@@ -232,7 +234,10 @@ def _join_node(left: PlanNode, right: PlanNode, join: ResolvedJoin, schema: Sche
 
 
 def _foreign_key_join(left: JoinedSources, join: ResolvedJoin) -> JoinedSources:
-    """The right side's key also becomes a value, so that it can be selected; the result keeps the left side's key."""
+    """Plan a foreign-key join.
+
+    The result keeps the left side's key.  The right side's key also becomes a value, so that it can be selected.
+    """
     right = scan(join.right)
     key = right.schema.keys[0]
     name = g.fresh_name("KEY", set(left.node.schema.names) | set(right.schema.names))
@@ -256,5 +261,5 @@ def _foreign_key_join(left: JoinedSources, join: ResolvedJoin) -> JoinedSources:
 
 
 def _gathered(node: PlanNode) -> PlanNode:
-    """Move both sides to one partition, since foreign keys refer to rows of any partition."""
+    """Move all rows of a side to one partition: a foreign key may refer to a row of any partition."""
     return p.Repartition(input=node, format=None, schema=node.schema, kind=node.kind)

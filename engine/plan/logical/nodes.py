@@ -1,4 +1,4 @@
-"""The nodes of logical plans, which say what a query means, independent of how it runs.
+"""The nodes of logical plans.  They say what a query means and not how it runs.
 
 Every movement of rows between partitions is a `Repartition` node, so EXPLAIN shows it.
 """
@@ -17,9 +17,10 @@ from ..tree import Binary, PlanNode, Unary
 
 @dataclass(frozen=True, slots=True)
 class ScanColumn:
-    """A column of a scan, and its origin.
+    """A column of a scan, and where it comes from.
 
-    ``extra`` is None for the columns of key and value, else the name in the runtime's source (ROWTIME, HEADERS, ..).
+    Attributes:
+        extra: None for the columns of key and value; otherwise the name in the runtime's source (ROWTIME, HEADERS, ..).
     """
 
     column: Column
@@ -32,7 +33,7 @@ class Scan(PlanNode):
     """Reads a source's topic.
 
     Attributes:
-        columns: parallel to the schema: key columns, value columns, extras.
+        columns: the columns in the order of the schema: key columns, value columns, then the others.
     """
 
     source: DataSource
@@ -40,11 +41,11 @@ class Scan(PlanNode):
     columns: tuple[ScanColumn, ...]
 
     def keeps(self, column: ScanColumn) -> bool:
-        """Whether a column is kept even if nothing reads it: the key, the one with the records' time, and the columns of a
-        table.
+        """Whether a column is kept even if nothing reads it.
 
-        In formats other than ARROW a record is malformed if any column is, read or not (section 11 of the reference), so the
-        source checks all of them (`Source.stored_schema`).
+        That is so for the key, the column with the records' time, and all columns of a table.  In formats other than ARROW,
+        a record is malformed if any of its columns is, read or not (section 11 of the reference).  The source checks them
+        all (`Source.stored_schema`).
         """
         if column.column.role == "KEY" or column.source_name == self.source.timestamp_column:
             return True
@@ -53,37 +54,39 @@ class Scan(PlanNode):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter(Unary):
-    """Rows for which a predicate is true; over a table, rows that stop passing become tombstones."""
+    """Rows for which a predicate is true.  Over a table, a row for which it is not true any more becomes a tombstone."""
 
     predicate: TypedExpression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project(Unary):
-    """New columns from old ones, parallel to the schema; the key keeps its value (it may change its name)."""
+    """New columns from old ones.  The expressions have the order of the schema.  The key keeps its value, but may get a new
+    name.
+    """
 
     expressions: tuple[TypedExpression, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explode(Unary):
-    """Table functions: the input's columns and one per call; one row per item of the longest list."""
+    """Table functions: adds a column for each call.  A row becomes as many rows as its longest list has items."""
 
     calls: tuple[tuple[str, TableCall], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rekey(Unary):
-    """A stream with a new key: PARTITION BY, and join conditions.  Expressions are parallel to the schema."""
+    """A stream with a new key, for PARTITION BY and join conditions.  The expressions have the order of the schema."""
 
     expressions: tuple[TypedExpression, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupBy(Unary):
-    """Rows with the key of their group and the arguments of the aggregates; rows with a NULL in the key are dropped.
+    """Rows with the key of their group and the arguments of the aggregates.  Rows with a NULL in the key are dropped.
 
-    Over a table each change becomes an undo row and an add row.
+    Over a table, each change becomes a row to undo and a row to add.
     """
 
     keys: tuple[Named, ...]
@@ -91,7 +94,7 @@ class GroupBy(Unary):
 
     @property
     def expressions(self) -> tuple[TypedExpression, ...]:
-        """The expressions, parallel to the schema."""
+        """The expressions in the order of the schema."""
         return tuple(n.expression for n in (*self.keys, *self.arguments))
 
 
@@ -100,9 +103,9 @@ class Repartition(Unary):
     """Moves rows to the partition of their key.
 
     Attributes:
-        format: how the key is serialised for that, since rows that meet must be placed by the same bytes.  None: all rows go
-            to one partition.
-        partitions: the number of partitions, if the rows must meet others that do not move; None: any number.
+        format: the format that serialises the key to choose the partition.  Rows that must meet need the same bytes.  None:
+            all rows go to one partition.
+        partitions: the number of partitions, if the rows must meet rows that do not move; None: any number.
     """
 
     format: FormatInfo | None
@@ -111,7 +114,7 @@ class Repartition(Unary):
 
 @dataclass(frozen=True, slots=True)
 class AggregateColumn:
-    """An aggregate over argument columns of the `GroupBy` below."""
+    """An aggregate over argument columns of the `GroupBy` node below."""
 
     name: str
     call: AggregateCall
@@ -120,17 +123,19 @@ class AggregateColumn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate(Unary):
-    """One row per group, updated by every row.  The schema has group keys, then aggregates."""
+    """One row for each group; every input row updates its group.  The schema has the group keys, then the aggregates."""
 
     aggregates: tuple[AggregateColumn, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowAggregate(Unary):
-    """One row per group and tumbling or hopping window.  The schema has group keys, aggregates, then WINDOWSTART and
-    WINDOWEND if they are read.
+    """One row for each group and tumbling or hopping window.
 
-    ``final``: EMIT FINAL, only the last row of every window, after it has closed.
+    The schema has the group keys, the aggregates, then WINDOWSTART and WINDOWEND if they are read.
+
+    Attributes:
+        final: EMIT FINAL: each window gives only its last row, after it has closed.
     """
 
     aggregates: tuple[AggregateColumn, ...]
@@ -140,7 +145,7 @@ class WindowAggregate(Unary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionAggregate(Unary):
-    """One row per group and session; see `WindowAggregate`."""
+    """One row for each group and session, see `WindowAggregate`."""
 
     aggregates: tuple[AggregateColumn, ...]
     spec: WindowSpec
@@ -149,10 +154,12 @@ class SessionAggregate(Unary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamStreamJoin(Binary):
-    """Pairs of rows with the same key whose timestamps are near.  Without ``grace_ms`` rows are padded with nulls at once.
+    """Pairs of rows with the same key and with timestamps that are close to each other.
 
-    ``left_where``, ``right_where``: rows of that side for which it is not true need not be kept or matched, since a filter
-    above drops all their pairs (the rule `push_filters`).
+    Attributes:
+        grace_ms: None: a row without a match is padded with nulls at once.
+        left_where, right_where: conditions on the rows of one side, from a filter above the join (the rule `push_filters`).
+            A row that does not meet them need not be kept or matched, because the filter drops all of its pairs.
     """
 
     type: Literal["INNER", "LEFT", "RIGHT", "FULL"]
@@ -165,21 +172,23 @@ class StreamStreamJoin(Binary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamTableJoin(Binary):
-    """Every row of the stream with the table's present row of its key."""
+    """Every row of the stream with the row that the table has for its key at that time."""
 
     type: Literal["INNER", "LEFT"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableTableJoin(Binary):
-    """The table of both sides' rows with the same key."""
+    """A table of the rows of both sides that have the same key."""
 
     type: Literal["INNER", "LEFT", "RIGHT", "FULL"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignKeyJoin(Binary):
-    """Every row of the left table with the right table's row that ``foreign_key`` refers to; keyed as the left table."""
+    """Every row of the left table with the row of the right table that ``foreign_key`` refers to.  The key is the left
+    table's.
+    """
 
     type: Literal["INNER", "LEFT"]
     foreign_key: TypedExpression
@@ -194,7 +203,11 @@ class Write(Unary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output(Unary):
-    """Passes the rows to the client of a push query; ``select_order``: the indices of its columns in the order of SELECT."""
+    """Passes the rows to the client of a push query.
+
+    Attributes:
+        select_order: for each item of the SELECT list, the index of its column.
+    """
 
     select_order: tuple[int, ...]
     limit: int | None = None

@@ -1,1 +1,1 @@
-"""How a query runs: which tables are stored, what is copied to topics, which changes carry the rows before them."""
+"""How a query runs: which tables are stored, which rows are copied to topics, and which changes have the row before them."""

@@ -14,9 +14,9 @@ from ..tree import PlanNode, Unary
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredScan(Scan):
-    """Reads a table's topic and keeps its rows in a store, so that its changes carry the rows before them.
+    """Reads a table's topic and keeps its rows in a store, so that each change also has the row before it.
 
-    All columns are kept, so that a query that replaces this one finds what it needs in the store.
+    All columns are kept, so that a query that replaces this one finds the columns that it needs in the store.
     """
 
     def keeps(self, column: ScanColumn) -> bool:
@@ -25,7 +25,7 @@ class StoredScan(Scan):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Materialise(Unary):
-    """Keeps a table's rows in a store, for pull queries and for the rows before each change."""
+    """Keeps a table's rows in a store, for pull queries and for the row before each change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +34,9 @@ class Copy(Unary):
 
     Attributes:
         target: the topic's formats and columns.
-        expressions: parallel to the target's schema, over the input's.
+        expressions: over the input's columns, in the order of the target's schema.
         window_store: keys are followed by the row's timestamp and a number, as in the changelogs of Kafka Streams' window
-            stores, which keep all rows with the same key and time; rows without a key are left out.
+            stores, which keep all rows with the same key and time.  Rows without a key are left out.
         cleanup_policy, retention_ms: of the topic.
     """
 
@@ -52,5 +52,5 @@ PhysicalNode = LogicalNode | StoredScan | Materialise | Copy
 
 
 def known(node: PlanNode) -> PhysicalNode:
-    """The node typed as the union of all nodes, so that a type checker finds gaps in a ``match``."""
+    """The node, typed as the union of all nodes, so that a type checker finds missing cases of a ``match``."""
     return cast(PhysicalNode, node)

@@ -1,4 +1,4 @@
-"""CREATE SOURCE TABLE: plans the query that keeps a table's rows for pull queries."""
+"""Plans the query of CREATE SOURCE TABLE, which keeps the table's rows for pull queries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .nodes import Materialise
 
 
 def build_source_table(source: DataSource) -> PlanNode:
-    """The plan; only its columns need rewriting."""
+    """Build the plan.  Of the rules, only those for columns apply to it."""
     columns = tuple(
         ScanColumn(c, c.name, "HEADERS" if c.role == "HEADERS" else f"HEADER:{c.header}" if c.role == "HEADER" else None)
         for c in _scan_order(source)
@@ -31,7 +31,7 @@ def build_source_table(source: DataSource) -> PlanNode:
 
 
 def _scan_order(source: DataSource) -> tuple[Column, ...]:
-    """The order of a runtime source's columns: keys, values, then header columns."""
+    """The columns in the order of a runtime source: keys, values, then header columns."""
     schema = source.schema
     headers = tuple(c for c in schema if c.role in ("HEADERS", "HEADER"))
     return (*schema.keys, *(c for c in schema.values if c not in headers), *headers)

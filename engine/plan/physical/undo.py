@@ -1,7 +1,7 @@
-"""Decides which changes of a table carry the rows before them.
+"""Decides which changes of a table have the row before them.
 
-Operators that undo a row (a filter that a row stops passing, a GROUP BY) need them.  An operator that only changes columns
-passes them on.  An operator with a store makes them itself.
+Operators that undo a row need it: a filter that a row stops passing, a GROUP BY.  An operator that only changes columns
+passes it on.  An operator with a store makes it itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,11 @@ from .nodes import Copy, Materialise, known
 
 
 def wants_before(node: PlanNode, *, before: bool) -> bool:
-    """Whether a node needs the rows before each change from its inputs; the argument says whether it must pass them on."""
+    """Whether a node needs from its inputs the row before each change.
+
+    Args:
+        before: the node must pass on the row before each change.
+    """
     match known(node):
         case p.Filter(input=input_) | p.GroupBy(input=input_):
             return input_.kind == "TABLE"
@@ -25,6 +29,6 @@ def wants_before(node: PlanNode, *, before: bool) -> bool:
         case p.StreamStreamJoin() | p.StreamTableJoin() | p.TableTableJoin() | p.ForeignKeyJoin():
             return False  # it has stores
         case p.Scan() | p.Explode() | p.Write() | p.Output():
-            return False  # it has no input, or only events come to it, or nothing follows
+            return False  # it has no input, or its input is a stream, or it is the sink
         case other:
             assert_never(other)

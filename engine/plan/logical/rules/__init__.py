@@ -1,1 +1,1 @@
-"""Rules that simplify a plan without changing its meaning; they know nothing of stores and topics."""
+"""Rules that simplify a plan and keep its meaning.  They know nothing of stores and topics."""

@@ -1,4 +1,4 @@
-"""Rows that keep their key stay where they are.
+"""Drops repartitions of rows that keep their key: these rows stay in their partition.
 
 Before::
 
@@ -20,7 +20,9 @@ from ..nodes import GroupBy, Repartition
 
 
 def drop_repartitions(plan: PlanNode) -> PlanNode:
-    """Drop a repartition whose rows are grouped by the key they have, column for column (section 5 of the reference)."""
+    """Drop a repartition if its rows are grouped by the key that they have, column by column (section 5 of the
+    reference).
+    """
     return rewrite(plan, _drop)
 
 

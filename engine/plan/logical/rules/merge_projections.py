@@ -1,4 +1,4 @@
-"""Projections that only rename or drop columns are merged.
+"""Merges projections that only rename or drop columns.
 
 ``SELECT b AS c FROM (SELECT a AS b)`` becomes ``SELECT a AS c``; ``SELECT a, b`` over rows of just these columns disappears.
 """
@@ -13,7 +13,7 @@ from ..nodes import Project
 
 
 def merge_projections(plan: PlanNode) -> PlanNode:
-    """Merge a projection into the one above it if it computes nothing, and drop those that change nothing."""
+    """Merge a projection that computes nothing into the one above it, and drop projections that change nothing."""
     return rewrite(plan, _merge)
 
 

@@ -1,4 +1,4 @@
-"""Columns that nothing reads are removed, and the scan does not decode them.
+"""Removes columns that nothing reads, so that the scan does not decode them.
 
 Before: ``Project ID, N`` over ``Scan S [ID, V, NAME, N, ROWTIME, ROWPARTITION, ROWOFFSET]``.
 After: ``Project ID, N`` over ``Scan S [ID, N]``.
@@ -18,7 +18,7 @@ Names = frozenset[str]
 
 
 def prune_columns(plan: PlanNode) -> PlanNode:
-    """Drop the columns that no node above reads; keys always stay."""
+    """Drop the columns that no node above reads.  Keys always stay."""
     return _prune(plan, frozenset(plan.schema.names))
 
 
@@ -57,7 +57,7 @@ def _prune(node: PlanNode, needed: Names) -> PlanNode:
         case p.Scan():
             scanned = tuple(c for c in node.columns if _stays(c.column, needed) or node.keeps(c))
             return replace(node, columns=scanned, schema=Schema(tuple(c.column for c in scanned)))
-    return with_inputs(node, tuple(_prune(i, frozenset(i.schema.names)) for i in node.inputs))  # it needs all there is
+    return with_inputs(node, tuple(_prune(i, frozenset(i.schema.names)) for i in node.inputs))  # needs all columns
 
 
 def _stays(column: Column, needed: Names) -> bool:

@@ -1,4 +1,4 @@
-"""Filters move below stream-table joins.
+"""Moves filters below stream-table joins.
 
 Before::
 
@@ -18,13 +18,13 @@ After::
             Scan S
       Scan T
 
-The join of a stream with a table gives one row per row of the stream and keeps no time, so filtering a row of the stream
-earlier changes nothing else.  Below a window the filter would change stream time, and below a join of tables it would lose
-tombstones.
+The join of a stream with a table gives one row for each row of the stream and does not use stream time.  So nothing else
+changes if a row of the stream is filtered earlier.  Below a window, the filter would change stream time; below a join of
+tables, it would lose tombstones.
 
-A filter over the inner join of two streams stays, but the join gets its terms about one side alone: rows of that side for
-which a term is not true only move stream time.  This is done only if no part of the filter can fail, since a failure is
-reported once for each pair.
+A filter over the inner join of two streams stays where it is.  But the join gets those terms of the filter that read only
+one side: if a term is not true for a row, the row only advances stream time.  This is done only if no part of the filter can
+fail, since a failure is reported once for each pair.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _NEVER_FAIL = (Between, ColumnRef, Compare, In, IsNull, Like, Literal, Logical, 
 
 
 def push_filters(plan: PlanNode) -> PlanNode:
-    """Push filters below stream-table joins, and their terms about one side into stream-stream joins."""
+    """Move filters below stream-table joins, and give stream-stream joins the terms that read one side only."""
     return rewrite(plan, _push)
 
 
@@ -66,7 +66,7 @@ def _push(node: PlanNode) -> PlanNode:
     if not isinstance(node, Filter) or is_volatile(node.predicate):
         return node
     if isinstance(node.input, StreamStreamJoin):
-        return replace(node, input=_told(node.input, node.predicate))
+        return replace(node, input=_with_side_terms(node.input, node.predicate))
     if not isinstance(node.input, StreamTableJoin):
         return node
     join = node.input
@@ -91,7 +91,7 @@ def _below(node: PlanNode, predicate: TypedExpression) -> PlanNode:
     return _push(filtered(node, predicate))
 
 
-def _told(join: StreamStreamJoin, predicate: TypedExpression) -> StreamStreamJoin:
+def _with_side_terms(join: StreamStreamJoin, predicate: TypedExpression) -> StreamStreamJoin:
     """The join with those terms of the filter above it that read the columns of one side only."""
     if join.type != "INNER" or not all(isinstance(part, _NEVER_FAIL) for part in walk(predicate)):
         return join

@@ -1,1 +1,1 @@
-"""Rules of execution: they add stores and copies, and change no row."""
+"""Rules about how a plan runs.  They add stores and copies, and do not change any row."""

@@ -1,4 +1,4 @@
-"""What a re-keying moves and what a join keeps, written to topics under ksqlDB's names (``penstock.internal.topics``).
+"""Copies rows that are moved or kept to topics with ksqlDB's names (``penstock.internal.topics``).
 
 Before::
 
@@ -13,26 +13,27 @@ After::
         Rekey by S_V
           Scan S
 
-The topics are copies: rows go on in memory, as ever (docs/decisions/in-memory-exchange.md).  A topic is there if and only
-if rows are moved, or kept, at that place of the plan.  What they are called (facts about ksqlDB and Kafka Streams):
+The topics are only copies: the query itself moves its rows in memory (docs/decisions/in-memory-exchange.md).  A topic exists
+if and only if rows are moved or kept at that place of the plan.  The names of the topics are facts about ksqlDB and Kafka
+Streams:
 
-* The last of several joins is ``Join``, the one it is built upon ``L_Join``, then ``L_L_Join``; the sources and re-keyings
-  of a join have its prefix.
-* A moved side of two streams: ``Join-left-repartition``, ``Join-right-repartition``.  A RIGHT join is a LEFT one with its
-  sides swapped, in the names, too.  A moved stream beside a table: ``Join-repartition``.
-* A moved table: ``LeftSourceKeyed-SelectKey-repartition`` or ``Right..``, and what the join keeps of it:
+* The last of several joins is ``Join``, the one before it ``L_Join``, then ``L_L_Join``.  The sources and re-keyings of a
+  join have its prefix.
+* A moved side of two streams: ``Join-left-repartition``, ``Join-right-repartition``.  A RIGHT join is named as a LEFT one
+  with its sides swapped.  A moved stream beside a table: ``Join-repartition``.
+* A moved table: ``LeftSourceKeyed-SelectKey-repartition`` or ``Right..``, and for the rows that the join keeps of it
   ``LeftSourceKeyed-Materialize-changelog``.  A table that a join keeps and does not move:
   ``KafkaTopic_Left-Reduce-changelog``.
 * The right table of a foreign-key join counts as moved if its keys carry schema ids.
 * Rows under the key of a GROUP BY: ``Aggregate-GroupBy-repartition``.
-* The two stores of a join of streams have only the numbers that Kafka Streams gives its processors as it builds them:
-  ``KSTREAM-JOINTHIS-0000000016-store-changelog``, ``..-JOINOTHER-..17-..``, with OUTER in place of JOIN for the side whose
-  rows may find those of the other side padded already.  The count: a stream is 3 processors (source, pseudo columns,
-  alias), a table 5; a new key is 1 for a stream, and moving its rows 3 (filter, sink, source); a moved table is 7 more; a
-  join of streams is one for the windows of each side, one for each side, and one that merges; one of a stream with a
-  table is 1.  Tables are built before the stream that joins them.
+* The two stores of a join of streams are named by the numbers of their processors, which Kafka Streams counts as it builds
+  them: ``KSTREAM-JOINTHIS-0000000016-store-changelog``, ``..-JOINOTHER-..17-..``.  OUTER stands in place of JOIN for the
+  side whose rows may find that rows of the other side were padded already.  A stream counts as 3 processors (source, pseudo
+  columns, alias), a table as 5.  A new key of a stream counts as 1, and moving its rows as 3 (filter, sink, source); moving
+  a table counts as 7.  A join of streams counts as 5: one for the windows of each side, one for each side, and one that
+  merges.  A join of a stream with a table counts as 1.  Tables are built before the stream that joins them.
 
-PARTITION BY has no topic of its own: the sink's holds the rows under their new key.
+PARTITION BY has no topic of its own, because the topic of the sink holds the rows under their new key.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def copy_to_topics(plan: PlanNode, prefix: str) -> PlanNode:
     """Add a `Copy` wherever ksqlDB has a topic for rows that the plan moves or keeps.
 
     Args:
-        prefix: of the topics' names: that of the service and the query.
+        prefix: the prefix of the topics' names, which is made of the service and the query.
 
     Raises:
         StatementError: a source's value format cannot hold the rows of a copy.
@@ -75,14 +76,18 @@ def copy_to_topics(plan: PlanNode, prefix: str) -> PlanNode:
 
 
 class _Copies:
-    """Walks a plan in the order in which ksqlDB builds its topology; ``_number`` is the number of the next processor."""
+    """Walks a plan in the order in which ksqlDB builds its topology.  ``_number`` is the number of the next processor."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._number = 0
 
     def visit(self, node: PlanNode, joined: str) -> PlanNode:
-        """The node with copies; ``joined`` is the prefix of the next join's name."""
+        """Add copies to a node.
+
+        Args:
+            joined: the prefix of the next join's name.
+        """
         match node:
             case p.StreamStreamJoin():
                 return self._stream_stream(node, joined)
@@ -139,7 +144,10 @@ class _Copies:
         return replace(node, left=left, right=right)
 
     def _table(self, side: PlanNode, joined: str, name: str) -> PlanNode:
-        """A table as a side of a join: a source, or on the left the result of earlier joins, which ksqlDB does not keep."""
+        """Add copies to a table that is a side of a join.
+
+        The table is a source, or on the left the result of earlier joins, which ksqlDB does not keep.
+        """
         below = side
         while isinstance(below, _PASSING):
             below = below.inputs[0]
@@ -167,7 +175,7 @@ class _Copies:
     # --- the copies ------------------------------------------------------------------------
 
     def _repartition(self, side: PlanNode, name: str, format_: FormatInfo | None = None) -> PlanNode:
-        """The side with a copy of the input of its `Repartition`."""
+        """Add to a side of a join a copy of the input of its `Repartition`."""
 
         def copied(node: PlanNode) -> PlanNode:
             assert isinstance(node, p.Repartition)
@@ -181,7 +189,7 @@ class _Copies:
         return self._copy(side, name, format_, cleanup_policy="compact", retention_ms=None)
 
     def _source(self, node: PlanNode, name: str) -> PlanNode:
-        """A table as it is read, with the names of its own columns."""
+        """A table as it is read, under the names of its own columns."""
         assert isinstance(node, p.Scan)
         stored = [c for c in node.columns if c.extra is None]
         values = tuple((c.source_name, _ref(c.column)) for c in stored if c.column.role != "KEY")
@@ -190,8 +198,10 @@ class _Copies:
         return self._copy(node, name, format_, keys=keys, values=values, cleanup_policy="compact", retention_ms=None)
 
     def _grouped(self, node: p.GroupBy, moved: p.Repartition) -> PlanNode:
-        """Rows with the key of their group.  ksqlDB also has the GROUP BY expressions among the values, and names computed
-        ones KSQL_INTERNAL_COL_0, KSQL_INTERNAL_COL_1, ..
+        """Add a copy of rows that have the key of their group.
+
+        ksqlDB also has the GROUP BY expressions among the values, and names computed ones KSQL_INTERNAL_COL_0,
+        KSQL_INTERNAL_COL_1, ..
         """
         values: list[tuple[str, TypedExpression]] = []
         computed = 0
@@ -219,7 +229,7 @@ class _Copies:
         cleanup_policy: CleanupPolicy = "delete",
         retention_ms: int | None = INTERNAL_TOPIC_RETENTION_MS,
     ) -> Copy:
-        """A copy of a node's rows: keys in ``format_``, values in the format of their source.
+        """Add a copy of a node's rows.  Keys are in ``format_``, values in the format of their source.
 
         The schema ids of a source apply only to its own topic, and WRAP_SINGLE_VALUE only to its own values.
         """
@@ -230,7 +240,7 @@ class _Copies:
         value_format = _without_id(scan.source.value_format, frozenset())
         if value_format.name == "NONE":
             values = []
-        elif not values:  # nothing of it is read but the key: a value has at least a column
+        elif not values:  # only the key is read, but a value has at least one column
             values = [(c.name, _ref(c)) for c in own_keys]
         key_columns = [Column(n, c.type, "KEY") for n, c in zip(keys or [c.name for c in own_keys], own_keys, strict=True)]
         value_columns = [Column(n, e.type) for n, e in values]
@@ -271,7 +281,11 @@ def _without_id(format_: FormatInfo, features: frozenset[str]) -> FormatInfo:
 
 
 def _check(topic: str, format_: FormatInfo, columns: Sequence[Column], *, is_key: bool) -> None:
-    """Check that the format can hold the columns.  Raises: StatementError."""
+    """Check that a format can hold columns.
+
+    Raises:
+        StatementError: it cannot.
+    """
     try:
         check_columns(format_.name, pa.schema([(c.name, to_arrow(c.type)) for c in columns]), is_key)
     except StatementError as error:
@@ -282,7 +296,7 @@ def _check(topic: str, format_: FormatInfo, columns: Sequence[Column], *, is_key
 
 
 def _moved(side: PlanNode) -> p.Repartition | None:
-    """The exchange that moves the rows of a side, if there is one."""
+    """The `Repartition` node that moves the rows of a side, if there is one."""
     while not isinstance(side, p.Repartition):
         if not isinstance(side, p.Project | p.Rekey | p.Filter):
             return None
@@ -291,7 +305,7 @@ def _moved(side: PlanNode) -> p.Repartition | None:
 
 
 def _replaced(side: PlanNode, kind: type[PlanNode], change: Callable[[PlanNode], PlanNode]) -> PlanNode:
-    """A side of a join with its first node of a kind replaced."""
+    """A side of a join with its first node of a kind replaced by another one."""
     if isinstance(side, kind):
         return change(side)
     (input_,) = side.inputs
@@ -306,7 +320,7 @@ def _first_scan(node: PlanNode) -> p.Scan:
 
 
 def _lying_format(node: PlanNode) -> FormatInfo:
-    """The format by whose bytes the rows are placed: that of the last exchange, else that of their source."""
+    """The format whose bytes decide the partition of the rows: that of the last exchange, otherwise that of their source."""
     while not isinstance(node, p.Scan):
         if isinstance(node, p.Repartition) and node.format is not None:
             return node.format
@@ -319,5 +333,5 @@ def _lying_format(node: PlanNode) -> FormatInfo:
 
 
 def _partitions(node: PlanNode) -> int:
-    """The number of partitions of the topics that a node's rows come from."""
+    """The number of partitions of the topics that a node reads from."""
     return max(n.source.partitions for n in walk(node) if isinstance(n, p.Scan))

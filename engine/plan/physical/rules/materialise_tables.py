@@ -1,9 +1,9 @@
 """Decides which tables get a store of their own.
 
-A table's rows, not only its changes, are needed by operators that ask for the row before a change (a filter, a GROUP BY),
-and by pull queries.  Pull queries read the last store before the sink, if only filters and projections follow it.  So
-``CREATE TABLE .. AS SELECT`` over a table materialises its scan, and over a join its result; an aggregation has its own
-store.
+Some readers need a table's rows and not only its changes: operators that need the row before a change (a filter, a GROUP
+BY), and pull queries.  Pull queries read the last store before the sink, if only filters and projections follow it.  So
+``CREATE TABLE .. AS SELECT`` over a table keeps the rows of its scan, and over a join those of the join's result.  An
+aggregation has its own store.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..undo import wants_before
 
 
 def materialise_tables(plan: PlanNode) -> PlanNode:
-    """Mark the scans, and add the stores, that a plan needs."""
+    """Replace the scans that must keep rows, and add the stores that a plan needs."""
     plan = _for_changes(plan, before=False)
     if isinstance(plan, Write) and plan.kind == "TABLE" and not plan.sink.insert:
         return replace(plan, input=_for_pulls(plan.input))
@@ -34,7 +34,7 @@ def materialise_tables(plan: PlanNode) -> PlanNode:
 
 
 def _for_changes(node: PlanNode, *, before: bool) -> PlanNode:
-    """The node, which gives the rows before each change if asked to."""
+    """The node, changed so that it gives the row before each change if ``before``."""
     if isinstance(node, Scan):
         return _stored(node) if before and node.kind == "TABLE" else node
     wanted = wants_before(node, before=before)
