@@ -1,1 +1,1 @@
-"""What each kind of statement does, one file per family; `dispatch` chooses."""
+"""What each kind of statement does.  There is one file for each family; `dispatch` chooses the file."""

@@ -19,7 +19,11 @@ from .source_definition import check_column
 
 
 def check(checking: Checking, statement: ast.AlterSource) -> Checked:
-    """Check an ALTER that adds value columns.  Raises: StatementError."""
+    """Check an ALTER that adds value columns.
+
+    Raises:
+        StatementError: there is no such source, it cannot be changed, or a column is wrong.
+    """
     source = source_of_kind(checking.catalog, statement.kind, statement.name, statement.span)
     text = unparse(statement)
     if source.read_only:

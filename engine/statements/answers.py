@@ -1,6 +1,6 @@
-"""SELECTs of any form over streams and tables that are answered once: gives `engine.pull` its snapshots and streams.
+"""SELECTs with any clauses over streams and tables that are answered once: gives `engine.pull` snapshots and streams.
 
-All tables that a query names, in subqueries too, are read at one moment between steps of their queries.
+All tables that a query names, in subqueries too, are read at the same moment, between steps of their queries.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def answered(context: Context, query: ast.AnyQuery) -> Table:
     """Answer a query with any clauses.
 
     Raises:
-        StatementError: the query is wrong, or a setting forbids it.
+        StatementError: the query is wrong, or a property forbids it.
     """
     nodes = nodes_of(query)
     check_expression(query, context.options)
@@ -68,7 +68,11 @@ def answered(context: Context, query: ast.AnyQuery) -> Table:
 
 
 def _answer(query: ast.AnyQuery, environment: Environment) -> Selected:
-    """See `answer`.  Raises: StatementError, also if subqueries are too deep for the stack that is left."""
+    """See `pull.query.answer`.
+
+    Raises:
+        StatementError: the query is wrong, or its subqueries are too deep for the rest of the stack.
+    """
     try:
         return answer(query, environment)
     except RecursionError:
@@ -78,7 +82,7 @@ def _answer(query: ast.AnyQuery, environment: Environment) -> Selected:
 
 
 def described(context: Context, query: ast.AnyQuery) -> tuple[str, Schema]:
-    """How a query would be answered, in words, and the columns of its answer.  Reads nothing.
+    """Describe in words how a query would be answered, and the columns of its answer.  No rows are read.
 
     Raises:
         StatementError: the query is wrong.
@@ -125,7 +129,7 @@ class _Reading:
         return self._open(reference, joined, self._empty)
 
     def open_empty(self, reference: ast.SourceRef, joined: bool) -> FromTable:
-        """The same without rows."""
+        """Like `open`, without rows."""
         return self._open(reference, joined, True)
 
     def _open(self, reference: ast.SourceRef, joined: bool, empty: bool) -> FromTable:
@@ -166,7 +170,7 @@ class _Reading:
         return _rows(found, rows.columns, rows.length)
 
     def _read(self, source: DataSource) -> Rows:
-        """All records of a stream; only the columns that the query names, unless it has a star."""
+        """All records of a stream.  Only the columns that the query names are read, unless it has a star."""
         columns = [c for c in source_columns(source, source.name, False) if c.role != "PSEUDO" or c.name == "ROWTIME"]
         needed = [
             c.name

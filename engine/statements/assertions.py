@@ -1,9 +1,12 @@
 """ASSERT statements.
 
-TOPIC and SCHEMA wait until something exists, or no longer exists.  VALUES first processes everything that has been
-written, then looks at the next record of a topic: the first ASSERT VALUES on a topic looks at its first record, each later
-one at the record that arrived next.  It compares only the columns that the statement names.  STREAM and TABLE compare a
-source with a definition.  All of them are allowed anywhere, also outside of `penstock test`.
+* ASSERT TOPIC and ASSERT SCHEMA wait until something exists, or no longer exists.
+* ASSERT VALUES first waits until queries have processed everything that was written.  Then it compares one record of a
+  topic: the first ASSERT VALUES on a topic compares its first record, each later one the record that arrived next.  Only the
+  columns that the statement names are compared.
+* ASSERT STREAM and ASSERT TABLE compare a source with a definition.
+
+All of them are allowed everywhere, not only in ``penstock test``.
 """
 
 from __future__ import annotations
@@ -30,7 +33,11 @@ _PROPERTIES = frozenset({"PARTITIONS", "REPLICAS"})
 
 
 def assert_topic(context: Context, statement: ast.AssertTopic) -> Message:
-    """Wait for a topic.  Raises: StatementError, if the assertion does not hold within its timeout."""
+    """Wait for a topic.
+
+    Raises:
+        AssertionFailedError: the assertion does not hold within its timeout.
+    """
     clause = WithClause(statement.properties, _PROPERTIES)
     wanted = {"partitions": clause.integer("PARTITIONS"), "replicas": clause.integer("REPLICAS")}
 
@@ -57,7 +64,11 @@ def assert_topic(context: Context, statement: ast.AssertTopic) -> Message:
 
 
 def assert_schema(context: Context, statement: ast.AssertSchema) -> Message:
-    """Wait for a schema.  Raises: StatementError, if the assertion does not hold within its timeout."""
+    """Wait for a schema.
+
+    Raises:
+        AssertionFailedError: the assertion does not hold within its timeout.
+    """
     if statement.subject is None and statement.schema_id is None:
         raise StatementError("ASSERT SCHEMA needs a SUBJECT or an ID", span=statement.span)
     parts = [f"subject {statement.subject}"] if statement.subject is not None else []
@@ -92,7 +103,7 @@ def _wait(
     what: Literal["topic", "schema"],
     statement: ast.Node,
 ) -> None:
-    """Look again at every commit until the time is up."""
+    """Look for the problem again after every commit, until there is none or the timeout is over."""
     import time
 
     options = context.options
@@ -160,7 +171,7 @@ def assert_values(context: Context, statement: ast.AssertValues) -> Message:
 
 
 def _wanted(context: Context, source: DataSource, statement: ast.AssertValues) -> dict[str, Any]:
-    """The columns to compare, with their values."""
+    """The columns to compare, and their values."""
     stored = [c.name for c in source.schema if c.role in ("KEY", "VALUE")]
     names = statement.columns or ([c.name for c in source.schema.keys] if statement.tombstone else stored)
     if len(names) != len(statement.values):
@@ -190,12 +201,14 @@ def _wanted(context: Context, source: DataSource, statement: ast.AssertValues) -
 
 
 def _names(source: DataSource, keys_only: bool) -> list[str]:
-    """The columns that can be asserted."""
+    """The columns that the statement may name."""
     return [c.name for c in (source.schema.keys if keys_only else source.schema)]
 
 
 def _same(found: object, wanted: object) -> bool:
-    """Equal as SQL values: NaN equals NaN, also inside of arrays, maps and structs, and maps have no order."""
+    """Whether two values are equal in SQL: NaN equals NaN, also inside of arrays, maps and structs, and maps have no
+    order.
+    """
     return canonical_value(found) == canonical_value(wanted)
 
 
@@ -204,7 +217,7 @@ def _shown(row: Any) -> str:
 
 
 def _failures(context: Context) -> str | None:
-    """What a query that stopped has to say: it may be why a record is missing."""
+    """The errors of queries that stopped; None if none did.  They may be the reason why a record is missing."""
     runs: list[QueryRun] = [r for r in context.host.runs.values() if r.state == "ERROR"]
     return None if not runs else f"The query {runs[0].query_id} has failed: {runs[0].error}"
 
@@ -213,11 +226,12 @@ def _failures(context: Context) -> str | None:
 
 
 def assert_source(context: Context, statement: ast.AssertSource) -> Message:
-    """Compare a source with the definition in the statement: kind, columns, topic, formats, wrapping of single values,
-    window and timestamp column.
+    """Compare a source with the definition in the statement.
+
+    Compared are the kind, columns, topic, formats, wrapping of single values, window and timestamp column.
 
     Raises:
-        AssertionFailedError: they differ; the message says where.
+        AssertionFailedError: they differ.  The message says where.
         StatementError: there is no such source, or the definition itself is wrong.
     """
     source = _source(context, statement.name, statement.span)

@@ -1,14 +1,14 @@
 """Carries out a checked statement: first the journal, then topics, queries and the catalog.
 
-1. Schemas are registered; a registry may still refuse them.
+1. Schemas are registered.  A registry may refuse them; then nothing has changed.
 2. The change is journaled.  After a crash from here on, opening the database does the rest.
 3. The topic that the change needs is created or extended.
 4. Queries are started, ended, paused or resumed.
 5. The catalog is replaced.
 6. Topics that the change deletes are deleted.
 
-Opening a database applies the journal's changes to the catalog one after the other (5), repeats 3 and 6 for the last
-change (which do nothing if they are done already), and starts the remaining queries (4).
+Opening a database applies the journal's changes to the catalog one after the other (5).  It repeats 3 and 6 for the last
+change; they do nothing if they were done.  Then it starts the remaining queries (4).
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ from .recorded import change_of
 
 _T = TypeVar("_T")
 _TOPIC_S = 10.0
-"""How long to wait for a topic that another process is creating before creating it here, in seconds."""
+"""How long to wait, in seconds, for a topic that another process is creating, before this process creates it."""
 
 
 def carry_out(context: Context, checked: Checked) -> Message:
     """Carry out a checked statement.
 
     Raises:
-        StatementError: a schema was refused, or a step of a query that the change stops does not end; nothing has changed.
-        StorageError: the change could not be made durable; or it is durable but not finished, and opening the database
+        StatementError: a schema was refused, or a step of a query that the change stops does not end.  Nothing has changed.
+        StorageError: the change could not be made durable.  Or it is durable but not finished; then opening the database
             finishes it.
     """
     engine = context.engine
@@ -70,19 +70,19 @@ def _carried_out(context: Context, checked: Checked) -> Message:
         _apply(engine, checked.change, checked.planned)
     except PenstockError as error:
         if checked.undo is not None:
-            _take_back(context, text, checked.undo)
+            _journal_undo(context, text, checked.undo)
             raise
         if isinstance(error, StorageError):
             raise _unsettled(engine, text, error) from error
         raise
-    except BaseException as error:  # a bug, or no memory: what of the change has happened is not known
+    except BaseException as error:  # a bug, or no memory: it is not known how much of the change was done
         _unsettled(engine, text, StorageError(f"{type(error).__name__}: {error}"))
         raise
     return checked.answer
 
 
-def _take_back(context: Context, text: str, undo: tuple[str, Change]) -> None:
-    """Journal what undoes a statement whose work failed before the catalog knew of it."""
+def _journal_undo(context: Context, text: str, undo: tuple[str, Change]) -> None:
+    """Journal the change that undoes a statement, because carrying it out failed before the catalog was replaced."""
     try:
         context.engine.journal.append(undo[0], context.overrides, undo[1])
     except StorageError as error:
@@ -90,7 +90,7 @@ def _take_back(context: Context, text: str, undo: tuple[str, Change]) -> None:
 
 
 def _unsettled(engine: Engine, text: str, error: StorageError) -> StorageError:
-    """What is known in memory is not what the journal says: no other statement may follow."""
+    """The error after which no other statement may follow: the state in memory is not the state of the journal."""
     engine.unsettled = StorageError(
         f"the statement {text} is in the journal, but cannot be finished: {error.message}",
         path=error.path,
@@ -100,10 +100,10 @@ def _unsettled(engine: Engine, text: str, error: StorageError) -> StorageError:
 
 
 def _apply(engine: Engine, change: Change, planned: Planned | None, *, ours: bool = True) -> None:
-    """Steps 3 to 6.
+    """Do steps 3 to 6.
 
     Args:
-        ours: the statement was executed here; else another process deletes what goes with it.
+        ours: this process executed the statement.  Otherwise the process that did deletes the topics and schemas.
     """
     before, gone = engine.catalog, ended(change)
     _prepare_topic(engine, change)
@@ -113,7 +113,7 @@ def _apply(engine: Engine, change: Change, planned: Planned | None, *, ours: boo
     if ours:
         _delete_copies(engine, [engine.planned[query_id] for query_id in gone])
     if planned is not None:
-        engine.planned = {**engine.planned, planned.query_id: planned}  # first, for readers that see the new catalog
+        engine.planned = {**engine.planned, planned.query_id: planned}  # readers of the new catalog need it
     engine.catalog = change.on(before)
     engine.planned = {query_id: p for query_id, p in engine.planned.items() if query_id not in gone}
     if ours:
@@ -124,11 +124,11 @@ def _apply(engine: Engine, change: Change, planned: Planned | None, *, ours: boo
 
 
 def _prepare_topic(engine: Engine, change: Change) -> None:
-    """Make the topic of a source, or let it hold the source's new columns; does nothing a second time."""
+    """Create the topic of a source, or add the source's new columns to it.  A second call does nothing."""
     match change:
         case SetSource(source=source, topic=topic):
             if topic is not None and engine.topic(source.topic) is None:
-                # the journal, which is on the disk, has it made again should a crash lose it: no statement came after it
+                # if a crash loses the topic, opening creates it again: the change is the last one in the journal on disk
                 engine.create_topic(source.topic, _config(source, topic), topic.replicas, durable=False)
             elif engine.topic(source.topic) is not None:
                 _widen_topic(engine, source)
@@ -152,7 +152,9 @@ def _widen_topic(engine: Engine, source: DataSource) -> None:
 
 
 def _delete_topic(engine: Engine, change: Change) -> None:
-    """Delete the topic that goes with a source, and its schemas; one made since under the same name stays."""
+    """Delete the topic that the change deletes, and its schemas.  A topic that was created later with the same name
+    stays.
+    """
     match change:
         case DropSource(name=name, deleted=(topic, number)):
             if engine.topic(topic) is not None and engine.log.topic_id(topic) == number:
@@ -161,7 +163,7 @@ def _delete_topic(engine: Engine, change: Change) -> None:
 
 
 def _delete_copies(engine: Engine, gone: Iterable[Planned]) -> None:
-    """Remove the schemas of the internal topics of queries that end; the topics go with the queries."""
+    """Remove the schemas of the internal topics of queries that end.  The topics are deleted when the queries end."""
     for planned in gone:
         _delete_schemas(engine, copies(planned.plan).values())
 
@@ -215,7 +217,7 @@ def reopen(engine: Engine) -> None:
 
     Raises:
         StorageError: the journal cannot be read, or a query cannot be planned because a function that it uses is not
-            registered.
+        registered.
     """
     origins: dict[str, tuple[JournalEntry, Catalog]] = {}
     last: tuple[JournalEntry, Change, Catalog] | None = None
@@ -244,7 +246,7 @@ def _finish(
     before: Catalog,
     origins: dict[str, tuple[JournalEntry, Catalog]],
 ) -> None:
-    """Do what the last statement may not have done to topics and schemas."""
+    """Repeat the work of the last statement on topics and schemas, which may not be finished."""
     _prepare_topic(engine, change)
     gone = [before.queries[query_id] for query_id in ended(change)]
     if any(Settings.recorded(query.properties).options.internal_topics for query in gone):
@@ -253,9 +255,9 @@ def _finish(
 
 
 def carry_out_elsewhere_written(engine: Engine, entry: JournalEntry) -> None:
-    """Carry out here a change that another process of the service has journaled.
+    """Carry out in this process a change that another process of the service has journaled.
 
-    That process creates the topic that the change needs, and deletes the one that goes with it.
+    The other process creates and deletes the topics of the change.
 
     Raises:
         StorageError: it cannot be carried out here, see `Engine.unsettled`.
@@ -283,7 +285,7 @@ def _await_topic(engine: Engine, change: Change) -> None:
 
 
 def _planned(engine: Engine, query: QueryEntry, entry: JournalEntry, catalog: Catalog) -> Planned:
-    """A query as it was planned when its statement was executed, over the catalog of that time."""
+    """Plan a query as it was planned when its statement was executed, over the catalog of that time."""
     options = Settings.recorded(query.properties).options
     state = PlanningState(catalog, engine.functions, engine.schemas, options)
     return _replayed(entry, partial(plan_again, state, query, parse_statement(query.statement)))

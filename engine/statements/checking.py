@@ -1,4 +1,6 @@
-"""The check of a statement: what it reads (`Checking`), what it asks of others (`Outside`), its result (`Checked`)."""
+"""The check of a statement: the state that it reads (`Checking`), what it looks up elsewhere (`Outside`), and its result
+(`Checked`).
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 class Outside(Protocol):
     """What a check looks up outside of the catalog: topics, schemas, running queries.
 
-    `outside.Live` looks at the running database.  `recorded.Recorded` answers what was true when an old journal entry was
-    written, and refuses nothing, since the statement was checked then.
+    `outside.Live` looks at the running database.  `recorded.Recorded` gives the answers of the time when an old journal
+    entry was written.  It refuses nothing, since the statement was checked then.
     """
 
     @property
@@ -42,13 +44,17 @@ class Outside(Protocol):
         ...
 
     def is_missing(self, topic: str) -> bool:
-        """Whether the statement must create the topic, if nothing else creates it before."""
+        """Whether the statement must create the topic."""
         ...
 
     def with_columns(
         self, statement: ast.CreateSource, clause: WithClause, topic: str, formats: tuple[FormatInfo, FormatInfo]
     ) -> ast.CreateSource:
-        """The statement, with columns from the schema registry where it names none.  Raises: StatementError."""
+        """The statement.  If it names no columns, it gets those of the schema registry.
+
+        Raises:
+            StatementError: the registry has no columns for it.
+        """
         ...
 
     def check_topic(
@@ -57,48 +63,64 @@ class Outside(Protocol):
         """Check that a topic can hold a source's values and matches the statement.
 
         Args:
-            span: where errors point if no property of the WITH clause is at fault.
+            span: the place of an error if no property of the WITH clause is at fault.
             grows: columns that the topic lacks may be added to it.
-            written: a query of the statement writes the topic.  Then it must not be one of the engine's own, and must have
-                the partitions asked for even in a database with ``one_partition``.
+            written: a query of the statement writes the topic.  Then it must not be a topic of the engine's own, and must
+                have the partitions that the statement says, even in a database with ``one_partition``.
 
         Raises:
-            StatementError: it cannot hold them or does not match; or it does not exist, and no topic may have this name.
+            StatementError: it cannot hold them or does not match; or it does not exist, and a topic cannot have this name.
         """
         ...
 
     def deleted(self, topic: str) -> tuple[str, int] | None:
-        """The topic that DELETE TOPIC deletes, with its number in the log; None if it does not exist.
+        """The topic that DELETE TOPIC deletes, and its number in the log; None if it does not exist.
 
         Raises:
-            StatementError: it is one of the engine's own.
+            StatementError: the topic is one of the engine's own.
         """
         ...
 
     def check_writes(self, catalog: Catalog, topic: str, sink: str, sources: Iterable[str], span: Span) -> None:
-        """Raises: StatementError, if a new query cannot write to the topic: what it writes would come back to it and never
-        end, or the topic holds the table of another query than the one that fills ``sink``."""
+        """Check that a new query can write to a topic.
+
+        Raises:
+            StatementError: the query would read what it writes, and never end; or the topic holds the table of another query
+                than the one that writes ``sink``.
+        """
         ...
 
     def check_copies(self, topics: Iterable[str], query_id: str) -> None:
-        """Raises: StatementError, if an internal topic of the new query exists and belongs to something else."""
+        """Check the names of a new query's internal topics.
+
+        Raises:
+            StatementError: a topic of such a name exists and belongs to something else.
+        """
         ...
 
     def check_resumable(self, query_id: str) -> None:
-        """Raises: StatementError, if a query cannot be resumed."""
+        """Check that a query can be resumed.
+
+        Raises:
+            StatementError: it cannot.
+        """
         ...
 
     def check_room(self, queries: int, limit: int, span: Span) -> None:
-        """Raises: StatementError, if the limit of persistent queries is reached."""
+        """Check the limit of persistent queries.
+
+        Raises:
+            StatementError: it is reached.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Checking:
-    """What a statement is checked against.  It does not change during the check.
+    """The state that a statement is checked against.  It does not change during the check.
 
     Attributes:
-        overrides: the settings that differ from their defaults; they are kept with a query.
+        overrides: the properties that differ from their defaults.  They are stored with a query.
         planned: the running queries, by id.
     """
 
@@ -116,13 +138,13 @@ class Checked:
     """A statement that passed its check and can be carried out.
 
     Attributes:
-        change: what it changes.
-        answer: the message after it has been carried out.
+        change: the change of the catalog.
+        answer: the message after the statement has been carried out.
         planned: the query that it starts, ready to run.
-        registered: sources whose schemas are registered first; a registry may refuse them.
+        registered: sources whose schemas are registered first.  A registry may refuse them.
         unregistered: internal topics whose schemas are removed first, since their columns change.
-        undo: a statement and its change that take this one back if carrying it out fails.  None: it cannot be taken back,
-            and opening the database again finishes it.
+        undo: a statement, and its change, that undo this one if carrying it out fails.  None: it cannot be undone, and
+            opening the database finishes it.
     """
 
     change: Change

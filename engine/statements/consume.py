@@ -1,4 +1,4 @@
-"""The records of topics as the log has them, for `Database.consume`."""
+"""Reads the records of topics as the log has them, for `Database.consume`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ __all__ = ["partition_records"]
 
 
 def partition_records(log: Log, topic: str, partition: int, offset: int | None, reset: OffsetReset) -> Iterator[RawRecord]:
-    """The records of a partition at this moment, from an offset on (None: from its first).
+    """The records that a partition has at this moment, from an offset on.
+
+    Args:
+        offset: None: begin at the first record.
+        reset: where to begin if the partition does not have the offset.
 
     Raises:
         OffsetOutOfRangeError: the partition does not have this offset, and ``reset`` gives no other one.

@@ -1,4 +1,4 @@
-"""`Context`: what a statement works with, the database and the session that gave the statement."""
+"""`Context`: the database and the session that a statement works with."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A database as one statement of one session sees it.
+    """The database for one statement of one session.
 
     Attributes:
         engine: what all sessions share.
-        session: what belongs to this session alone.
-        alongside: adds to the transaction of the statement what must happen with it (see `submit`).
+        session: what this session alone has.
+        alongside: adds records to the transaction of the statement, see `submit`.
     """
 
     engine: Engine
@@ -40,12 +40,12 @@ class Context:
 
     @property
     def options(self) -> QueryOptions:
-        """The settings that apply to the statement."""
+        """The properties that apply to the statement."""
         return self.session.settings.options
 
     @property
     def overrides(self) -> Mapping[str, str]:
-        """The settings that differ from their defaults; they are kept with a query."""
+        """The properties that differ from their defaults.  They are stored with a query."""
         return self.session.settings.overrides
 
     @property
@@ -88,7 +88,7 @@ class Context:
         return QueryContext(self.catalog, self.functions, self.options, sink)
 
     def checking(self) -> Checking:
-        """What the statement is checked against, as of now."""
+        """The present state, for the check of the statement."""
         engine = self.engine
         return Checking(
             engine.catalog, engine.planned, engine.functions, engine.schemas, self.options, self.overrides, Live(engine)

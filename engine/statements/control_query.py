@@ -14,7 +14,11 @@ from .checking import Checked, Checking
 
 
 def check(checking: Checking, statement: ast.ControlQuery) -> Checked:
-    """Check a TERMINATE, PAUSE or RESUME.  Raises: StatementError, for an unknown query, or one in the wrong state."""
+    """Check a TERMINATE, PAUSE or RESUME.
+
+    Raises:
+        StatementError: the query is unknown or in the wrong state.
+    """
     action, text = statement.action, unparse(statement)
     chosen = _chosen(checking.catalog, statement)
     if action == "RESUME":
@@ -28,7 +32,11 @@ def check(checking: Checking, statement: ast.ControlQuery) -> Checked:
 
 
 def _chosen(catalog: Catalog, statement: ast.ControlQuery) -> list[QueryEntry]:
-    """The queries that the statement is about.  Raises: StatementError."""
+    """The queries that the statement names.
+
+    Raises:
+        StatementError: there is no such query.
+    """
     terminates = statement.action == "TERMINATE"
     if statement.query_id is None:
         return [q for q in catalog.queries.values() if q.kind != "CST" or not terminates]
@@ -43,11 +51,12 @@ def _chosen(catalog: Catalog, statement: ast.ControlQuery) -> list[QueryEntry]:
 
 
 def find_query(catalog: Catalog, query_id: str, span: Span) -> QueryEntry:
-    """A persistent query by its id in any case: statements put ids in upper case, but part of an id is a sink's name as it
-    is.
+    """Find a persistent query by its id in any case.
+
+    Statements write ids in upper case, but a part of an id is the name of a sink, which may have small letters.
 
     Raises:
-        StatementError: there is none; the message names similar ids.
+        StatementError: there is none.  The message names similar ids.
     """
     queries = catalog.queries
     found = queries.get(query_id) or next((q for q in queries.values() if q.id.upper() == query_id.upper()), None)

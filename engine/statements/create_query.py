@@ -1,4 +1,4 @@
-"""CREATE STREAM and CREATE TABLE .. AS SELECT: create a source and the query that writes it."""
+"""CREATE STREAM and CREATE TABLE .. AS SELECT: create a source, and the query that writes it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def check(checking: Checking, statement: ast.CreateAsSelect) -> Checked | Messag
 
 
 def _windows_kept(resolved: ResolvedQuery) -> str:
-    """How long a windowed aggregation keeps its windows and takes late rows, for people; nothing for other queries."""
+    """A sentence about how long a windowed aggregation keeps its windows and accepts late rows; empty for other queries."""
     spec = None if resolved.grouping is None else resolved.grouping.window
     if spec is None:
         return ""
@@ -104,8 +104,9 @@ def _check_free(checking: Checking, statement: ast.CreateAsSelect, existing: Dat
 def _entry(
     checking: Checking, statement: ast.CreateAsSelect, text: str, resolved: ResolvedQuery, existing: DataSource | None
 ) -> QueryEntry:
-    """The query of a statement with this canonical text; one that replaces another keeps its id, its place and whether it
-    stands still.
+    """The catalog's entry of a query with this canonical text.
+
+    A query that replaces another one keeps its id, its position in the catalog, and its state if it is paused.
     """
     queries, number = checking.catalog.queries, checking.outside.number
     short: Literal["CSAS", "CTAS"] = "CSAS" if statement.kind == "STREAM" else "CTAS"
@@ -143,7 +144,7 @@ def _source(checking: Checking, sink: ResolvedSink, entry: QueryEntry) -> DataSo
 
 
 def _topic(checking: Checking, sink: ResolvedSink, source: DataSource) -> NewTopic | None:
-    """The topic of the sink, if it is to be made."""
+    """The sink's topic if it must be created; otherwise None."""
     if not checking.outside.is_missing(sink.topic):
         return None
     retention = sink.retention_ms if sink.retention_ms is not None and sink.retention_ms >= 0 else None

@@ -21,7 +21,7 @@ def check(checking: Checking, statement: ast.CreateSource) -> Checked | Message:
     """Check a CREATE without a query.  The topic is created if PARTITIONS is given.
 
     Raises:
-        StatementError: a rule of the dialect is broken (sections 3, 4, 5 or 10); nothing has changed.
+        StatementError: the statement breaks a rule of the dialect (sections 3, 4, 5 or 10).  Nothing has changed.
     """
     kind, name, word = statement.kind, statement.name, f"create {statement.kind.lower()}"
     text = unparse(statement)

@@ -1,4 +1,4 @@
-"""Statements that define something: chooses the module that checks each of them."""
+"""Statements that define something: chooses the module that checks them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ Definition = (
     | ast.DropType
     | ast.ControlQuery
 )
-"""The statements that are journaled: the one list of those that define something."""
+"""The statements that define something.  They, and no others, are journaled."""
 
 
 def check(checking: Checking, statement: Definition) -> Checked | Message:
-    """Check a statement: gives its change, or (IF NOT EXISTS, IF EXISTS) a message why nothing changes.
+    """Check a statement.
+
+    Returns:
+        its change, or, for IF NOT EXISTS and IF EXISTS, a message that says why nothing changes.
 
     Raises:
-        StatementError: it breaks a rule; nothing has changed.
+        StatementError: it breaks a rule.  Nothing has changed.
     """
     match statement:
         case ast.CreateSource():

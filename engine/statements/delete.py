@@ -22,10 +22,10 @@ from .insert import evaluate
 
 
 def delete(context: Context, statement: ast.Delete) -> Message:
-    """Write the tombstones, all in one commit.  Keys that the table does not have get one too.
+    """Write the tombstones, all in one commit.  A key that the table does not have gets one, too.
 
     Raises:
-        StatementError: the source is not a table that accepts rows, or the condition does not name whole keys.
+        StatementError: the source is not a table that rows can be written to, or the condition does not name whole keys.
     """
     source = records.writable_source(context.catalog, statement.target, statement.span)
     if source.kind != "TABLE":
@@ -84,7 +84,11 @@ def delete(context: Context, statement: ast.Delete) -> Message:
 
 
 def _keys(source: DataSource, statement: ast.Delete) -> dict[str, list[Any]]:
-    """The values that the condition gives to each key column.  Raises: StatementError."""
+    """The values that the condition gives for each key column.
+
+    Raises:
+        StatementError: the condition does not name whole keys.
+    """
     names = [c.name for c in source.schema.keys]
     found: dict[str, list[Any]] = {}
     stack = [] if statement.where is None else [statement.where]

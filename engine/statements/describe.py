@@ -1,4 +1,4 @@
-"""DESCRIBE and EXPLAIN: everything about one thing.  They change nothing."""
+"""DESCRIBE and EXPLAIN: show everything about one thing.  They change nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ Sections = list[tuple[str, str | Listing]]
 
 
 def describe(context: Context, statement: ast.Describe) -> Message | Listing | Description:
-    """Describe one thing, or all sources of a kind.  Raises: StatementError, if there is no such thing."""
+    """Describe one thing, or all sources of a kind.
+
+    Raises:
+        StatementError: there is no such thing.
+    """
     text = unparse(statement)
     name = statement.name or ""
     match statement.what:
@@ -114,7 +118,7 @@ def _source_details(context: Context, source: DataSource) -> dict[str, Any]:
 
 
 def _source_sections(context: Context, source: DataSource, details: dict[str, Any]) -> Sections:
-    """What EXTENDED adds."""
+    """The sections that EXTENDED adds."""
     sections: Sections = [
         ("Kind", source.kind.lower() + (", read-only" if source.read_only else "")),
         ("Rows can be asked for", _servable(context, source)),
@@ -169,7 +173,7 @@ def _partitions(context: Context, topic: str) -> Listing:
 
 
 def _positions(context: Context, query_ids: list[str], topic: str | None = None) -> Listing:
-    """How far queries are in a topic; without one: how far a query is in all its topics."""
+    """How far queries have read a topic.  Without a topic: how far a query has read each of its topics."""
     rows: list[tuple[Any, ...]] = []
     for query_id in query_ids:
         run = context.host.run(query_id)
@@ -183,7 +187,7 @@ def _positions(context: Context, query_ids: list[str], topic: str | None = None)
 
 
 def consumers(context: Context, topic: str) -> list[str]:
-    """The ids of the persistent queries that read a topic, each with the number of records that it has not read."""
+    """The ids of the persistent queries that read a topic.  Each has the number of records that it has not read yet."""
     found = []
     for query_id in context.catalog.queries:
         places = {p: at for p, at in context.host.run(query_id).status.positions.items() if p[0] == topic}
@@ -285,7 +289,7 @@ def _describe_query(context: Context, query: QueryEntry, text: str) -> Descripti
 
 
 def explain(context: Context, statement: ast.Explain) -> Description:
-    """The plan of a query, of the query in a statement, or of a running query.  Runs nothing.
+    """Show the plan of a query, of the query in a statement, or of a running query.  Nothing runs.
 
     Raises:
         StatementError: the query is wrong, or the statement has none.

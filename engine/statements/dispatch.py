@@ -1,4 +1,4 @@
-"""Executes statements: one case per form of the dialect; those that define something are in `definitions`."""
+"""Executes statements: one case for each form of the dialect.  `definitions` has those that define something."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def execute(context: Context, statement: ast.Statement) -> Result:
     """Execute one statement.  If it fails, nothing has changed.
 
     Raises:
-        StatementError: the statement is wrong, or (UnsupportedError) Penstock lacks it.  The error has a place, at least
-            the whole statement.
-        StorageError: it could not be made durable; or it is durable but not finished, and opening the database finishes
-            it.
+        StatementError: the statement is wrong, or Penstock does not support it (UnsupportedError).  The error has a place:
+            at least the whole statement.
+        StorageError: the statement could not be made durable.  Or it is durable but not finished; then opening the database
+            finishes it.
     """
     try:
         return _execute(context, statement)
@@ -32,7 +32,7 @@ def execute(context: Context, statement: ast.Statement) -> Result:
 def _execute(context: Context, statement: ast.Statement) -> Result:
     if isinstance(statement, definitions.Definition):
         _check_order(context, statement)
-        if context.alongside is not None:  # who submits it looks again whether another process has, see `submit`
+        if context.alongside is not None:  # `Submission` checks itself whether another process wrote first
             catch_up(context.engine)
             return _define(context, statement)
         return up_to_date(context.engine, partial(_define, context, statement))
@@ -88,7 +88,11 @@ def _define(context: Context, statement: definitions.Definition) -> Result:
 
 
 def _check_order(context: Context, statement: ast.Statement) -> None:
-    """Raises: UnsupportedError, if an order, or copies in other processes, are asked for that the log has not got."""
+    """Check the properties that need a certain kind of log.
+
+    Raises:
+        UnsupportedError: the log does not have the order, or cannot have the copies in other processes, that they ask for.
+    """
     if context.options.processing_order == "arrival" and not context.log.capabilities.total_order:
         raise UnsupportedError(
             "processing.order = 'arrival' needs a log that knows in which order records of several partitions arrived; Kafka"

@@ -13,9 +13,10 @@ from .replacement import source_of_kind
 
 
 def check(checking: Checking, statement: ast.DropSource) -> Checked | Message:
-    """Check a DROP: it removes a source, ends the query that writes it and, if asked, deletes its topic.
+    """Check a DROP.  It removes a source, ends the query that writes it and, with DELETE TOPIC, deletes its topic.
 
-    Raises: StatementError.
+    Raises:
+        StatementError: there is no such source, or it is used.
     """
     text, kind, catalog = unparse(statement), statement.kind.lower(), checking.catalog
     if statement.name not in catalog.sources and statement.if_exists:
@@ -32,7 +33,11 @@ def check(checking: Checking, statement: ast.DropSource) -> Checked | Message:
 
 
 def _deleted(checking: Checking, source: DataSource, span: Span) -> tuple[str, int] | None:
-    """The topic that goes with the source.  Raises: StatementError, if it may not."""
+    """The topic that is deleted with the source.
+
+    Raises:
+        StatementError: the topic must not be deleted.
+    """
     if source.read_only:
         raise StatementError(
             f"{source.name} is read-only: its topic cannot be deleted with it",

@@ -1,8 +1,8 @@
 """DuckDB's own SQL over the tables, for `Session.duckdb`.
 
-A quoted name is looked up as written, then in upper case; a bare one in upper case first, as in the dialect, so
-``FROM spend`` finds the table SPEND.  Tables of queries are read as of one commit over all of them; streams with all their
-records.
+A quoted name is looked up as it is written, then in upper case.  A name without quotes is looked up in upper case first, as
+in the dialect, so ``FROM spend`` finds the table SPEND.  The tables of queries are all read as of the same commit; streams
+give all of their records.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from .wanted import check_scan
 def query(
     context: Context, text: str, parameters: object = None, lookup: Callable[[str], pa.Table | None] = lambda name: None
 ) -> Table:
-    """Run one SELECT in a DuckDB connection that can reach nothing else.
+    """Run one SELECT in a DuckDB connection that cannot reach anything else.
 
     Args:
-        lookup: data of the calling program by the names in the text.  A name of the database goes first.
+        parameters: the values of the parameters.
+        lookup: gives data of the calling program by the names in the text.  A stream or table of the same name comes first.
 
     Raises:
-        StatementError: DuckDB cannot parse it, it names something unknown, asks for something that is locked, or a setting
-            forbids it.
+        StatementError: DuckDB cannot parse the text; it names something unknown or asks for something that is locked; or a
+            property forbids it.
     """
     found = duckdb_pull.named(text)
     try:
@@ -44,7 +45,7 @@ def query(
         snapshots = context.host.tables(views) if views else {}
         rows = {
             name: snapshots[name].table() if name in snapshots else _stream(context, source)
-            for name, source in {source.name: source for source in sources.values()}.items()  # each is read once
+            for name, source in {source.name: source for source in sources.values()}.items()  # reads each once
         }
     except StatementError as error:
         raise error.located(text) from error.__cause__
@@ -56,14 +57,18 @@ def query(
 
 
 def _given(context: Context, mention: Mention, lookup: Callable[[str], pa.Table | None]) -> pa.Table | None:
-    """Data of the program that a name means, as no stream and no table has it."""
+    """The data of the program that a name means; None if a stream or table has this name."""
     if {mention.name, mention.name.upper()} & context.catalog.sources.keys():
         return None
     return lookup(mention.name)
 
 
 def _source(context: Context, mention: Mention, text: str) -> DataSource:
-    """The stream or table that a name means.  Raises: StatementError, for an unknown one and for what may not be read."""
+    """The stream or table that a name means.
+
+    Raises:
+        StatementError: it is unknown, or may not be read.
+    """
     in_quotes = text[mention.start : mention.start + 1] == '"'
     first, second = (mention.name, mention.name.upper()) if in_quotes else (mention.name.upper(), mention.name)
     name = first if first in context.catalog.sources or second not in context.catalog.sources else second
@@ -76,7 +81,7 @@ def _source(context: Context, mention: Mention, text: str) -> DataSource:
 
 
 def _stream(context: Context, source: DataSource) -> pa.Table:
-    """All records of a stream, with ROWTIME, and the bounds of its windows if it has some."""
+    """All records of a stream, with ROWTIME and, if it is windowed, the bounds of the windows."""
     bounds = () if source.window is None else WINDOW_BOUNDS
     names = [*(c.name for c in source.schema), *bounds, "ROWTIME"]
     select = ast.Query(tuple(ast.SelectExpression(ast.NameRef(n)) for n in names), ast.SourceRef(source.name))

@@ -1,8 +1,8 @@
-"""Finds the faults of statements without running them, for editors that mark faults while a person types.
+"""Finds the errors of statements without running them, for editors that mark errors while a person types.
 
-Each statement is checked by the code that would execute it, against what the statements before it would have made. Nothing
-is read, written or started, so faults that only running shows (a failing disk, a value that cannot be computed) are not
-found.
+Each statement is checked by the code that would execute it, against the state that the statements before it would have made.
+Nothing is read, written or started.  So errors that only show when the statement runs (a disk that fails, a value that
+cannot be computed) are not found.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ class _Preview:
     """The database as it would be after some statements.
 
     Attributes:
-        session: never changed once a statement has been checked against it.
-        topics: topics that would have been created, with their partitions; None for one that would have been deleted.
-        number: of statements that would be in the journal.
+        session: it does not change any more once a statement has been checked against it.
+        topics: the topics that would have been created, with their numbers of partitions; None for a topic that would have
+            been deleted.
+        number: the number of statements that would be in the journal.
     """
 
     catalog: Catalog
@@ -55,8 +56,8 @@ class _Known:
     """A checked statement, and the state after it.
 
     Attributes:
-        missing: names that faulty statements would have made, or a file whose columns are unknown.  None after a script
-            that was not read: then only syntax can be checked.
+        missing: names that wrong statements would have made, or a file whose columns are unknown.  None after a script that
+            was not read: then only syntax can be checked.
     """
 
     text: str
@@ -66,11 +67,11 @@ class _Known:
 
 
 class Examiner:
-    """Finds the faults of statements repeatedly while they are edited.  Statements that did not change are not checked
+    """Finds the errors of statements again and again while they are edited.  Statements that did not change are not checked
     again.
 
     Args:
-        engine, session: the database, settings and variables to check against; neither is changed.
+        engine, session: the database, and the properties and variables, to check against.  Neither is changed.
     """
 
     def __init__(self, engine: Engine, session: SessionState) -> None:
@@ -80,13 +81,14 @@ class Examiner:
         self._based_on: object = None
 
     def faults(self, statements: Sequence[str], stop: Callable[[], bool] = lambda: False) -> list[StatementError]:
-        """The faults of statements, at most one each, with their places.
+        """Find the errors of statements, at most one for each, with their places.
 
-        A statement that names what a faulty statement would have made is skipped, since nothing is known about it.
+        If a statement names something that a wrong statement would have made, it is skipped, since nothing is known about
+        that.
 
         Args:
-            statements: texts of one statement each, padded with blanks to their line and column.
-            stop: whether the answer is no longer wanted; then it is empty.
+            statements: texts of one statement each.  Blanks before the text put it at its line and column.
+            stop: whether the answer is not needed any more.  Then it is empty.
         """
         engine = self._engine
         based_on = (engine.catalog, dict(self._session.settings), dict(self._session.variables))
@@ -110,7 +112,12 @@ class Examiner:
         return found
 
     def _checked(self, text: str, preview: _Preview, missing: frozenset[str] | None) -> _Known:
-        """What is known of a statement behind those that made a preview, and lack names that are missing."""
+        """Check a statement.
+
+        Args:
+            preview: the state that the statements before it made.
+            missing: the names that are missing in this state, see `_Known`.
+        """
         session = _copied(preview.session)
         try:
             replaced = substitute(text, session.variables) if session.settings.options.variable_substitution else text
@@ -129,12 +136,16 @@ class Examiner:
         except StatementError as error:
             error.span = error.span or statement.span
             fault = Script(replaced, None).locate(error, statement)
-            if replaced != text:  # the places are those of another text
+            if replaced != text:  # the error's place is in the text without variables
                 fault.text, fault.span = text, _whole(text)
             return _Known(text, fault, preview, _with(missing, made_by(text)))
 
     def _after(self, statement: ast.Statement, preview: _Preview) -> _Preview:
-        """The preview behind a statement.  Raises: StatementError, if it is wrong."""
+        """The state after a statement.
+
+        Raises:
+            StatementError: the statement is wrong.
+        """
         context = _Supposed(self._engine, preview.session, preview=preview)
         if isinstance(statement, definitions.Definition):
             checked = definitions.check(context.checking(), statement)
@@ -222,7 +233,7 @@ class _Supposed(Context):
 
 @dataclass(frozen=True, slots=True)
 class _Outside(Live):
-    """The topics and queries that would exist.  What cannot be known is not refused."""
+    """The topics and queries that would exist.  Nothing is refused because of what cannot be known."""
 
     preview: _Preview
 

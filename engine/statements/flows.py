@@ -1,4 +1,4 @@
-"""EXPLAIN ANALYZE: a running query's plan, with what each node has done so far."""
+"""EXPLAIN ANALYZE: the plan of a running query, with the counters of each node."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .control_query import find_query
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One node of a plan, and what it has done since the query was started in this process.
+    """One node of a plan, with its counters since the query was started in this process.
 
     Attributes:
         depth: the number of nodes between it and the sink.
         nodes: the numbers of the dataflow nodes that it was lowered to.
         rows_in, rows_out: over all partitions.
-        state_rows, state_bytes: of its stores; None if it has no store, or the query has failed.
+        state_rows, state_bytes: the size of its stores; None if it has no store, or the query has failed.
     """
 
     node: PlanNode
@@ -63,7 +63,7 @@ def lines(plan: PlanNode, run: QueryRun) -> list[Line]:
 
 
 def explain_analyze(context: Context, statement: ast.Explain) -> Description:
-    """The plan of a running query with what every operator has done so far.
+    """The plan of a running query, with the counters of every operator.
 
     Raises:
         StatementError: there is no such query.
@@ -124,13 +124,13 @@ def _inputs(flow: Dataflow, number: int) -> tuple[int, ...]:
 
 
 def _kept(run: QueryRun) -> dict[int, tuple[int, int]]:
-    """Rows and bytes of each operator's stores, over all partitions."""
+    """The rows and bytes of each operator's stores, over all partitions."""
     found: dict[int, tuple[int, int]] = {}
     with run.between_steps():
         try:
             tasks = run.tasks()
         except PenstockError:
-            return {}  # what it held is lost with the failed step
+            return {}  # the failed step has left its state undefined
         for task in tasks:
             for number, operator in task.operators.items():
                 if operator.stores:

@@ -1,4 +1,4 @@
-"""WITH (FOLLOW = ..): a stream remembers which file it follows."""
+"""WITH (FOLLOW = ..): stores which file a stream follows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ __all__ = ["set_followed"]
 
 
 def set_followed(context: Context, name: str, followed: FileToFollow | None, made: Message) -> None:
-    """Record the file that a stream follows from now on, or that it follows none.
+    """Store the file that a stream follows from now on, or that it does not follow one any more.
 
     Args:
-        made: the message of the statement that says so.
+        followed: the file; None: no file.
+        made: the message of the statement.
 
     Raises:
-        StorageError: it could not be made durable.
+        StorageError: the change could not be made durable.
     """
     source = context.catalog.source(name)
     if source.followed != followed:

@@ -1,7 +1,8 @@
-"""Follows the statements of other processes of the service: their journaled changes are carried out here, too.
+"""Carries out the statements of other processes of the service.
 
-Each process has read the journal up to some place (`ChangeJournal`).  A statement is checked against the state at that
-place, and is journaled only if no other statement came in between.  A thread carries out the statements of other processes.
+Each process has read the journal up to some place (`ChangeJournal`).  It checks a statement against the state at that place,
+and journals it only if no other process has written in between.  A thread reads the changes that other processes journal,
+and carries them out in this process.
 """
 
 from __future__ import annotations
@@ -26,18 +27,22 @@ _T = TypeVar("_T")
 
 
 def catch_up(engine: Engine) -> None:
-    """Carry out what other processes have journaled.  The caller holds the engine's lock.  Raises: StorageError."""
+    """Carry out what other processes have journaled.  The caller holds the engine's lock.
+
+    Raises:
+        StorageError: the journal cannot be read, or a change cannot be carried out here.
+    """
     while engine.journal.moved and engine.unsettled is None:
         for entry in engine.journal.entries(further=True):
             carry_out_elsewhere_written(engine, entry)
 
 
 def up_to_date(engine: Engine, work: Callable[[], _T]) -> _T:
-    """Check and carry out a statement on the newest state; again from the start if another process wrote first.
+    """Check and carry out a statement on the newest state.  If another process writes first, this starts again.
 
     Raises:
         StorageError: other processes write statements all the time.
-        further: what ``work`` raises.
+        Exception: the errors of ``work``.
     """
     if not engine.log.capabilities.shared:
         return work()
@@ -81,7 +86,7 @@ class Following:
             log.wait(epoch, _LOOK_S, lambda: self._closing)
 
     def close(self) -> None:
-        """End the thread.  Trap: do not hold the engine's lock."""
+        """End the thread.  Trap: the caller must not hold the engine's lock."""
         self._closing = True
         self._engine.log.wake()
         self._thread.join()

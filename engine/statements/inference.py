@@ -27,12 +27,12 @@ def infer(
     key_format: FormatInfo,
     value_format: FormatInfo,
 ) -> ast.CreateSource:
-    """The statement with the columns of both sides filled in.
+    """Add the columns of both sides to a statement.
 
-    Names become upper case, unless a schema id says exactly which schema is meant.
+    Names become upper case, unless the statement names a schema by its id.
 
     Raises:
-        StatementError: a side has both columns and a schema id; or there is no schema for it.
+        StatementError: a side has both columns and a schema id, or there is no schema for it.
     """
     columns = statement.columns
     for side, format_ in (("KEY", key_format), ("VALUE", value_format)):
@@ -98,10 +98,10 @@ def _columns(
 
 
 def _check_format(schema: SchemaText, format_: FormatInfo, side: str, span: Span | None) -> None:
-    """Columns come from a schema of the side's own format only: another one's says nothing about its bytes.
+    """Check that a schema is in the format of its side.  A schema of another format says nothing about the bytes.
 
     Raises:
-        StatementError: it is of another one.
+        StatementError: it is not.
     """
     if schema.type != WIRE_NAMES[format_.name]:
         own = next(name for name, wire in WIRE_NAMES.items() if wire == schema.type)
@@ -113,9 +113,12 @@ def _check_format(schema: SchemaText, format_: FormatInfo, side: str, span: Span
 
 
 def _type(type_: t.SqlType, upper: bool, span: Span) -> ast.Type:
-    """A type as a statement writes it; names of fields in upper case if asked for.
+    """A type as a statement writes it.
 
-    The keys of a MAP are STRING, as no format with schemas can write others; those of a schema are read as text.
+    The keys of a MAP become STRING: no format with schemas can write others, and the keys of a schema are read as texts.
+
+    Args:
+        upper: write the names of fields in upper case.
     """
     match type_:
         case t.Decimal(precision, scale):
@@ -132,15 +135,16 @@ def _type(type_: t.SqlType, upper: bool, span: Span) -> ast.Type:
 
 
 def register_schemas(registry: SchemaRegistry | None, source: DataSource, level: str) -> None:
-    """Register the schemas of a source's columns, for the sides whose format has schemas and no fixed one.
+    """Register the schemas of a source's columns.
 
-    For a source over a topic that already has schemas this does nothing: its writers own them.
+    Only sides whose format has schemas, and no fixed schema, are registered.  Nothing happens if the topic already has
+    schemas: they belong to whoever writes the topic.
 
     Args:
-        level: the compatibility level for the subjects; empty leaves it as it is.
+        level: the compatibility level for the subjects; empty: do not change it.
 
     Raises:
-        StatementError: a schema cannot be expressed, or is not compatible with the older ones of its subject.
+        StatementError: a schema cannot be expressed, or is not compatible with older ones of its subject.
     """
     if registry is None:
         return
@@ -152,7 +156,7 @@ def register_schemas(registry: SchemaRegistry | None, source: DataSource, level:
         if serde is None or not len(schema):
             continue
         if format_.name == "PROTOBUF_NOSR":
-            schema_of_columns("PROTOBUF", schema)  # nothing to register, but every record is written by it
+            schema_of_columns("PROTOBUF", schema)  # records need it; it is not registered
         if not format_traits(format_.name).inference:
             continue
         if "schemaId" in format_.properties:
@@ -166,10 +170,10 @@ def register_schemas(registry: SchemaRegistry | None, source: DataSource, level:
 
 
 def _register(registry: SchemaRegistry, subject: str, serde: Any, schema: Any, level: str) -> None:
-    """Register a schema, at the level that the subject is to have.
+    """Register a schema, and give the subject this level of compatibility.
 
     Raises:
-        StatementError: it is not compatible; the subject keeps the level it had.
+        StatementError: the schema is not compatible.  The subject keeps its old level.
     """
     if not level or registry.level(subject) == level.upper():
         serde.register(schema)
@@ -184,10 +188,12 @@ def _register(registry: SchemaRegistry, subject: str, serde: Any, schema: Any, l
 
 
 def _check_fixed(registry: SchemaRegistry, source: DataSource, format_: FormatInfo, schema: pa.Schema, is_key: bool) -> None:
-    """Section 10: a fixed schema begins with the sink's columns, names, types and order; its other fields are optional.
+    """Section 10: check that a fixed schema fits the columns of the sink.
+
+    It must begin with these columns, with the same names, types and order.  Its other fields must be optional.
 
     Raises:
-        StatementError: it does not.
+        StatementError: it does not fit.
     """
     side = "key" if is_key else "value"
     try:

@@ -1,4 +1,4 @@
-"""INSERT INTO .. VALUES: rows from constant expressions."""
+"""INSERT INTO .. VALUES: writes rows from constant expressions."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _UNSETTABLE = ("ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND")
 
 
 def insert_values(context: Context, statement: ast.InsertValues) -> Message:
-    """Write rows, all in one commit.  A ROWTIME column gives the timestamps; without it the wall clock does.
+    """Write rows, all in one commit.  A ROWTIME column gives the timestamps; without it they are the current time.
 
     Raises:
-        StatementError: a row does not fit the source; nothing was written.
+        StatementError: a row does not fit the source.  Nothing was written.
     """
     source, columns, times = checked_values(context, statement)
     made = records.to_records(context.engine, source, columns, times)
@@ -56,7 +56,11 @@ def insert_values(context: Context, statement: ast.InsertValues) -> Message:
 
 
 def checked_values(context: Context, statement: ast.InsertValues) -> tuple[DataSource, dict[str, Any], Any]:
-    """The source, the values of its columns, and the timestamps in ms.  Raises: StatementError, if a row does not fit."""
+    """The source, the values of its columns, and the timestamps in milliseconds.
+
+    Raises:
+        StatementError: a row does not fit the source.
+    """
     if not context.options.insert_values:
         raise StatementError("INSERT INTO .. VALUES is switched off by ksql.insert.into.values.enabled", span=statement.span)
     source = records.writable_source(context.catalog, statement.target, statement.span)
@@ -80,7 +84,7 @@ def checked_values(context: Context, statement: ast.InsertValues) -> tuple[DataS
 
 
 def _completed(context: Context, source: DataSource, column: Column, expression: ast.Expression) -> ast.Expression:
-    """STRUCT(..) with the fields that it lacks, where the source's fixed schema has defaults for them."""
+    """Add to a STRUCT(..) the fields that it lacks, if the source's fixed schema has defaults for them."""
     format_ = source.key_format if column.role == "KEY" else source.value_format
     schema_id, registry = format_.properties.get("schemaId"), context.engine.schemas
     if schema_id is None or registry is None or not isinstance(expression, ast.StructConstructor):
@@ -107,7 +111,7 @@ def _with_defaults(expression: ast.Expression, type_: SqlType, known: FieldDefau
 
 
 def _as_literal(value: Any, type_: SqlType, known: FieldDefault, span: Span) -> ast.Expression | None:
-    """A default of JSON as an expression; None for null, and for what no literal says."""
+    """A default, given as JSON, as an expression; None for null, and for values that no literal can write."""
     match value:
         case bool():
             return ast.BooleanLiteral(value, span=span)
@@ -136,7 +140,11 @@ def _checked_time(timestamp: int, statement: ast.InsertValues) -> int:
 
 
 def _columns(source: DataSource, statement: ast.InsertValues) -> tuple[str, ...]:
-    """The columns that the values are for, in their order.  Raises: StatementError."""
+    """The columns that get the values, in the order of the values.
+
+    Raises:
+        StatementError: a column does not exist or occurs twice, or the number of values differs.
+    """
     own = tuple(c.name for c in source.schema)
     names = statement.columns or own
     for row in statement.rows:
@@ -172,7 +180,11 @@ def _columns(source: DataSource, statement: ast.InsertValues) -> tuple[str, ...]
 
 
 def evaluate(context: Context, expression: ast.Expression, type_: SqlType) -> Any:
-    """An Arrow array with the value of a constant expression.  Raises: StatementError."""
+    """The value of a constant expression, as an Arrow array of one value.
+
+    Raises:
+        StatementError: the expression is wrong, or cannot be computed.
+    """
     if isinstance(expression, ast.NullLiteral):
         return pa.nulls(1, to_arrow(type_))
     check_expression(expression, context.options)
@@ -191,7 +203,11 @@ def evaluate(context: Context, expression: ast.Expression, type_: SqlType) -> An
 
 
 def rowtime(context: Context, expression: ast.Expression) -> int:
-    """A ROWTIME in ms, from a number or from the text of a time.  Raises: StatementError."""
+    """A ROWTIME in milliseconds, from a number or from the text of a time.
+
+    Raises:
+        StatementError: it is neither, or is out of range.
+    """
     if isinstance(expression, ast.StringLiteral):
         try:
             return int(parse_timestamp(expression.value))
@@ -204,7 +220,7 @@ def rowtime(context: Context, expression: ast.Expression) -> int:
 
 
 def _check_key(source: DataSource, arrays: dict[str, Any], statement: ast.InsertValues) -> None:
-    """A table's row needs its whole key."""
+    """Check that a row of a table has its whole key."""
     if source.kind != "TABLE":
         return
     for column in source.schema.keys:

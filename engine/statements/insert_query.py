@@ -1,4 +1,4 @@
-"""INSERT INTO .. SELECT: start a query that writes to an existing stream."""
+"""INSERT INTO .. SELECT: starts a query that writes to an existing stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from .planning import copies, plan_query, ready
 
 
 def check(checking: Checking, statement: ast.InsertSelect) -> Checked:
-    """Check an INSERT INTO .. SELECT.  Raises: StatementError."""
+    """Check an INSERT INTO .. SELECT.
+
+    Raises:
+        StatementError: the query or its target breaks a rule.
+    """
     text, catalog = unparse(statement), checking.catalog
     target = catalog.source(statement.target)
     request = SinkRequest(target.kind, target.name, statement.properties, insert=True)
@@ -42,7 +46,11 @@ def check(checking: Checking, statement: ast.InsertSelect) -> Checked:
 
 
 def _query_id(checking: Checking, statement: ast.InsertSelect) -> str:
-    """Raises: StatementError, for an id that is taken or that no query can have."""
+    """The id of the query.
+
+    Raises:
+        StatementError: another query has the id, or a query cannot have it.
+    """
     clause = WithClause(statement.properties, INSERT_INTO)
     wanted, query_id = clause.text("QUERY_ID"), next_query_id(checking, statement)
     if query_id in checking.catalog.queries:

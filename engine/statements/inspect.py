@@ -1,4 +1,4 @@
-"""SHOW: lists."""
+"""SHOW: lists things."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ Result = Message | Listing | Description
 
 
 def show(context: Context, statement: ast.Show) -> Result:
-    """A list of things.  Raises: UnsupportedError, for connectors."""
+    """List things.
+
+    Raises:
+        UnsupportedError: the things are connectors.
+    """
     text = unparse(statement)
     match statement.what:
         case "STREAMS" | "TABLES" as what:
@@ -80,7 +84,7 @@ def _queries(context: Context, text: str) -> Listing:
 
 
 def _partitions(shares: Sharing) -> str:
-    """Which process has which partitions."""
+    """The partitions of each process, as text."""
     try:
         tasks = shares.tasks()
     except StorageError as error:

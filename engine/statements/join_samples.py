@@ -1,4 +1,4 @@
-"""Samples the keys on both sides of a join without matches, and says how they differ."""
+"""Samples the keys of both sides of a join that finds no matches, and says how they differ."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .context import Context
 from .flows import Line
 
 _ROWS: Final = 1_000
-"""How many records of each partition are sampled: the last ones."""
+"""The number of records of each partition that are sampled: the last ones."""
 _SHOWN: Final = 3
 
 
@@ -83,10 +83,10 @@ def _text(key: tuple[Any, ...]) -> str:
 def _keys(
     context: Context, run: QueryRun, lines: Sequence[Line], side: PlanNode, own: TypedExpression | None
 ) -> set[tuple[Any, ...]] | None:
-    """The distinct keys of the last rows of a side; None if it is not made of one source's rows alone.
+    """The distinct keys of the last rows of a side; None if its rows do not come from one source alone.
 
     Args:
-        own: what the join compares, if that is not the key of the side.
+        own: the expression that the join compares, if it is not the key of the side.
     """
     steps: list[tuple[Sequence[TypedExpression], Schema]] = []
     if own is not None:

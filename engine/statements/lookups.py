@@ -1,4 +1,4 @@
-"""Lookups by key in a table: key -> slot -> row (`runtime.lookups`), without SQL."""
+"""Lookups by key in a table, without SQL: key -> slot -> row (`runtime.lookups`)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..state import Engine
 
 
 class KeyLookup:
-    """A prepared lookup in one table: `get` one row, or all `rows` of one key.
+    """A prepared lookup in one table: `get` finds one row, `rows` all rows of one key.
 
-    It reads what the last commit left and never waits for the query's current step.  Thread-safe; valid as long as there
-    is a table of that name.
+    It reads the state after the last commit, and never waits for the query's current step.  Several threads may use it.  It
+    is valid as long as there is a table of that name.
 
     Raises:
         StatementError: no query maintains the table.
@@ -50,14 +50,17 @@ class KeyLookup:
         self._catalog = catalog
 
     def get(self, *key: Any, window_start: int | None = None) -> dict[str, Any] | None:
-        """The row of a key as a dict by `columns`; None if there is none.
+        """Find the row of a key.
 
         Args:
-            key: one value per key column (`intake.keys.key_value` says what it stands for).
-            window_start: for a windowed table, in ms since the epoch.
+            key: one value for each key column, see `intake.keys.key_value`.
+            window_start: for a windowed table, in milliseconds since 1970-01-01 UTC.
+
+        Returns:
+            the row as a dict by column; None if there is none.
 
         Raises:
-            StatementError: the table is gone, the database is closed, or the number of values is wrong.
+            StatementError: the table does not exist any more, the database is closed, or the number of values is wrong.
         """
         self._check_open()
         if self._catalog is not self._engine.catalog:
@@ -77,7 +80,9 @@ class KeyLookup:
         return None if row is None else dict(zip(self.columns, row))
 
     def rows(self, *key: Any) -> list[dict[str, Any]]:
-        """The rows of a key: of a windowed table one per window, in order of window start; else one at most.
+        """Find all rows of a key.
+
+        A windowed table has one for each window, in the order of window starts; another table has at most one.
 
         Raises:
             StatementError: see `get`.

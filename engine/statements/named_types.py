@@ -12,7 +12,11 @@ from .checking import Checked, Checking
 
 
 def check_create(checking: Checking, statement: ast.CreateType) -> Checked | Message:
-    """Check a CREATE TYPE.  Raises: StatementError."""
+    """Check a CREATE TYPE.
+
+    Raises:
+        StatementError: the name is in use, or the type is wrong.
+    """
     text = unparse(statement)
     types = checking.catalog.types
     if statement.name in types:
@@ -29,7 +33,11 @@ def check_create(checking: Checking, statement: ast.CreateType) -> Checked | Mes
 
 
 def check_drop(checking: Checking, statement: ast.DropType) -> Checked | Message:
-    """Check a DROP TYPE.  Sources that use the type keep it.  Raises: StatementError."""
+    """Check a DROP TYPE.  Sources that use the type keep it.
+
+    Raises:
+        StatementError: there is no such type.
+    """
     text = unparse(statement)
     if statement.name not in checking.catalog.types:
         if statement.if_exists:

@@ -1,4 +1,4 @@
-"""What CREATE .. AS SELECT and INSERT INTO .. SELECT share: query ids, sources, internal topics."""
+"""What CREATE .. AS SELECT and INSERT INTO .. SELECT share: ids of queries, sources, internal topics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .planning import copies
 
 
 def next_query_id(checking: Checking, statement: ast.CreateAsSelect | ast.InsertSelect) -> str:
-    """The id of a statement's query if the statement is executed next; a replaced query keeps its id."""
+    """The id that a statement's query gets if the statement is executed next.  A query that is replaced keeps its id."""
     number = checking.outside.number
     if isinstance(statement, ast.CreateAsSelect):
         return f"{'CSAS' if statement.kind == 'STREAM' else 'CTAS'}_{statement.name}_{number}"
@@ -21,14 +21,17 @@ def next_query_id(checking: Checking, statement: ast.CreateAsSelect | ast.Insert
 
 
 def sources_of(resolved: ResolvedQuery) -> tuple[str, ...]:
-    """The names of the sources that a query reads, without repetition."""
+    """The names of the sources that a query reads, each once."""
     return tuple(dict.fromkeys(s.source.name for s in resolved.sources))
 
 
 def register_copies(checking: Checking, planned: Planned) -> tuple[tuple[DataSource, ...], tuple[DataSource, ...]]:
-    """The internal topics of a query whose schemas must be registered, and those whose schemas must be removed first.
+    """Find the schemas to change for the internal topics of a query.
 
-    If a query is replaced by one whose internal topics have other columns, their schemas begin anew.
+    If a query is replaced by one whose internal topics have other columns, the topics' old schemas are removed.
+
+    Returns:
+        the topics whose schemas must be registered, and those whose schemas must be removed first.
     """
     old = checking.planned.get(planned.query_id)
     before, wanted = ({} if old is None else copies(old.plan)), copies(planned.plan)

@@ -66,7 +66,7 @@ class Live:
             )
 
     def _check_settings(self, topic: str, clause: WithClause) -> None:
-        """A topic that exists already keeps what it was made with, so a statement cannot ask for something else."""
+        """Check that a statement asks for nothing else than an existing topic has."""
         config = self.engine.log.topics()[topic]
         have = {
             "REPLICAS": self.engine.replicas(topic),
@@ -83,7 +83,9 @@ class Live:
                 )
 
     def _check_values(self, topic: str, format_: FormatInfo, schema: Schema, span: Span, *, grows: bool) -> None:
-        """The topic is nobody's own, and holds typed columns of the same shape, or bytes, as the format wants."""
+        """Check that a topic is not one of the engine's own, and holds what the format needs: typed columns of the same
+        types, or bytes.
+        """
         config = self.engine.log.topics()[topic]
         if config.internal:
             raise StatementError(
@@ -127,7 +129,7 @@ class Live:
         if refused is not None:
             raise StatementError(refused, span=span, suggestion="Write to another topic.")
         if self.is_missing(topic):
-            return  # nothing reads it
+            return  # a topic that does not exist has no readers
         self._check_circle(catalog, topic, sources, span)
 
     def _check_circle(self, catalog: Catalog, topic: str, sources: Iterable[str], span: Span) -> None:

@@ -1,4 +1,4 @@
-"""Query (AST) -> logical plan -> physical plan -> dataflow."""
+"""Plans queries: AST -> logical plan -> physical plan -> dataflow."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class PlanningContext(Protocol):
-    """What planning needs to know of a database: its catalog, functions, schemas and options."""
+    """What planning reads of a database: its catalog, functions, schemas and options."""
 
     @property
     def catalog(self) -> Catalog: ...
@@ -47,7 +47,7 @@ class PlanningContext(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PlanningState:
-    """A `PlanningContext` by itself: of an earlier state of the database, for example."""
+    """A `PlanningContext` without a database, for example for an earlier state of it."""
 
     catalog: Catalog
     functions: Registry
@@ -57,7 +57,11 @@ class PlanningState:
 
 @dataclass(frozen=True, slots=True)
 class PlannedQuery:
-    """A planned query.  ``resolved`` is None for the query of a SOURCE TABLE."""
+    """A planned query.
+
+    Attributes:
+        resolved: None for the query of a SOURCE TABLE.
+    """
 
     resolved: ResolvedQuery | None
     plan: PlanNode
@@ -69,7 +73,7 @@ def plan_query(
     """Analyse and plan a query.
 
     Args:
-        again: the query exists already; rules that came after it was made are not applied.
+        again: the query exists already.  Rules that are newer than the query are not applied.
 
     Raises:
         StatementError: the query is wrong.
@@ -81,7 +85,7 @@ def plan_query(
 
 
 def with_copies(context: PlanningContext, planned: PlannedQuery, query_id: str) -> PlannedQuery:
-    """The plan with the internal topics that ``penstock.internal.topics`` asks for, under ksqlDB's names.
+    """Add to a plan the internal topics that ``penstock.internal.topics`` asks for, under ksqlDB's names.
 
     Raises:
         StatementError: the value format of a source cannot hold the columns of such a topic.
@@ -103,12 +107,21 @@ def to_dataflow(
     receive: Callable[[Batch], None] | None = None,
     options: QueryOptions | None = None,
 ) -> Dataflow:
-    """Lower a plan with the given options, or those in force.  Raises: StatementError, UnsupportedError."""
+    """Lower a plan.
+
+    Args:
+        receive: gets the batches of a push query.
+        options: None: those of the context.
+
+    Raises:
+        StatementError: a timestamp format cannot be read.
+        UnsupportedError: Penstock cannot run a part of the plan.
+    """
     return lower(plan, LoweringContext(context.functions, serde_maker(context.schemas), options or context.options, receive))
 
 
 def ready(context: PlanningContext, planned: PlannedQuery, entry: QueryEntry) -> Planned:
-    """A persistent query that is ready to run, with the internal topics that it writes.
+    """Make a persistent query ready to run, with the internal topics that it writes.
 
     Raises:
         StatementError, UnsupportedError: see `with_copies` and `to_dataflow`.
@@ -118,7 +131,7 @@ def ready(context: PlanningContext, planned: PlannedQuery, entry: QueryEntry) ->
 
 
 def plan_source_table(source: DataSource) -> PlannedQuery:
-    """Plan the query that maintains the rows of a SOURCE TABLE."""
+    """Plan the query that keeps the rows of a SOURCE TABLE."""
     return PlannedQuery(None, optimise(build_source_table(source)))
 
 
@@ -126,7 +139,7 @@ def plan_again(context: PlanningContext, entry: QueryEntry, statement: ast.State
     """Plan the query of a catalog entry again, from its statement.
 
     Args:
-        context: as it was when the query was made; for a SOURCE TABLE with that table in it.
+        context: the state when the query was created; for a SOURCE TABLE it includes that table.
 
     Raises:
         StatementError: a function that it uses is not registered.

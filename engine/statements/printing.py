@@ -1,8 +1,8 @@
-"""PRINT: the records of a topic as text, with a guess at their formats.
+"""PRINT: shows the records of a topic as text, and guesses their formats.
 
-The guess is made for each record.  It uses the record's bytes, the schema registry (AVRO, PROTOBUF and JSON_SR records
-name their schema) and, where bytes cannot decide (the window bounds after a key, a number of 8 bytes), the sources over
-the topic.  Guessing never fails: bytes that fit nothing are shown in hexadecimal.
+The formats of each record are guessed from its bytes, from the schema registry (AVRO, PROTOBUF and JSON_SR records name
+their schema) and, where bytes cannot decide (window bounds after a key, a number of 8 bytes), from the sources over the
+topic.  A guess never fails: bytes that fit no format are shown in hexadecimal.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _FORMAT_OF_SCHEMA = {"AVRO": "AVRO", "PROTOBUF": "PROTOBUF", "JSON": "JSON_SR"}
 
 
 def print_topic(context: Context, statement: ast.Print) -> PrintResult:
-    """The records of a topic: with FROM BEGINNING those it holds, then those to come, until LIMIT.
+    """The records of a topic: those that come from now on, with FROM BEGINNING also those before, until LIMIT.
 
     Raises:
         StatementError: there is no such topic.
@@ -73,7 +73,7 @@ def print_topic(context: Context, statement: ast.Print) -> PrintResult:
 
 
 class RecordPrinter:
-    """Turns records into text.  ``sources`` are those over the topic."""
+    """Turns records into text.  ``sources`` are the sources over the topic."""
 
     def __init__(self, registry: Any, sources: list[DataSource]) -> None:
         self._registry = registry
@@ -122,13 +122,17 @@ class RecordPrinter:
         return "BYTES", "0x" + data.hex()
 
     def _is_number(self, data: bytes, is_key: bool) -> bool:
-        """Bytes that are printable by chance: the sources say that they are a number."""
+        """Whether the sources say that these bytes are a number, although they are printable by chance."""
         types = self._key_types if is_key else self._value_types
         widths = {"INTEGER": 4, "BIGINT": 8, "DOUBLE": 8, "TIMESTAMP": 8}
         return bool(types) and all(widths.get(str(t)) == len(data) for t in types)
 
     def _eight(self, data: bytes, is_key: bool) -> tuple[str, str]:
-        """A BIGINT or a DOUBLE: as the sources say, else a DOUBLE if it is one of ordinary size and the BIGINT is not."""
+        """Read 8 bytes as a BIGINT or a DOUBLE.
+
+        The sources over the topic decide.  Without them it is a DOUBLE if the DOUBLE is of ordinary size and the BIGINT is
+        not.
+        """
         types: set[SqlType] = self._key_types if is_key else self._value_types
         integer, double = struct.unpack(">q", data)[0], struct.unpack(">d", data)[0]
         ordinary = math.isfinite(double) and 1e-9 < abs(double) < 1e15 and abs(integer) > 2**53
@@ -137,7 +141,7 @@ class RecordPrinter:
         return "KAFKA_BIGINT", str(integer)
 
     def _by_schema(self, data: bytes, is_key: bool) -> tuple[str, str] | None:
-        """The record read with the schema whose id it begins with; None if it does not."""
+        """Read the record by the schema whose id its bytes begin with; None if that fails."""
         if self._registry is None or len(data) < 5 or data[0] != 0:
             return None
         number = int.from_bytes(data[1:5], "big")
@@ -169,7 +173,7 @@ class RecordPrinter:
 
 
 def _plain(data: bytes) -> str:
-    """A header's bytes: as text if they are one."""
+    """A header's bytes as text, if they are UTF-8."""
     text = _text(data)
     return text if text is not None and text.isprintable() else "0x" + data.hex()
 
@@ -182,7 +186,7 @@ def _text(value: bytes) -> str | None:
 
 
 def _is_json(text: str) -> bool:
-    """Whether it is a JSON document; numbers, true and null alone are more likely plain texts."""
+    """Whether a text is a JSON document.  A number, true or null alone is more likely plain text."""
     if text[:1] not in ("{", "[", '"'):
         return False
     try:

@@ -1,4 +1,4 @@
-"""Reads the records of a source one by one, with all that belongs to them, for ASSERT VALUES."""
+"""Reads the records of a source one by one, with all of their columns, for ASSERT VALUES."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class SourceRecord:
     Attributes:
         keys: the key columns; all None for a null key.
         values: all columns by name, with ROWTIME, ROWPARTITION, ROWOFFSET and window bounds; None for a tombstone.
-        timestamp: of the record, in ms.
-        arrival: its place in the log's total order.
+        timestamp: of the record, in milliseconds.
+        arrival: the record's place in the log's order over all topics.
         problem: why the record cannot be decoded; then there are no values.
     """
 
@@ -38,7 +38,9 @@ class SourceRecord:
 
 
 def next_record(context: Context, source: DataSource, after: int) -> SourceRecord | None:
-    """The first record of a source's topic that arrived after a given place, over all partitions; None if there is none."""
+    """The first record of a source's topic, over all partitions, that arrived after the place ``after``; None if there is
+    none.
+    """
     reader = _reader(context, source)
     found: SourceRecord | None = None
     for partition in range(context.log.topics()[source.topic].partitions):

@@ -23,9 +23,10 @@ from .planning import plan_query, to_dataflow
 
 
 def find_source(context: Context, reference: ast.SourceRef) -> DataSource:
-    """A source of the catalog.
+    """Find a source of the catalog.
 
-    Raises: StatementError, if there is none, or for a stream if a setting forbids reading streams.
+    Raises:
+        StatementError: there is none, or it is a stream and a property forbids reading streams.
     """
     try:
         source = context.catalog.source(reference.name)
@@ -40,7 +41,11 @@ def find_source(context: Context, reference: ast.SourceRef) -> DataSource:
 
 
 def kept_view(context: Context, source: DataSource, span: Span) -> str:
-    """The query that maintains a table.  Raises: StatementError, if there is none."""
+    """The id of the query that keeps a table's rows.
+
+    Raises:
+        StatementError: there is none.
+    """
     view = context.view_of(source)
     if view is None:
         raise StatementError(
@@ -52,13 +57,17 @@ def kept_view(context: Context, source: DataSource, span: Span) -> str:
 
 
 def check_limit(context: Context, span: Span) -> None:
-    """Raises: StatementError, if a setting forbids LIMIT."""
+    """Check that LIMIT is allowed.
+
+    Raises:
+        StatementError: a property forbids it.
+    """
     if not context.options.pull_limit:
         raise StatementError("LIMIT in pull queries is switched off by ksql.query.pull.limit.clause.enabled", span=span)
 
 
 def events_only(receive: Callable[[Batch], None]) -> Callable[[Batch], None]:
-    """Drop records of a stream that have no value: they are no rows (section 11)."""
+    """Drop records of a stream that have no value, because they are not rows (section 11)."""
 
     def events(batch: Batch) -> None:
         receive(batch if batch.tombstones is None else batch.filter(~batch.tombstones))
@@ -67,10 +76,10 @@ def events_only(receive: Callable[[Batch], None]) -> Callable[[Batch], None]:
 
 
 def read_stream(context: Context, query: ast.Query, resolved: ResolvedQuery) -> list[Any]:
-    """The columns of a SELECT over one stream, from its first record to its present end, or until LIMIT.
+    """The columns of a SELECT over one stream, from its first record to its end at this moment, or until LIMIT.
 
     Raises:
-        StatementError: they need more memory than a query may use.
+        StatementError: the rows need more memory than a query may use.
     """
     pieces: list[Batch] = []
     size = measured = 0
@@ -80,7 +89,7 @@ def read_stream(context: Context, query: ast.Query, resolved: ResolvedQuery) -> 
     run = QueryRun("pull", dataflow, context.host.services, ledger=NoLedger())
     taken, limit = 0, resolved.limit
     ends = {place: context.log.end_offset(*place) for place in run.status.positions}
-    while any(at < ends[place] for place, at in run.status.positions.items()):  # what is written meanwhile is not waited for
+    while any(at < ends[place] for place, at in run.status.positions.items()):  # later records do not count
         interrupts.check()
         if (limit is not None and taken >= limit) or not run.step():
             break

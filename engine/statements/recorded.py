@@ -1,7 +1,7 @@
-"""Reads journal entries of versions that recorded statements instead of changes.
+"""Reads journal entries of old versions, which recorded statements instead of changes.
 
-Such an entry has the statement, and what was looked up when it was executed.  The statement is checked again, against the
-catalog of that time, with a `checking.Outside` that answers from the entry.
+Such an entry has the statement, and the answers that its check got when it was executed.  The statement is checked again,
+against the catalog of that time, with a `checking.Outside` that gives the answers of the entry.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Recorded:
         return recorded[1] if recorded is not None and recorded[0] == topic else None
 
     def is_missing(self, topic: str) -> bool:
-        return True  # the entry does not say; if the topic is there, nothing will be made
+        return True  # the entry does not say; an existing topic is not created again
 
     def with_columns(
         self, statement: ast.CreateSource, clause: WithClause, topic: str, formats: tuple[FormatInfo, FormatInfo]
     ) -> ast.CreateSource:
-        return statement  # the entry has it with its columns
+        return statement  # the statement of the entry has its columns
 
     def check_topic(
         self, topic: str, clause: WithClause, format_: FormatInfo, schema: Schema, span: Span, *, grows: bool, written: bool
@@ -75,7 +75,7 @@ def change_of(entry: JournalEntry, catalog: Catalog, functions: Registry, schema
     """The change that an entry made.
 
     Args:
-        catalog: as it was before the entry.
+        catalog: the catalog before the entry.
 
     Raises:
         StatementError: the statement fails today, for example because a function that it uses is not registered.

@@ -1,4 +1,4 @@
-"""Columns -> records of a source, for INSERT VALUES, `Database.insert` and `Database.produce`."""
+"""Encodes columns as records of a source, for INSERT VALUES, `Database.insert` and `Database.produce`, and writes them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ from ..state import Engine
 
 
 def check_writable(catalog: Catalog, source: DataSource) -> None:
-    """Check that rows can be inserted into a source (section 3, INSERT VALUES).  Raises: StatementError."""
+    """Check that rows can be inserted into a source (section 3, INSERT VALUES).
+
+    Raises:
+        StatementError: they cannot.
+    """
     if source.read_only:
         raise StatementError(
             f"{source.name} is read-only: it was made by CREATE SOURCE",
@@ -54,7 +58,11 @@ def check_writable(catalog: Catalog, source: DataSource) -> None:
 
 
 def writable_source(catalog: Catalog, name: str, span: Span) -> DataSource:
-    """The source with this name, into which rows can be inserted.  Raises: StatementError, with ``span``."""
+    """The source with this name, if rows can be inserted into it.
+
+    Raises:
+        StatementError: there is none, or rows cannot be inserted.  The error has ``span``.
+    """
     try:
         source = catalog.source(name)
         check_writable(catalog, source)
@@ -68,8 +76,8 @@ def to_records(engine: Engine, source: DataSource, columns: Mapping[str, Any], t
     """Encode rows in the formats of a source.
 
     Args:
-        columns: Arrow arrays of the source's types, by name; missing columns are null.
-        timestamps: int64[n], ms.
+        columns: Arrow arrays of the source's types, by name.  Missing columns are null.
+        timestamps: int64[n], in milliseconds.
 
     Raises:
         StatementError: the formats cannot hold a row.
@@ -91,7 +99,7 @@ def to_records(engine: Engine, source: DataSource, columns: Mapping[str, Any], t
         values = _typed(engine, layout, columns, n)
     else:
         arrays = arrays_of(layout.value)
-        count = None if arrays else np.zeros(n, np.bool_)  # without columns, only the mask says how many rows there are
+        count = None if arrays else np.zeros(n, np.bool_)  # without columns, only the mask has the number of rows
         encoded = layout.value.serde.encode(arrays, layout.value.schema, count)
         _refuse(encoded.malformed, source, "value")
         values = encoded.data
@@ -99,7 +107,7 @@ def to_records(engine: Engine, source: DataSource, columns: Mapping[str, Any], t
 
 
 def _layout(engine: Engine, source: DataSource) -> Layout:
-    """The source's layout, kept until the catalog has another source of this name."""
+    """The source's layout.  It is cached until the catalog has another source of this name."""
     known = engine.layouts.get(source.name)
     if known is None or known.source is not source:
         known = layout_of(source, engine.schemas)
@@ -109,7 +117,7 @@ def _layout(engine: Engine, source: DataSource) -> Layout:
 
 
 def _typed(engine: Engine, layout: Layout, columns: Mapping[str, Any], n: int) -> Any:
-    """The struct array of a typed topic, which may have more fields than this source."""
+    """The struct array of a typed topic.  The topic may have more fields than this source."""
     config = engine.topic(layout.source.topic)
     if config is None:
         raise StatementError(f"there is no topic {layout.source.topic}", suggestion="SHOW TOPICS; lists them.")
@@ -140,14 +148,14 @@ def insert(
     sequence: int | None,
     headers: Sequence[tuple[str, bytes]] = (),
 ) -> Token:
-    """Append rows to sources in one commit: `Database.insert_many`.
+    """Append rows to sources in one commit, see `Database.insert_many`.
 
     Args:
-        headers: of every record.
+        headers: the headers of every record.
 
     Raises:
         StatementError: there is no such source, or a row does not fit it.
-        StorageError: the disk failed; nothing was written.
+        StorageError: the disk failed.  Nothing was written.
     """
     made: list[tuple[str, Records, int | None]] = []
     for name, given in rows.items():
@@ -222,7 +230,7 @@ def produce(
 # ------------------------------------------------------------------------------------- few rows of many callers
 
 _COMBINED_ROWS_MAX = 16
-"""Inserts of up to so many rows are combined with those of other callers; larger ones are worth calls of their own."""
+"""Inserts of at most this many rows are combined with those of other callers.  Larger ones are encoded and written alone."""
 
 
 @dataclass(slots=True, eq=False)
@@ -230,9 +238,9 @@ class _Small:
     """A small insert.
 
     Attributes:
-        kind: inserts with the identical object, and the same partition, become records in one call.
+        kind: inserts with the identical ``kind`` and the same partition become records in one call.
         make: turns contents into records.
-        commit: None if nothing was written.
+        commit: the commit with the rows; None if nothing was written.
     """
 
     kind: Any
@@ -245,9 +253,11 @@ class _Small:
 
 
 def _combined(engine: Engine, small: _Small) -> Token | None:
-    """Write it in one commit with what others write at this moment; None if it has to be done alone: something is wrong.
+    """Write an insert in one commit with those of other callers at this moment.
 
-    The token may be that of rows of others that stand behind in the same topic.
+    Returns:
+        a token of the commit.  It may also cover rows of others in the same topic.  None if the insert must be written
+        alone, because something is wrong.
     """
     engine.combiner.ask(small, partial(_write_together, engine))
     if small.commit is None:
@@ -265,7 +275,7 @@ def _write_together(engine: Engine, requests: Sequence[_Small]) -> None:
         first = alike[0]
         try:
             transaction.append(first.topic, first.make([request.content for request in alike]), first.partition)
-        except BaseException:  # not swallowed: each does its own alone, and whoever is at fault meets it again
+        except BaseException:  # not hidden: each caller then writes alone, and the error comes again for the insert at fault
             continue
         written.extend(alike)
     if not written:
@@ -273,18 +283,22 @@ def _write_together(engine: Engine, requests: Sequence[_Small]) -> None:
     outcomes: list[Outcome | None] = [None]
     try:
         engine.log.commit_all([(transaction, any(request.durable for request in written))], outcomes)
-    except StorageError:  # the same
+    except StorageError:  # not hidden either
         return
     finally:
         (outcome,) = outcomes
         for request in written:
             request.commit = outcome if isinstance(outcome, Commit) else None
     if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
-        raise outcome  # an interruption: the others go on alone
+        raise outcome  # an interruption of this thread; the other callers then write alone
 
 
 def _made_together(engine: Engine, target: DataSource, contents: Sequence[tuple[list[Any], int]]) -> Records:
-    """The records of several callers' rows.  Raises: StatementError, if not all of them are plain and right."""
+    """The records of the rows of several callers.
+
+    Raises:
+        StatementError: a row is not plain, or does not fit.
+    """
     if len(contents) == 1:
         ((rows, at),) = contents
         return _made(engine, target, *columns_of(rows, target, at))
@@ -293,7 +307,11 @@ def _made_together(engine: Engine, target: DataSource, contents: Sequence[tuple[
 
 
 def _raw_together(topic: str, config: TopicConfig, contents: Sequence[tuple[Any, Any, Any, Any]]) -> Records:
-    """The records of several callers.  Raises: ClientError, if the topic cannot hold all of them."""
+    """The records of several callers.
+
+    Raises:
+        ClientError: the topic cannot hold one of them.
+    """
     keys, values, timestamps, headers = zip(*contents, strict=True)
     return raw_columns(topic, config, keys, values, timestamps, headers)
 
@@ -331,17 +349,17 @@ def write_all(
     """Append records to any number of topics in one commit.
 
     Args:
-        parts: topic, records, partition (None: by each record's key).
-        durable: return when the commit is on disk; else as soon as it is visible.
-        also: adds to the same transaction, which is then alone in its name, see `Log.transaction`.
-        producer, sequence: the writer, and a number that rises with each write.  A number that is not above the producer's
-            last one is a retry and writes nothing.
-        headers: of each record that has none.
+        parts: topic, records, and partition (None: by each record's key).
+        durable: return when the commit is on disk; otherwise as soon as it is visible.
+        also: adds records to the same transaction, which then has a name of its own, see `Log.transaction`.
+        producer, sequence: who writes, and a number that rises with each write.  If the number is not above the producer's
+            last one, the write is a retry, and nothing is written.
+        headers: for each record that has none.
 
     Raises:
         StatementError: only one of producer and sequence is given.
-        PartitionsLostError: another process of the service has begun a transaction of this name; nothing was written.
-        StorageError: the disk failed; nothing was written.
+        PartitionsLostError: another process of the service has begun a transaction of this name.  Nothing was written.
+        StorageError: the disk failed.  Nothing was written.
     """
     topics = list(dict.fromkeys(topic for topic, _, _ in parts))
     _admit(engine, topics, producer, sequence)
@@ -357,7 +375,7 @@ def write_all(
     commit = transaction.commit(durable)
     if producer is None or commit.ends:
         return Token.of(commit)
-    # A retry: the first attempt lies somewhere before the present ends.
+    # A retry: the records of the first attempt are somewhere before the present ends.
     known = engine.log.topics()
     places = [(topic, number) for topic in topics for number in range(known[topic].partitions)]
     return Token(dict(engine.log.end_offsets(places)[1]))
@@ -367,7 +385,7 @@ def _admit(engine: Engine, topics: Sequence[str], producer: str | None, sequence
     """Wait until the readers of the topics are not too far behind.
 
     Raises:
-        StatementError: only one of producer and sequence is given, or one of them cannot be one.
+        StatementError: only one of producer and sequence is given, or one of them has a value that is not allowed.
     """
     if (producer is None) != (sequence is None):
         raise StatementError(

@@ -1,4 +1,4 @@
-"""The rules for names of sources, and for what CREATE OR REPLACE may change."""
+"""Rules for the names of sources, and for what CREATE OR REPLACE may change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ _SOURCE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def check_name(name: str, span: Span) -> None:
-    """Check the name of a source (section 1).  Raises: StatementError."""
+    """Check the name of a source (section 1).
+
+    Raises:
+        StatementError: a source cannot have it.
+    """
     if not _SOURCE_NAME.fullmatch(name):
         raise StatementError(
             f"a stream or table cannot be called {name}", span=span, suggestion="Use letters, digits, _ and - only."
@@ -21,14 +25,18 @@ def check_name(name: str, span: Span) -> None:
 
 
 def nothing_changed(existing: DataSource, command: str, text: str) -> Message:
-    """The answer to CREATE .. IF NOT EXISTS where the source exists; ``text`` is the statement's canonical text."""
+    """The answer to CREATE .. IF NOT EXISTS if the source exists.  ``text`` is the statement's canonical text."""
     return Message(
         command, f"{existing.kind.lower()} {existing.name} exists already; nothing was changed", text, warning=True
     )
 
 
 def check_may_replace(options: QueryOptions, existing: DataSource, kind: str, span: Span) -> None:
-    """Check what every CREATE OR REPLACE must fulfil.  Raises: StatementError."""
+    """Check the rules for every CREATE OR REPLACE.
+
+    Raises:
+        StatementError: it breaks one.
+    """
     if not options.create_or_replace:
         raise StatementError("CREATE OR REPLACE is switched off by ksql.create.or.replace.enabled", span=span)
     if existing.kind != kind:
@@ -40,7 +48,11 @@ def check_may_replace(options: QueryOptions, existing: DataSource, kind: str, sp
 
 
 def check_same_place(old: DataSource, new: DataSource, span: Span) -> None:
-    """Check that CREATE OR REPLACE keeps topic, formats, windows and timestamps (section 3).  Raises: StatementError."""
+    """Check that CREATE OR REPLACE does not change topic, formats, windows and timestamps (section 3).
+
+    Raises:
+        StatementError: it does.
+    """
     same = (
         ("topic", old.topic, new.topic),
         ("key format", old.key_format, new.key_format),
@@ -58,9 +70,10 @@ def check_same_place(old: DataSource, new: DataSource, span: Span) -> None:
 
 
 def check_columns_extend(old: DataSource, new: DataSource, span: Span) -> None:
-    """Check that keys stay, value columns keep place and type, and new columns come last (section 3).
+    """Check that keys stay, that value columns keep their place and type, and that new columns come last (section 3).
 
-    Raises: StatementError.
+    Raises:
+        StatementError: a column breaks the rule.
     """
     if old.schema.keys != new.schema.keys:
         raise StatementError(
@@ -79,7 +92,11 @@ def check_columns_extend(old: DataSource, new: DataSource, span: Span) -> None:
 
 
 def source_of_kind(catalog: Catalog, kind: str, name: str, span: Span) -> DataSource:
-    """A source by name.  Raises: StatementError, if there is none, or it is of the other kind."""
+    """Find a source by name.
+
+    Raises:
+        StatementError: there is none, or it is of the other kind.
+    """
     try:
         source = catalog.source(name)
     except StatementError as error:

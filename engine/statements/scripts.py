@@ -1,4 +1,4 @@
-"""Scripts -> statements, with variables replaced and RUN SCRIPT replaced by the script's statements."""
+"""Reads the statements of scripts.  Variables are replaced, and so is RUN SCRIPT, by the statements of the other script."""
 
 from __future__ import annotations
 
@@ -24,13 +24,17 @@ _SUBSTITUTION = "ksql.variable.substitution.enable"
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The text to which a statement's spans refer, and its file if it has one."""
+    """The text that a statement's spans refer to, and its file if it has one."""
 
     text: str
     path: Path | None
 
     def locate(self, error: StatementError, statement: ast.Statement) -> StatementError:
-        """The error with a place.  If it names only the statement, the place is the name in it that the message mentions."""
+        """Give an error its place.
+
+        If the error has only the place of the whole statement, it gets the place of the name in it that the message
+        mentions.
+        """
         if error.text is None and error.span in (None, statement.span):
             error.span = _name_in(error.message, self.text, statement.span)
         return error.located(self.text, None if self.path is None else str(self.path))
@@ -39,10 +43,10 @@ class Script:
 def statements_of(
     session: SessionState, text: str, path: Path | None, around: tuple[Path, ...] = ()
 ) -> Iterator[tuple[ast.Statement, Script]]:
-    """The statements of a script, including those of the scripts that it runs.
+    """The statements of a script, and of the scripts that it runs.
 
     Args:
-        session: its variables are replaced, with the values that they have when a statement's turn comes.
+        session: the variables are its own, with the values that they have when a statement is next.
         path: the file of the text.
         around: the resolved paths of the scripts that run this one, outermost first.
 
@@ -69,10 +73,10 @@ def statements_of(
 
 
 def _parsed(session: SessionState, text: str) -> Iterator[tuple[ast.Statement, str]]:
-    """The statements of a script with the text each one's spans point into, variables replaced.
+    """The statements of a script, each with the text that its spans refer to.  Variables are replaced.
 
-    Everything up to the next RUN SCRIPT is parsed before the first statement is handed out; what comes after it may use the
-    variables that the other script defines.
+    Everything up to the next RUN SCRIPT is parsed before the first statement is returned.  Statements after a RUN SCRIPT may
+    use the variables that the other script defines.
     """
     if "${" not in text:
         yield from [(parsed.statement, text) for parsed in parse(text)]
@@ -108,7 +112,9 @@ def _parsed(session: SessionState, text: str) -> Iterator[tuple[ast.Statement, s
 
 
 def _name_in(message: str, text: str, whole: Span) -> Span:
-    """The first name or quoted text of a statement that a message names, else the whole statement."""
+    """The place of the first name or quoted text of a statement that a message mentions; otherwise of the whole
+    statement.
+    """
     named = set(re.findall(r"[\w.@-]+", message))
     for group, start, end in tokens(text, whole.start):
         if group == "end" or start >= whole.end:
@@ -121,7 +127,7 @@ def _name_in(message: str, text: str, whole: Span) -> Span:
 
 
 def _read(statement: ast.RunScript, path: Path | None, around: tuple[Path, ...]) -> tuple[Path, str]:
-    """The file of RUN SCRIPT, which is looked for beside the script that runs it, and its text.
+    """The file of RUN SCRIPT, relative to the script that runs it, and its text.
 
     Raises:
         StatementError: it cannot be read, or it would run itself.

@@ -1,7 +1,7 @@
-"""SELECT: a push query (EMIT ..) becomes a subscription; others are answered once.
+"""SELECT: a push query (EMIT ..) becomes a subscription; any other query is answered once.
 
-A query in the form of ksqlDB's own pull queries, over the rows of one source, is looked up or scanned here.  All others go
-to `answers`.  Both give the same answers to what both can do.
+A query that has the form of ksqlDB's own pull queries, over the rows of one source, is answered here by lookups or a scan.
+All others go to `answers`.  Both give the same answers for queries that both can answer.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ def push(
     """Start a push query.
 
     Args:
-        resume: a name for the reader; it continues where the reader of this name stopped.
+        overflow: for a slow reader: ``block`` lets the query wait, ``drop`` drops rows.
+        resume: a name for the reader.  It continues where the last reader of this name stopped.
 
     Raises:
-        StatementError: the query is wrong, there are too many, or it keeps state and so cannot be resumed.
+        StatementError: the query is wrong, there are too many, or ``resume`` is given and the query keeps state.
     """
     limit = context.options.push_queries_max
     if context.host.subscriptions >= limit:
@@ -86,12 +87,12 @@ def push(
 
 
 def _shape(context: Context, query: ast.Query, resolved: ResolvedQuery) -> Hashable | None:
-    """What is equal for push queries whose rows are the same for the same records; None: nobody can say."""
+    """A value that is equal for push queries that give the same rows for the same records; None if that cannot be known."""
     for node in nodes_of(query):
         if isinstance(node, ast.FunctionCall):
             function = context.functions.find(node.name)
             if function is None or function is not BUILT_INS.find(node.name):
-                return None  # the user's: what it does is not known, and it may be another one tomorrow
+                return None  # a user's function may do anything, and may be replaced
             if any(getattr(overload, "volatile", False) for overload in function.overloads):
                 return None
     topics = tuple((s.source, context.log.topic_id(s.source.topic)) for s in resolved.sources)
@@ -99,7 +100,11 @@ def _shape(context: Context, query: ast.Query, resolved: ResolvedQuery) -> Hasha
 
 
 def _resumable(resolved: ResolvedQuery, query: ast.Query) -> str:
-    """The one source of a query that keeps no state.  Raises: StatementError, for one that does."""
+    """The name of the only source of a query that keeps no state.
+
+    Raises:
+        StatementError: the query keeps state.
+    """
     if resolved.joins or resolved.grouping is not None or resolved.partition_by is not None:
         raise StatementError(
             "a push query that joins or aggregates keeps its state in memory, and cannot go on where it stopped",
@@ -110,7 +115,9 @@ def _resumable(resolved: ResolvedQuery, query: ast.Query) -> str:
 
 
 def _only_latest(context: Context, resolved: ResolvedQuery) -> bool:
-    """Section 9, push version 2: over the result of one persistent query, filtered and projected, from now on."""
+    """Section 9, push version 2: whether a query only filters and projects the result of one persistent query, from now
+    on.
+    """
     if not context.options.push_from_the_end or resolved.joins or resolved.grouping is not None:
         return False
     if resolved.partition_by is not None or resolved.table_calls:
@@ -125,7 +132,10 @@ def _from_the_end(dataflow: Dataflow) -> Dataflow:
 
 
 def _column_maker(resolved: ResolvedQuery) -> Callable[[Batch], list[Any]]:
-    """Batches -> columns in the order of the SELECT list; a tombstone of a windowed table still shows its window."""
+    """Make a function that gives the columns of a batch in the order of the SELECT list.
+
+    A tombstone of a windowed table still shows its window.
+    """
     order = resolved.select_order
     bounds = [_bound(resolved.outputs[place].expression) for place in order]
 
@@ -143,7 +153,7 @@ def _column_maker(resolved: ResolvedQuery) -> Callable[[Batch], list[Any]]:
 
 
 def _bound(expression: TypedExpression) -> str | None:
-    """WINDOWSTART or WINDOWEND, if the expression is one of them as it is."""
+    """WINDOWSTART or WINDOWEND if the expression is only this column; otherwise None."""
     return expression.name if isinstance(expression, ColumnRef) and expression.name in WINDOW_BOUNDS else None
 
 
@@ -154,11 +164,10 @@ def pull(context: Context, query: ast.AnyQuery, text: str | None = None) -> Tabl
     """Answer a query once, from the present state.
 
     Args:
-        text: the text of the query, if it is the whole text; then later queries like it skip the analysis
-            (`lookup_cache`).
+        text: the text of the query, if it is the whole text.  Then later queries like it skip the analysis (`lookup_cache`).
 
     Raises:
-        StatementError: the query is wrong, or a setting forbids it.
+        StatementError: the query is wrong, or a property forbids it.
     """
     try:
         return _pull(context, query, text)
@@ -191,7 +200,11 @@ def _pull(context: Context, query: ast.AnyQuery, text: str | None) -> Table:
 
 
 def check_pull(context: Context, query: ast.AnyQuery) -> None:
-    """Check a query as `pull` does, without reading rows.  Raises: StatementError."""
+    """Check a query as `pull` does, without reading rows.
+
+    Raises:
+        StatementError: see `pull`.
+    """
     if isinstance(query, ast.TableQuery) or not is_plain(context, query):
         described(context, query)
         return
@@ -201,7 +214,11 @@ def check_pull(context: Context, query: ast.AnyQuery) -> None:
 
 
 def _plain(context: Context, query: ast.Query) -> tuple[DataSource, ResolvedQuery]:
-    """The source of a plain query, and what it means.  Raises: StatementError."""
+    """The source of a plain query, and the resolved query.
+
+    Raises:
+        StatementError: the query is wrong, or a property forbids it.
+    """
     if query.limit is not None:
         check_limit(context, query.span)
     source = find_source(context, query.source)
@@ -213,10 +230,10 @@ def _plain(context: Context, query: ast.Query) -> tuple[DataSource, ResolvedQuer
 def _wanted(
     context: Context, query: ast.Query, source: DataSource, resolved: ResolvedQuery
 ) -> tuple[str, list[list[Any]] | None]:
-    """The query that keeps a table's rows, and the keys that are looked up (None: all rows are read).
+    """The query that keeps a table's rows, and the keys to look up (None: all rows are read).
 
     Raises:
-        StatementError: nobody keeps them, or the condition is none that they can be asked by.
+        StatementError: no query keeps the rows, or they cannot be looked up by the condition.
     """
     view = kept_view(context, source, query.source.span)
     check_key_values(query.where, resolved.sources, resolved.sources[0].keys)
@@ -227,7 +244,7 @@ def _wanted(
 
 
 def is_plain(context: Context, query: ast.Query) -> bool:
-    """Whether the query has the form of ksqlDB's own pull queries: rows of one source, without further clauses."""
+    """Whether a query has the form of ksqlDB's own pull queries: rows of one source, without other clauses."""
     if query.joins or query.window or query.group_by or query.partition_by or query.having:
         return False
     for node in nodes_of((query.select, query.where)):
@@ -256,7 +273,7 @@ def access_path(context: Context, query: ast.Query, resolved: ResolvedQuery) -> 
 
 
 def _check_columns(resolved: ResolvedQuery) -> None:
-    """Section 4: a pull query does not know where a row came from."""
+    """Section 4: a pull query cannot use ROWPARTITION and ROWOFFSET."""
     expressions = [o.expression for o in resolved.outputs]
     if resolved.where is not None:
         expressions.append(resolved.where)
@@ -269,13 +286,13 @@ def _check_columns(resolved: ResolvedQuery) -> None:
 
 
 def _answer(context: Context, rows: pa.Table, resolved: ResolvedQuery, source: DataSource) -> Table:
-    """WHERE and the SELECT list over the rows of a table."""
+    """Apply WHERE and the SELECT list to the rows of a table."""
     functions, guard = context.functions, context.options.nested_errors_are_null
     columns, fields = [], []
     for column in resolved.sources[0].columns:
         name = column.name
         if name not in rows.column_names:
-            continue  # ROWPARTITION and ROWOFFSET, which nothing reads here
+            continue  # ROWPARTITION and ROWOFFSET: no expression reads them here
         array = rows.column(name)
         columns.append(array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array)
         fields.append((column.internal, array.type))
@@ -310,7 +327,7 @@ def _table(arrays: list[Any], schema: pa.Schema) -> pa.Table:
 
 
 def _limited(table: pa.Table, schema: Schema, limit: int | None, final_message: str | None = None) -> Table:
-    """The first rows.  Streams say whether they were read to their end: see `Table.final_message`."""
+    """The first rows.  For streams, the table says whether they were read to their end, see `Table.final_message`."""
     if limit is None or table.num_rows < limit:
         return Table(table, schema, final_message=final_message)
     return Table(

@@ -1,4 +1,4 @@
-"""SET, UNSET, DEFINE, UNDEFINE: the settings and variables of a session."""
+"""SET, UNSET, DEFINE, UNDEFINE: the properties and variables of a session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from .context import Context
 
 
 def set_property(context: Context, statement: ast.SetProperty) -> Message:
-    """Set a property.  Raises: StatementError, if it does not exist or cannot have this value."""
+    """Set a property.
+
+    Raises:
+        StatementError: it does not exist, or cannot have this value.
+    """
     try:
         context.session.settings.set(statement.name, statement.value)
     except StatementError as error:
@@ -24,7 +28,11 @@ def set_property(context: Context, statement: ast.SetProperty) -> Message:
 
 
 def unset_property(context: Context, statement: ast.UnsetProperty) -> Message:
-    """Give a property its default.  Raises: StatementError, if it does not exist."""
+    """Give a property its default.
+
+    Raises:
+        StatementError: it does not exist.
+    """
     try:
         context.session.settings.unset(statement.name)
     except StatementError as error:
@@ -34,7 +42,11 @@ def unset_property(context: Context, statement: ast.UnsetProperty) -> Message:
 
 
 def define(context: Context, statement: ast.Define) -> Message:
-    """Define a variable.  Raises: StatementError, if a variable cannot have this name."""
+    """Define a variable.
+
+    Raises:
+        StatementError: a variable cannot have this name.
+    """
     try:
         context.session.define(statement.name, statement.value)
     except StatementError as error:
@@ -44,14 +56,18 @@ def define(context: Context, statement: ast.Define) -> Message:
 
 
 def undefine(context: Context, statement: ast.Undefine) -> Message:
-    """Remove a variable; for an undefined one there is a warning only."""
+    """Remove a variable.  If it is not defined, the message has a warning."""
     known = context.session.undefine(statement.name)
     text = f"{statement.name} is no longer defined" if known else f"{statement.name} was not defined"
     return Message("undefine", text, unparse(statement), warning=not known)
 
 
 def alter_system(context: Context, statement: ast.AlterSystem) -> Message:
-    """Raises: UnsupportedError, as there are no system-wide properties."""
+    """Refuse the statement: there are no system-wide properties.
+
+    Raises:
+        UnsupportedError: always.
+    """
     raise UnsupportedError(
         "ALTER SYSTEM is not supported: there is no server to set",
         span=statement.span,

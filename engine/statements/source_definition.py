@@ -1,4 +1,4 @@
-"""Resolves the columns and the WITH clause of CREATE STREAM, CREATE TABLE and ASSERT STREAM or TABLE into a source."""
+"""Resolves the columns and the WITH clause of CREATE and ASSERT STREAM or TABLE to a source."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .checking import Checking
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A source, and the topic to create for it.
+    """A source, and the topic that must be created for it.
 
     Attributes:
-        topic: None if it exists.
+        topic: None if the topic exists.
     """
 
     source: DataSource
@@ -33,7 +33,11 @@ class Definition:
 
 
 def resolve_source(checking: Checking, statement: ast.CreateSource) -> Definition:
-    """The source that a statement defines, over a topic that exists or will be created.  Raises: StatementError."""
+    """Resolve the source that a statement defines.  Its topic exists, or will be created.
+
+    Raises:
+        StatementError: the definition breaks a rule.
+    """
     clause = WithClause(statement.properties, CREATE_SOURCE)
     topic = _topic_name(statement, clause)
     formats = _formats(statement, clause, checking.options)
@@ -42,7 +46,7 @@ def resolve_source(checking: Checking, statement: ast.CreateSource) -> Definitio
     asked = clause.integer("PARTITIONS", 1, PARTITIONS_MAX)
     replicas = clause.integer("REPLICAS", -1)
     old = checking.catalog.sources.get(statement.name)
-    grows = old is not None and old.topic == topic  # CREATE OR REPLACE adds columns
+    grows = old is not None and old.topic == topic  # CREATE OR REPLACE may add columns to the topic
     checking.outside.check_topic(
         topic, clause, source.value_format, source.schema, statement.span, grows=grows, written=False
     )
@@ -68,16 +72,20 @@ def resolve_source(checking: Checking, statement: ast.CreateSource) -> Definitio
 
 
 def resolve_asserted(checking: Checking, statement: ast.AssertSource) -> DataSource:
-    """The source that an ASSERT STREAM or ASSERT TABLE describes; topics are not looked at.  Raises: StatementError."""
+    """Resolve the source that an ASSERT STREAM or ASSERT TABLE describes.  Topics are not looked at.
+
+    Raises:
+        StatementError: the definition breaks a rule.
+    """
     clause = WithClause(statement.properties, CREATE_SOURCE)
-    clause.integer("PARTITIONS", 1, PARTITIONS_MAX)  # may be written, and is not compared
+    clause.integer("PARTITIONS", 1, PARTITIONS_MAX)  # allowed in the statement, but not compared
     clause.integer("REPLICAS", -1)
     topic = _topic_name(statement, clause)
     return _described(checking, statement, clause, topic, _formats(statement, clause, checking.options))
 
 
 def _topic_name(statement: ast.CreateSource | ast.AssertSource, clause: WithClause) -> str:
-    """The topic that the clause names; without that, one of the source's name, if the statement says what is in it."""
+    """The topic that the clause names; otherwise one with the source's name, if the statement names the formats."""
     topic = clause.text("KAFKA_TOPIC")
     if topic is None and statement.columns:
         return statement.name
@@ -93,7 +101,7 @@ def _topic_name(statement: ast.CreateSource | ast.AssertSource, clause: WithClau
 def _formats(
     statement: ast.CreateSource | ast.AssertSource, clause: WithClause, options: QueryOptions
 ) -> tuple[FormatInfo, FormatInfo]:
-    """The formats of key and value, which the clause or the options name."""
+    """The formats of key and value, from the clause or from the options."""
     both = clause.text("FORMAT")
     value_name = clause.text("VALUE_FORMAT") or both or options.default_value_format
     if not value_name:
@@ -114,7 +122,7 @@ def _described(
     topic: str,
     formats: tuple[FormatInfo, FormatInfo],
 ) -> DataSource:
-    """The source, over one partition."""
+    """The source, with one partition."""
     key_format, value_format = formats
     schema, window = _schema(checking, statement), clause.window()
     _check_keys(statement, schema, window is not None)
@@ -141,7 +149,11 @@ def _described(
 
 
 def _schema(checking: Checking, statement: ast.CreateSource | ast.AssertSource) -> Schema:
-    """Columns, keys first.  Raises: StatementError."""
+    """The columns, keys first.
+
+    Raises:
+        StatementError: a column is wrong.
+    """
     if not statement.columns:
         raise StatementError(
             f"{statement.name} has no columns", span=statement.span, suggestion="List them: (ID INT KEY, NAME STRING)."
@@ -183,7 +195,11 @@ def _column(checking: Checking, statement: ast.CreateSource | ast.AssertSource, 
 
 
 def check_column(columns: list[Column], definition: ast.ColumnDefinition) -> None:
-    """Check a column's name and headers against the columns before it.  Raises: StatementError."""
+    """Check a column's name and headers against the columns before it.
+
+    Raises:
+        StatementError: the name is reserved or occurs twice, or the header is wrong.
+    """
     *before, column = columns
     if column.name in RESERVED_NAMES:
         raise StatementError(

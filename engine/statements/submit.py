@@ -1,21 +1,22 @@
 """Submitted scripts: each statement of a named script is executed once.
 
-A script can be submitted again: after a crash, after a restart, or with new statements at its end.  Statements submitted
-before are recognised by their canonical text and place, and are not executed again.  The note that a statement was
-executed is a record of the log topic `TOPIC`, written in the same commit as the statement's own effect (a journal entry or
-an INSERT .. VALUES)::
+A script can be submitted again: after a crash, after a restart, or with new statements at its end.  Statements that were
+submitted before are found by their canonical text and their place in the script, and are not executed again.  A note says
+that a statement was executed: it is a record of the topic `TOPIC`, and is written in the same commit as the statement's own
+effect (a journal entry or an INSERT .. VALUES)::
 
     {"script": "shop", "number": 3, "statement": "CREATE STREAM ..."}
 
-Crash before that commit: the statement did not happen, and is executed when the script is submitted again.
-Crash after it: the statement happened, and is skipped.
+If the process crashes before that commit, the statement was not executed, and is executed when the script is submitted
+again.  If it crashes after the commit, the statement was executed, and is skipped.
 
-SET, UNSET, DEFINE and UNDEFINE change only the session, so they are executed every time.  Statements that write nothing
-(SHOW, a pull query) are noted after they were executed.
+SET, UNSET, DEFINE and UNDEFINE change only the session, so they are executed every time.  For statements that write nothing
+(SHOW, a pull query), the note is written after they were executed.
 
-Where processes share the log, several may submit a script at the same moment.  A statement and its note are then a
-transaction of the name `journal.ALONE`, like every other statement that is journaled: once it has begun, whoever else had
-begun one is refused, and what was noted before can be read.  So each statement happens in one of the processes.
+If several processes share the log, they may submit a script at the same moment.  Then a statement and its note are one
+transaction with the name `journal.ALONE`, like every other statement that is journaled.  When it begins, an older
+transaction of this name in another process is aborted, and all earlier notes can be read.  So only one of the processes
+executes each statement.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _SESSION_ONLY = (ast.SetProperty, ast.UnsetProperty, ast.Define, ast.Undefine)
 
 
 def submitted(log: Log, name: str) -> list[str]:
-    """The canonical texts of the statements submitted under a name, in order.
+    """The canonical texts of the statements that were submitted under a name, in order.
 
     Raises:
         StorageError: a note has an unknown form.
@@ -83,10 +84,10 @@ class Submission:
             engine.log.create_topic(TOPIC, TopicConfig(internal=True))
 
     def submit(self, statement: ast.Statement, execute: Callable[[Alongside | None], Result]) -> Result | None:
-        """Execute the script's next statement; None if that was done before.
+        """Execute the script's next statement; None if it was executed before.
 
         Args:
-            execute: executes it, and adds what it is given to the statement's own commit.
+            execute: executes the statement.  Its argument adds the note to the statement's own commit.
 
         Raises:
             StatementError: another statement was submitted in this place, or the statement is wrong.
@@ -108,9 +109,9 @@ class Submission:
             )
         self._number += 1
         while True:
-            if self._shared and number >= len(self._before):  # another process of the service may submit the same script
+            if self._shared and number >= len(self._before):  # another process may submit the same script
                 self._look()
-                catch_up(self._engine)  # on what it stands may have been submitted there
+                catch_up(self._engine)  # and may have executed statements before this one
             try:
                 return self._submit(statement, number, execute)
             except (JournalMovedError, PartitionsLostError):
@@ -118,7 +119,7 @@ class Submission:
             except StatementError:
                 if not self._shared or number < len(self._before):
                     raise
-                # what it would define may be there since another process submitted it, after this one had looked
+                # It may fail because another process has just executed it: then its name exists.
                 self._look()
                 if number >= len(self._before):
                     raise
@@ -142,7 +143,7 @@ class Submission:
         def note(transaction: Transaction) -> None:
             nonlocal noted
             if not noted:
-                if self._shared:  # the transaction has begun: nobody else's comes between this look and its commit
+                if self._shared:  # after the begin, no other process can write a note
                     self._look()
                     if number < len(self._before):
                         transaction.abort()
@@ -155,7 +156,7 @@ class Submission:
         except (JournalMovedError, PartitionsLostError):
             raise
         except BaseException:
-            if noted and self._engine.unsettled is None:  # the statement was journaled and then taken back
+            if noted and self._engine.unsettled is None:  # the statement was journaled and then undone
                 self._commit(_note(self._name, number, None))
             raise
         if not noted:

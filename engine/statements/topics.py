@@ -1,4 +1,4 @@
-"""Creates, alters, deletes and describes topics, with Kafka's names for their config."""
+"""Creates, alters, deletes and describes topics.  Config entries have Kafka's names."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class PartitionDescription:
-    """What one partition holds.
+    """The contents of one partition.
 
     Attributes:
-        start_offset, end_offset: the offset of its first record, and the one after its last; equal if it is empty.
+        start_offset, end_offset: the offset of its first record, and the one after its last record; equal if it is empty.
         segments: the number of files.
-        size_bytes: of these files.
-        first_timestamp, last_timestamp: of its first and last record, ms; None if it is empty.
+        size_bytes: the size of these files.
+        first_timestamp, last_timestamp: of its first and last record, in milliseconds; None if it is empty.
     """
 
     partition: int
@@ -47,7 +47,7 @@ class PartitionDescription:
 
     @property
     def times(self) -> tuple[str, str]:
-        """The timestamps as text; empty if there are none."""
+        """The timestamps as text; empty without records."""
         first, last = ("" if t is None else instant(t) for t in (self.first_timestamp, self.last_timestamp))
         return first, last
 
@@ -92,9 +92,9 @@ def create(engine: Engine, name: str, partitions: int, replicas: int, config: Ma
 
 
 def alter(engine: Engine, name: str, config: Mapping[str, object] | None, partitions: int | None) -> None:
-    """Set config entries or add partitions: all of it, or nothing.
+    """Set config entries or add partitions.  If one of these fails, none is done.
 
-    Partitions can be added only while no record has a key: else the records of a key would be in two partitions.
+    Partitions can be added only as long as no record has a key.  Otherwise the records of a key would be in two partitions.
 
     Raises:
         StatementError: there is no such topic, it is internal, a value is wrong, or partitions cannot be added.
@@ -114,7 +114,11 @@ def alter(engine: Engine, name: str, config: Mapping[str, object] | None, partit
 
 
 def _check_growth(engine: Engine, name: str, have: int, wanted: int) -> None:
-    """Raises: StatementError, if a source or a query relies on the number of partitions."""
+    """Check that no source or query needs the present number of partitions.
+
+    Raises:
+        StatementError: one does.
+    """
     if wanted < have:
         raise StatementError(f"the topic {name} has {have} partitions, and cannot get fewer: {wanted} are asked for")
     if wanted > PARTITIONS_MAX:
@@ -159,7 +163,7 @@ def describe(engine: Engine, name: str) -> TopicDescription:
     """Describe a topic.
 
     Raises:
-        StatementError: there is none.
+        StatementError: there is no such topic.
         StorageError: the log is damaged.
     """
     config = engine.topic(name) if isinstance(name, str) else None
@@ -186,9 +190,9 @@ def _first_time(log: Log, topic: str, partition: int) -> int | None:
 
 
 def last_time(log: Log, topic: str, partition: int) -> int | None:
-    """The timestamp (ms) of a partition's last record; None if there is none.
+    """The timestamp, in milliseconds, of a partition's last record; None if there is none.
 
-    Compaction leaves gaps, also at the end, so this searches backwards in growing steps.
+    Compaction leaves gaps, also at the end.  So this searches backwards in steps that grow.
     """
     end, back = log.end_offset(topic, partition), 1
     while True:
@@ -218,5 +222,5 @@ def _sources(engine: Engine, topic: str) -> list[DataSource]:
 
 
 def _users(engine: Engine, topic: str) -> list[str]:
-    """Ids of the running queries, push queries too, that read or write a topic."""
+    """The ids of the running queries that read or write a topic, push queries included."""
     return sorted(query_id for query_id, run in engine.host.runs.items() if topic in run.topics)

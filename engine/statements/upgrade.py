@@ -1,6 +1,6 @@
 """What CREATE OR REPLACE may change in a query that keeps its positions and state (section 3).
 
-WHERE and the SELECT list may change; what determines the state or the keys may not.
+WHERE and the SELECT list may change.  What decides the state or the keys must stay.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ def check_upgrade(name: str, old: ResolvedQuery, new: ResolvedQuery, span: Span)
     """Check that ``new`` can continue with the state of ``old``.
 
     Raises:
-        StatementError: it cannot; the message says what would change.
+        StatementError: it cannot.  The message says what would change.
     """
     if _plain(old) == _plain(new):
         return
@@ -39,7 +39,7 @@ def check_upgrade(name: str, old: ResolvedQuery, new: ResolvedQuery, span: Span)
 
 
 def _plain(query: ResolvedQuery) -> object:
-    """The query without its sink and without the versions of its sources: equal for statements that mean the same."""
+    """The query without its sink and the versions of its sources.  It is equal for statements that mean the same."""
     return (
         tuple(s.source.name for s in query.sources),
         query.joins,
@@ -69,7 +69,7 @@ def _expressions(named: object) -> object:
 
 
 def _columns_read(query: ResolvedQuery) -> set[str]:
-    """Columns of the sources that an aggregation reads, its filter included; COUNT(*) counts as ROWTIME."""
+    """The columns of the sources that an aggregation and its filter read.  COUNT(*) counts as ROWTIME."""
     grouping = query.grouping
     assert grouping is not None
     expressions: list[TypedExpression] = [k.expression for k in grouping.keys]

@@ -1,4 +1,4 @@
-"""Which rows of a table a condition asks for: whole keys are looked up, other conditions scan the table."""
+"""Finds the keys that a condition asks for.  If it names whole keys, they are looked up; otherwise the table is scanned."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .context import Context
 
 
 def bound_keys(where: TypedExpression | None, source: DataSource) -> list[Any] | None:
-    """The keys that WHERE asks for, one array per key column; None if it does not name whole keys."""
+    """The keys that WHERE asks for, one array for each key column; None if it does not name whole keys."""
     names = [c.name for c in source.schema.keys]
     bound: dict[str, list[Any]] = {}
     for condition in operands(where, "AND"):
@@ -34,7 +34,9 @@ def bound_keys(where: TypedExpression | None, source: DataSource) -> list[Any] |
 
 
 def _equality(condition: TypedExpression) -> tuple[str, list[Any]] | None:
-    """``column = constant`` and ``column IN (constants)`` -> the column and the values, if its type has them."""
+    """The column and the values of ``column = constant`` or ``column IN (constants)``; None if a value is not of its
+    type.
+    """
     match condition:
         case (
             Compare(operator="=", left=ColumnRef() as column, right=Constant() | OuterValue() as constant)
@@ -50,13 +52,13 @@ def _equality(condition: TypedExpression) -> tuple[str, list[Any]] | None:
 
 
 _RANGES: dict[object, int] = {INTEGER: 2**31, BIGINT: 2**63, DOUBLE: 2**53}
-"""Each type can represent every whole number up to here, in both directions."""
+"""The largest whole number of each type up to which the type can represent all of them, in both directions."""
 
 
 def _is_of(constant: Constant | OuterValue, column: ColumnRef) -> bool:
-    """Whether a constant is a value of the column's type: of the type itself, or a whole number that the type has.
+    """Whether a constant is a value of the column's type, or a whole number that this type can represent.
 
-    ``7`` is an INTEGER; a key of BIGINT is looked up by it, too.
+    ``7`` is an INTEGER, and a key of BIGINT is looked up by it, too.
     """
     if constant.type == column.type:
         return True
@@ -65,10 +67,12 @@ def _is_of(constant: Constant | OuterValue, column: ColumnRef) -> bool:
 
 
 def check_scan(context: Context, where: TypedExpression | None, source: DataSource, span: Span) -> None:
-    """Check that WHERE needs no table scan: each alternative names every key column once, or a range of the only key column.
+    """Check that WHERE needs no scan of the table.
+
+    It needs none if each alternative names every key column once, or a range of the only key column.
 
     Raises:
-        StatementError: it needs one.
+        StatementError: it needs a scan, and a property forbids it.
     """
     if context.options.pull_table_scan:
         return
@@ -95,7 +99,7 @@ def check_scan(context: Context, where: TypedExpression | None, source: DataSour
 
 
 def _alternatives(expression: TypedExpression) -> list[list[TypedExpression]]:
-    """The disjunctive normal form: alternatives, each a list of conditions."""
+    """The disjunctive normal form: a list of alternatives, each a list of conditions."""
     match expression:
         case Logical(operator="OR", left=left, right=right):
             return _alternatives(left) + _alternatives(right)
@@ -105,7 +109,7 @@ def _alternatives(expression: TypedExpression) -> list[list[TypedExpression]]:
 
 
 def in_key_order(context: Context, source: DataSource, rows: pa.Table) -> pa.Table:
-    """Rows in the order of their serialised keys, then windows, so that LIMIT always takes the same rows."""
+    """Rows in the order of their serialised keys, then of their windows.  So LIMIT always gives the same rows."""
     serde, _ = serdes_of(source, context.schemas)
     if serde is None or rows.num_rows == 0:
         return rows

@@ -1,7 +1,7 @@
-"""WHY NO ROWS FROM: what keeps a query from giving rows, with counts, and a statement that would help.
+"""WHY NO ROWS FROM: says what keeps a query from giving rows, with counts, and a statement that would help.
 
-It reads what the running query knows (state, account, positions, operators) and samples keys from the topics.  It changes
-nothing.
+It reads the counters, the state, the positions and the operators of the running query, and samples keys from the topics.  It
+changes nothing.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Reason:
     """One reason for missing rows.
 
     Attributes:
-        name: a stable name of a few words.
-        count: of rows, windows or records; None if nothing is counted.
+        name: a name of a few words, which does not change.
+        count: the number of rows, windows or records; None if nothing is counted.
         statement: a statement that would help; empty if there is none.
     """
 
@@ -54,7 +54,7 @@ class Reason:
 
 
 def why_no_rows(context: Context, statement: ast.WhyNoRows) -> Listing:
-    """The findings about a query, or about all queries that write a source, and about the queries upstream of them.
+    """The reasons found for a query, or for all queries that write a source, and for the queries that these read from.
 
     Raises:
         StatementError: no query and no source has this name.
@@ -90,7 +90,7 @@ def _of_source(context: Context, source: DataSource, seen: set[str]) -> list[Rea
 
 
 def _of_declared(context: Context, source: DataSource) -> Reason:
-    """Of a source that no query writes."""
+    """The reason for a source that no query writes."""
     records = _records(context, source.topic)
     if not records:
         return Reason("empty input", 0, f"the topic {source.topic} of {source.name} has no records, and no query writes it")
@@ -138,7 +138,7 @@ class _Case:
     lines: list[Line]
 
     def again(self, change: Callable[[ast.Query], ast.Query] = lambda query: query) -> str:
-        """Statements that create the query again with a change, so that it reads its inputs from their beginning."""
+        """Statements that create the query again with a change, so that it reads its inputs from the beginning."""
         statement = parse_statement(self.entry.statement.rstrip().rstrip(";"))
         if not isinstance(statement, ast.CreateAsSelect | ast.InsertSelect):
             return ""
@@ -184,7 +184,7 @@ def _inputs(case: _Case) -> Iterator[Reason]:
 
 
 def _skipped(case: _Case) -> Iterator[Reason]:
-    """Records that were there before the query was, which it began behind."""
+    """Records that are older than the query.  The query began after them."""
     context, run = case.context, case.run
     topics = context.log.topics()
     latest = passed = 0
@@ -257,13 +257,13 @@ def _joins(case: _Case) -> Iterator[Reason]:
 
 
 def _waiting(case: _Case) -> Iterator[Reason]:
-    """Windows and rows that are held back until stream time goes on, and the partitions that hold it."""
+    """Windows and rows that wait for stream time to advance, and the partitions that they wait for."""
     held: list[tuple[int, Waiting]] = []
     with case.run.between_steps():
         try:
             tasks = case.run.tasks()
         except PenstockError:
-            return  # it has failed, which is said already
+            return  # the query has failed, and there is a reason for that already
         for task in tasks:
             held += [(task.partition, w) for o in task.operators.values() if (w := o.waiting()) is not None]
     if not held:
@@ -320,7 +320,7 @@ def _lost(case: _Case) -> Iterator[Reason]:
 
 
 def _with_longer_grace(query: ast.Query) -> ast.Query:
-    """A day's grace for its windows and joins."""
+    """The query with a grace period of a day for its windows and joins."""
     day = ast.Duration(1, "DAY")
     window = query.window
     if window is not None:
@@ -330,7 +330,7 @@ def _with_longer_grace(query: ast.Query) -> ast.Query:
 
 
 def _newest_reason(case: _Case) -> str:
-    """Of the query's last bad record, from the end of the processing log."""
+    """The reason of the query's last bad record, from the end of the processing log."""
     log = case.context.log
     if processing_log.TOPIC not in log.topics():
         return ""
