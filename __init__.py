@@ -1,6 +1,6 @@
 """Penstock: streaming SQL inside a Python process.
 
-This package exports `connect()`, the result types, the errors and the function decorators.  Each is imported when it is
+This package has `connect()`, the result types, the errors and the decorators for functions.  Each is imported when it is
 first used, so that ``import penstock`` is quick.
 """
 
@@ -210,7 +210,7 @@ __all__ = [
 
 
 _EXTRAS = {"listener.kafka_listener": "broker", "server.serving": "server"}
-"""Modules that need packages of an extra, and its name."""
+"""The modules that need the packages of an extra, and the name of the extra."""
 
 
 def __getattr__(name: str) -> Any:

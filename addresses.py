@@ -8,7 +8,7 @@ __all__ = ["is_loopback"]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host: ``localhost``, or an address of the loopback network.
+    """Whether only this machine can reach a host: ``localhost``, or an address of the loopback network.
 
     >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("0.0.0.0"), is_loopback("example.org")
     (True, True, False, False)

@@ -34,8 +34,8 @@ _WORDS: Mapping[Any, str] = {
 def check_arguments(function: Callable[..., Any], given: Mapping[str, object]) -> None:
     """Check arguments against a function's annotations.
 
-    A bool is not taken for a number.  Text is taken for a `Path`, and a list for a tuple.  For a `Literal` only the type of
-    the value is checked.
+    A bool is not accepted as a number.  A text is accepted as a `Path`, and a list as a tuple.  For a `Literal`, only the
+    type of the value is checked.
 
     Args:
         given: the arguments by name.  Names that the function does not have are ignored, so `locals` can be passed.
@@ -49,9 +49,9 @@ def check_arguments(function: Callable[..., Any], given: Mapping[str, object]) -
 
 
 def checked(*names: str) -> Callable[[type[_Class]], type[_Class]]:
-    """A class decorator: the methods of these names check their arguments first, see `check_arguments`.
+    """Make a class decorator: the methods with these names check their arguments first, see `check_arguments`.
 
-    A check takes some microseconds, so it does not suit methods that are called for each record.
+    A check takes some microseconds, so do not use it for methods that are called for each record.
     """
 
     def checking(cls: type[_Class]) -> type[_Class]:
@@ -78,10 +78,10 @@ def check_fields(options: Any, error: type[PenstockError] = StatementError) -> N
 
     Args:
         options: an instance of the dataclass.
-        error: the class of the error.
+        error: the class of the error to raise.
 
     Raises:
-        StatementError, or ``error``: a field's type does not fit its annotation.
+        PenstockError: a field's type does not fit its annotation.  Its class is ``error``.
     """
     kind: Any = type(options)
     for name, hint in _hints(kind).items():
@@ -89,15 +89,15 @@ def check_fields(options: Any, error: type[PenstockError] = StatementError) -> N
 
 
 def check_options(taker: Callable[..., Any], given: Mapping[str, object], owner: str) -> None:
-    """Check that a class or a function has options (parameters with a default) of these names.
+    """Check that a class or a function has options (parameters with a default) with these names.
 
     Args:
         taker: the class or function.
-        given: the options by name; the values are not checked.
-        owner: how the error's text calls the taker.
+        given: the options by name.  The values are not checked.
+        owner: the name of the class or function in the message.
 
     Raises:
-        StatementError: a name is not that of an option; the suggestion lists the options.
+        StatementError: there is no option of a name.  The suggestion lists the options.
     """
     names = [name for name, p in inspect.signature(taker).parameters.items() if p.default is not p.empty]
     for name in given:

@@ -1,4 +1,4 @@
-"""TLS contexts from the certificate files that a user names."""
+"""Makes TLS contexts from the certificate files that a user names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def server_context(certificate: str | PathLike[str] | None, key: str | PathLike[
     """Make the TLS context of a server; None without a certificate.
 
     Args:
-        certificate: a PEM file with the certificate, and the key if ``key`` is None.
+        certificate: a PEM file with the certificate.  If ``key`` is None, it has the private key, too.
         key: a PEM file with the private key.
 
     Raises:
@@ -41,5 +41,5 @@ def server_context(certificate: str | PathLike[str] | None, key: str | PathLike[
 
 
 def _no_password() -> str:
-    """The password that OpenSSL is given for an encrypted key.  Without it, OpenSSL would ask at the terminal."""
+    """The password for an encrypted key: none.  Without this function, OpenSSL would ask for one at the terminal."""
     return ""

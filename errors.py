@@ -1,13 +1,14 @@
-"""The error families, by who must act.
+"""The error families.  Each is for somebody else, who must act:
 
 * `StatementError`: the author of a statement (it has a place in the text, and often a suggestion).
-* `UnsupportedError`: a `StatementError` for what the dialect has and Penstock refuses by name.
+* `UnsupportedError`: a `StatementError` for something that the dialect has and Penstock does not have.
 * `AssertionFailedError`: a `StatementError` for an ASSERT that does not hold.
 * `DataError`: the owner of the data (one record, or a query that cannot go on because of one).
-* `StorageError`: the operator of the machine (a file, an offset, what to do).
-* `OffsetOutOfRangeError`: a `StorageError` for a read at an offset where the partition has no records, or none any more.
+* `StorageError`: the operator of the machine (it has a file, an offset, and what to do).
+* `OffsetOutOfRangeError`: a `StorageError` for a read at an offset where the partition has no records, or no longer has
+  them.
 * `ClientError`: the program that uses a producer or a consumer; its subclasses have Kafka's names.
-* `InternalError`: Penstock's developers.  It is a bug.
+* `InternalError`: Penstock's developers, since it is a bug.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of a text: its start and end in characters, and the line and column (from 1) of its start."""
+    """A part of a text: its start and end in characters, and the line and column of its start, both from 1."""
 
     start: int
     end: int
@@ -56,23 +57,23 @@ class PenstockError(Exception):
 
     @property
     def hint(self) -> str | None:
-        """What to do about it, in words; None if there is no hint."""
+        """What to do about the error, in words; None if there is no hint."""
         found = getattr(self, "suggestion", None) or getattr(self, "action", None)
         return None if found is None else str(found)
 
 
 class StatementError(PenstockError):
-    """A statement is wrong; nothing was changed.
+    """A statement is wrong.  Nothing was changed.
 
     Args:
         message: one sentence that says what is wrong, in the user's words.
         span: the place in ``text``.
-        text: the statement (or script) that ``span`` points into.
+        text: the statement (or script) that ``span`` refers to.
         suggestion: what to write instead.
         expected: for syntax errors, what could stand there.
 
     Attributes:
-        path: of the script that has the text, if it is from a script.
+        path: the file of the script, if the statement comes from one.
     """
 
     code = "statement"
@@ -95,7 +96,9 @@ class StatementError(PenstockError):
         self.path: str | None = None
 
     def located(self, text: str, path: str | None = None) -> StatementError:
-        """The same error with a text for its span, and that text's script.  An error that already has them keeps its own."""
+        """The same error with the text that its span refers to, and the script's file.  An error that has these already
+        keeps them.
+        """
         if self.text is None:
             self.text = text
         if self.path is None:
@@ -116,12 +119,12 @@ class StatementError(PenstockError):
         return "\n".join(parts)
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows in place of a traceback: the fault is in the statement, not in a line of Python."""
+        """What IPython shows instead of a traceback: the mistake is in the statement, not in a line of Python."""
         return [f"{type(self).__name__}: {self}"]
 
 
 class UnsupportedError(StatementError):
-    """The dialect has this, Penstock does not (yet): it is refused, never accepted and ignored."""
+    """The dialect has this, but Penstock does not have it (yet).  It is refused, never accepted and ignored."""
 
     code = "unsupported"
 
@@ -144,7 +147,7 @@ class StorageError(PenstockError):
     Args:
         message: what is wrong.
         path: the file or directory.
-        offset: the byte in the file, if known.
+        offset: the byte in the file, if it is known.
         action: what the operator can do.
     """
 
@@ -166,13 +169,13 @@ class StorageError(PenstockError):
 
 
 class OffsetOutOfRangeError(StorageError):
-    """A read at an offset outside of the records that a partition holds.
+    """A read at an offset outside of the records that a partition has.
 
     Retention, compaction of whole segments and `delete_before` move the start of a partition.  A reader whose position is
-    before the start has missed records, and must learn of it.
+    before the start has missed records, and must be told.
 
     Attributes:
-        topic, partition, asked: the partition, and the offset that was asked for.
+        topic, partition, asked: the partition, and the offset of the read.
         start, end: the first offset, and the offset after the last record.
     """
 
@@ -193,20 +196,22 @@ class OffsetOutOfRangeError(StorageError):
 
 
 class LogUnavailableError(StorageError):
-    """The log cannot be reached now.  What was running continues when it can."""
+    """The log cannot be reached now.  Queries and clients that were running continue when it can be reached again."""
 
     code = "log_unavailable"
 
 
 class LogRefusedError(LogUnavailableError):
-    """The log is there and refuses what is asked for: a right or a topic is missing, a record is too large, .. .  What was
-    running goes on when it is allowed."""
+    """The log can be reached, but refuses a request: a right or a topic is missing, a record is too large, ..
+
+    Queries and clients that were running continue when the log accepts the request.
+    """
 
     code = "log_refused"
 
 
 class PartitionsLostError(StorageError):
-    """A process committed for partitions that another process has now; nothing of the commit happened."""
+    """A process committed for partitions that another process owns now.  Nothing of the commit was written."""
 
     code = "partitions_lost"
 
@@ -218,7 +223,7 @@ class ClientError(PenstockError):
 
 
 class ProducerFencedError(ClientError):
-    """A newer producer with the same id exists; this one can write nothing any more."""
+    """A newer producer with the same id exists.  This one cannot write any more."""
 
     code = "producer_fenced"
 
@@ -230,13 +235,13 @@ class OutOfOrderSequenceError(ClientError):
 
 
 class BufferExhaustedError(ClientError):
-    """The producer's buffer stayed full for ``max_block_ms``: records come faster than they are written."""
+    """The producer's buffer was full for ``max_block_ms``: the program sends records faster than they are written."""
 
     code = "buffer_exhausted"
 
 
 class CommitFailedError(ClientError):
-    """The consumer commits offsets of partitions that now belong to another member: its generation is over."""
+    """The consumer commits offsets of partitions that another member owns now: its generation is over."""
 
     code = "commit_failed"
 
@@ -248,12 +253,12 @@ class InternalError(PenstockError):
 
 
 def printable(text: str) -> str:
-    """Escape the unpaired surrogates of a text, which have no UTF-8, so that every terminal and log can take it."""
+    """Escape the unpaired surrogates of a text, so that every terminal and log can write it.  (They have no UTF-8.)"""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def unwritable(text: str) -> str | None:
-    """What a text contains that no file, path or log can hold, in words; None if there is nothing."""
+    """What a text contains that no file, path or log can hold, in words; None if there is no such character."""
     if "\0" in text:
         return "the character NUL"
     try:
@@ -264,7 +269,7 @@ def unwritable(text: str) -> str | None:
 
 
 def underline(text: str, span: Span) -> str:
-    """The line in which ``span`` starts, with the span underlined by carets.
+    """The line in which ``span`` starts, with carets below the span.
 
     >>> print(underline("SELECT x FROM y", Span(7, 8, 1, 8)))
       SELECT x FROM y

@@ -1,4 +1,4 @@
-"""Paths that a user names.  A path that cannot be used raises a Penstock error."""
+"""Paths that a user names.  A path that cannot be used raises an error of Penstock's."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["NotRegularError", "named_path", "open_descriptor", "open_regular"]
 
 
 class NotRegularError(OSError):
-    """A path leads to a directory, a pipe or a device where a file was wanted."""
+    """A path leads to a directory, a pipe or a device, but must lead to a file."""
 
 
 def named_path(path: str | os.PathLike[str]) -> Path:
-    """The path that a user means; ``~`` and ``~name`` stand for home directories.
+    """The path that a user means.  ``~`` and ``~name`` stand for home directories.
 
     Raises:
-        StorageError: it is not a path, this system allows no path of this name (NUL, an unpaired surrogate), or the home
+        StorageError: it is not a path; this system allows no path of this name (NUL, an unpaired surrogate); or the home
             directory does not exist.
     """
     if not isinstance(path, (str, os.PathLike)):
@@ -40,10 +40,10 @@ def open_descriptor(path: str | os.PathLike[str], flags: int, mode: int = 0o777,
     """`os.open`, without waiting for the other end of a pipe, which may never come.
 
     Args:
-        pipes: a pipe will do, too.
+        pipes: a pipe is accepted, too.
 
     Raises:
-        NotRegularError: it is no regular file.
+        NotRegularError: it is not a regular file.
         OSError, ValueError: it cannot be opened.
     """
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), mode)
@@ -55,7 +55,11 @@ def open_descriptor(path: str | os.PathLike[str], flags: int, mode: int = 0o777,
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a regular file for reading.  Raises: see `open_descriptor`."""
+    """Open a regular file for reading.
+
+    Raises:
+        NotRegularError, OSError, ValueError: see `open_descriptor`.
+    """
     return open(open_descriptor(path, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")
 
 

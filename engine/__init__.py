@@ -1,1 +1,1 @@
-"""Meaning: names, types, functions, plans.  Turns statements' trees into dataflows of runtime operators."""
+"""Meaning: names, types, functions, plans.  Turns the trees of statements into dataflows of runtime operators."""

@@ -1,4 +1,4 @@
-"""Variables of the calling program: data frames that a query names without registering them."""
+"""Finds variables of the calling program: data frames that a query names without registering them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FRAMES = {"pandas", "polars", "pyarrow"}
 
 
 def frame_of_caller(name: str) -> Any:
-    """The data frame or Arrow table of this name in the nearest function outside of Penstock; None without one."""
+    """The data frame or Arrow table of this name in the nearest calling function outside of Penstock; None without one."""
     frame: FrameType | None = sys._getframe(1)
     package = __name__.partition(".")[0]
     while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:

@@ -1,6 +1,6 @@
 """The catalog: an immutable snapshot of sources, custom types and queries by name.
 
-A statement that changes something makes a new catalog; the old one stays valid for its holders.
+A statement that changes something makes a new catalog.  Whoever has the old one can go on using it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class UnknownSourceError(StatementError):
 
 @dataclass(frozen=True, slots=True)
 class FormatInfo:
-    """The serialisation of keys or values.
+    """How keys or values are serialised.
 
     Attributes:
-        name: upper case: ARROW, JSON, KAFKA, ..
+        name: in upper case: ARROW, JSON, KAFKA, ..
         properties: ``delimiter``, ``fullSchemaName``, ``schemaId``, .. if the statement gave them.
         features: `WRAP_SINGLES` or `UNWRAP_SINGLES`, only if it differs from the format's default.
     """
@@ -41,7 +41,11 @@ class FormatInfo:
 
 @dataclass(frozen=True, slots=True)
 class WindowInfo:
-    """A window; ``size_ms`` is None for sessions."""
+    """The windows of a source's key.
+
+    Attributes:
+        size_ms: the size; None for SESSION windows.
+    """
 
     type: Literal["TUMBLING", "HOPPING", "SESSION"]
     size_ms: int | None = None
@@ -53,11 +57,12 @@ class WindowInfo:
 
 @dataclass(frozen=True, slots=True)
 class FileToFollow:
-    """A file whose new lines become rows of a stream, see `following`.
+    """A file whose new lines become rows of a stream, see `file_following`.
 
     Attributes:
-        path: absolute.
-        producer: the id under which the rows are written; its sequence number is how far the file has been read, in bytes.
+        path: an absolute path.
+        producer: the producer id under which the rows are written.  Its sequence number is the number of bytes that have
+            been read from the file.
     """
 
     path: str
@@ -70,9 +75,9 @@ class DataSource:
 
     Attributes:
         timestamp_column, timestamp_format: from WITH (TIMESTAMP, TIMESTAMP_FORMAT).
-        read_only: made by CREATE SOURCE.
-        query_id: the persistent query that made it (CSAS, CTAS, or CST for a materialised source table), if any.
-        statement: canonical text of the statement that made it.
+        read_only: whether CREATE SOURCE made it.
+        query_id: the persistent query that made it (CSAS, CTAS, or CST for a SOURCE TABLE), if there is one.
+        statement: the canonical text of the statement that made it.
         followed: the file that it follows whenever the database is open.
     """
 
@@ -97,12 +102,12 @@ class QueryEntry:
     """A persistent query.
 
     Attributes:
-        kind: its statement: CREATE STREAM AS, CREATE TABLE AS, INSERT INTO .. SELECT, CREATE SOURCE TABLE.
-        sources: names of the sources it reads, in FROM/JOIN order.
-        sink: the source it writes (for CST: the table it materialises).
-        order: its rank in the order of creation (CREATE OR REPLACE keeps it).
-        properties: the settings at its creation that differ from the defaults.
-        paused: it is paused until RESUME, even if the database is opened again.
+        kind: of its statement: CREATE STREAM AS, CREATE TABLE AS, INSERT INTO .. SELECT, CREATE SOURCE TABLE.
+        sources: the names of the sources that it reads, in the order of FROM and JOIN.
+        sink: the source that it writes; for CREATE SOURCE TABLE the table whose rows it keeps.
+        order: its rank in the order of creation.  CREATE OR REPLACE keeps it.
+        properties: those that differed from their defaults when it was created.
+        paused: whether it is paused until RESUME, even if the database is opened again.
     """
 
     id: str
@@ -117,7 +122,7 @@ class QueryEntry:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The catalog; see the module's text.  Mappings keep the order of creation."""
+    """The catalog, see the text of this module.  Its mappings are in the order of creation."""
 
     sources: Mapping[str, DataSource] = field(default_factory=dict)
     types: Mapping[str, SqlType] = field(default_factory=dict)
@@ -126,13 +131,14 @@ class Catalog:
     _tables: dict[str, tuple[str, str]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def refused_write(self, topic: str, writer: str | None = None) -> str | None:
-        """Why nobody may write to a topic, as one clause: it holds the table of a query, which alone changes it.
+        """The reason why a topic cannot be written, as one clause; None if it can be.
 
-        Every entry point checks this besides `ownership.refused_write`.  A record written past the query would be in the
-        topic but not in the table that pull queries read.  `penstock.result.topics.writable` allows it.
+        If a topic holds the table of a query, only this query may write to it.  Other records would be in the topic, but not
+        in the table that pull queries read.  ``penstock.result.topics.writable`` allows it nevertheless.  All interfaces
+        that write check this and `ownership.refused_write`.
 
         Args:
-            writer: the source whose query wants to write, if it is one.
+            writer: the source whose query wants to write, if it is a query.
         """
         if self.result_topics_writable:
             return None
@@ -145,7 +151,11 @@ class Catalog:
         return f"the topic {topic} holds the table {name}, which its query {query_id} alone changes"
 
     def source(self, name: str) -> DataSource:
-        """Find a source.  Raises: StatementError, with similar names."""
+        """Find a source.
+
+        Raises:
+            UnknownSourceError: there is none.  The error suggests similar names.
+        """
         found = self.sources.get(name)
         if found is None:
             near = difflib.get_close_matches(name, self.sources, 3)
@@ -158,13 +168,13 @@ class Catalog:
         return found
 
     def named(self, name: str) -> DataSource:
-        """Find a source by a name from a program, under SQL's rules: ``orders`` and ``ORDERS`` are the same, `` `orders` ``
-        is another.
+        """Find a source by a name from a program.
 
-        If no source has the name in upper case, the name as given is tried.
+        The name follows SQL's rules: ``orders`` and ``ORDERS`` are the same source, `` `orders` `` is another one.  If no
+        source has the name in upper case, the name is tried as it is.
 
         Raises:
-            StatementError: there is none, or the name is no text.
+            StatementError: there is none, or the name is not a text.
         """
         if not isinstance(name, str):
             raise StatementError(f"the name of a stream or table must be text, not {type(name).__name__}")
@@ -173,11 +183,11 @@ class Catalog:
         return self.sources.get(name.upper()) or self.sources.get(name) or self.source(name.upper())
 
     def readers(self, name: str) -> list[str]:
-        """Ids of the queries that read a source."""
+        """The ids of the queries that read a source."""
         return [q.id for q in self.queries.values() if name in q.sources]
 
     def writers(self, name: str) -> list[str]:
-        """Ids of the queries that write to a source."""
+        """The ids of the queries that write to a source."""
         return [q.id for q in self.queries.values() if q.sink == name and q.kind != "CST"]
 
     def with_source(self, source: DataSource) -> Catalog:

@@ -2,7 +2,7 @@
 
 ``{"kind": "SetSource", "source": {..}, "query": {..}, "topic": {..}}``.  Types are nested lists that begin with a word:
 ``"INTEGER"``, ``["DECIMAL", 10, 2]``, ``["ARRAY", "INTEGER"]``, ``["STRUCT", [["A", "INTEGER"]]]``.  Default values are left
-out, so data written before an attribute existed keeps its meaning.
+out.  So data that is older than an attribute keeps its meaning.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def to_plain(change: Change) -> dict[str, Any]:
 
 
 def from_plain(data: Mapping[str, Any]) -> Change:
-    """Convert what `to_plain` wrote back to a change.
+    """Convert data from `to_plain` back to a change.
 
     Raises:
-        KeyError, TypeError, ValueError, IndexError, AttributeError: it is not valid.
+        KeyError, TypeError, ValueError, IndexError, AttributeError: the data is not valid.
     """
     given = dict(data)
     kind = _KINDS[given.pop("kind")]
@@ -61,7 +61,7 @@ def _plain(value: Any) -> Any:
 
 
 def _plain_fields(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass whose values are not their defaults."""
+    """The fields of a dataclass whose values differ from their defaults."""
     return {
         name: _plain(given) for name, default in _defaults(value.__class__) if (given := getattr(value, name)) != default
     }
@@ -69,7 +69,7 @@ def _plain_fields(value: Any) -> dict[str, Any]:
 
 @cache
 def _defaults(kind: Any) -> tuple[tuple[str, Any], ...]:
-    """The fields of a dataclass with their defaults, which nobody changes; `MISSING` for one without."""
+    """The fields of a dataclass, each with its default, or `MISSING`.  The defaults must not be changed."""
     return tuple((f.name, f.default if f.default_factory is MISSING else f.default_factory()) for f in fields(kind))
 
 
@@ -131,4 +131,4 @@ _READERS: dict[tuple[type[Any], str], Callable[[Any], Any]] = {
     (DataSource, "followed"): _reader(FileToFollow),
     (FormatInfo, "features"): frozenset,
 }
-"""The readers of fields other than texts, numbers and tuples of these."""
+"""The functions that read fields, except fields of texts, numbers and tuples of these."""

@@ -1,8 +1,8 @@
-"""The changes that statements make to the catalog, as plain data; checking makes them and the journal stores them.
+"""The changes that statements make to the catalog, as plain data.  Checks make them, and the journal stores them.
 
-A change says what is true after it, not which statement asked for it.  It is applied to a catalog without a look at topics,
-schemas or functions, so it always means the same.  `statements.carry_out` reads from it what else must be done: topics to
-create or delete, queries to start or end.
+A change says what is true after it, not which statement asked for it.  To apply it to a catalog, no topic, schema or
+function is looked up, so it always has the same meaning.  `statements.carry_out` finds in it what else must be done: topics
+to create or delete, queries to start or end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class NewTopic:
     """The topic that a statement creates for its source.
 
     Attributes:
-        retention_ms: None keeps everything.
+        retention_ms: None: records are kept for ever.
     """
 
     partitions: int
@@ -33,8 +33,8 @@ class SetSource:
     """Adds or replaces a source: CREATE, CREATE OR REPLACE, CREATE .. AS SELECT, ALTER.
 
     Attributes:
-        query: the query that fills the source, or keeps its rows, from now on; None: no change.
-        topic: is created if it does not exist; None: the topic exists.
+        query: the query that writes the source, or keeps its rows, from now on; None: this does not change.
+        topic: the topic to create if it does not exist; None: the topic exists.
     """
 
     source: DataSource
@@ -42,7 +42,7 @@ class SetSource:
     topic: NewTopic | None = None
 
     def on(self, catalog: Catalog) -> Catalog:
-        """The catalog after it."""
+        """The catalog after the change."""
         catalog = catalog.with_source(self.source)
         return catalog if self.query is None else catalog.with_query(self.query)
 
@@ -54,18 +54,17 @@ class AddQuery:
     query: QueryEntry
 
     def on(self, catalog: Catalog) -> Catalog:
-        """The catalog after it."""
+        """The catalog after the change."""
         return catalog.with_query(self.query)
 
 
 @dataclass(frozen=True, slots=True)
 class DropSource:
-    """Removes a source, and the query that filled it.
+    """Removes a source, and the query that writes it.
 
     Attributes:
-        query_id: of that query.
-        deleted: the topic that is deleted with it, and that topic's number in the log, since a later topic may have the same
-            name.
+        query_id: the id of this query; None without one.
+        deleted: the topic that is deleted with the source, and its number in the log: a later topic may have the same name.
     """
 
     name: str
@@ -73,7 +72,7 @@ class DropSource:
     deleted: tuple[str, int] | None = None
 
     def on(self, catalog: Catalog) -> Catalog:
-        """The catalog after it."""
+        """The catalog after the change."""
         if self.query_id is not None:
             catalog = catalog.without_query(self.query_id)
         return catalog.without_source(self.name)
@@ -81,12 +80,12 @@ class DropSource:
 
 @dataclass(frozen=True, slots=True)
 class EndQueries:
-    """Removes queries; the sources that they filled stay.  TERMINATE."""
+    """Removes queries: TERMINATE.  The sources that they wrote stay."""
 
     ids: tuple[str, ...]
 
     def on(self, catalog: Catalog) -> Catalog:
-        """The catalog after it."""
+        """The catalog after the change."""
         for query_id in self.ids:
             query = catalog.queries[query_id]
             catalog = catalog.without_query(query_id)
@@ -98,13 +97,13 @@ class EndQueries:
 
 @dataclass(frozen=True, slots=True)
 class PauseQueries:
-    """Pauses queries, or (not ``paused``) resumes them: PAUSE, RESUME."""
+    """Pauses queries, or resumes them if ``paused`` is false: PAUSE, RESUME."""
 
     ids: tuple[str, ...]
     paused: bool
 
     def on(self, catalog: Catalog) -> Catalog:
-        """The catalog after it."""
+        """The catalog after the change."""
         for query_id in self.ids:
             catalog = catalog.with_query(replace(catalog.queries[query_id], paused=self.paused))
         return catalog
@@ -112,24 +111,24 @@ class PauseQueries:
 
 @dataclass(frozen=True, slots=True)
 class SetType:
-    """Names a type: CREATE TYPE."""
+    """Gives a type a name: CREATE TYPE."""
 
     name: str
     type: SqlType
 
     def on(self, catalog: Catalog) -> Catalog:
-        """The catalog after it."""
+        """The catalog after the change."""
         return catalog.with_type(self.name, self.type)
 
 
 @dataclass(frozen=True, slots=True)
 class DropType:
-    """Removes a type's name; columns of this type keep it.  DROP TYPE."""
+    """Removes the name of a type: DROP TYPE.  Columns of this type keep it."""
 
     name: str
 
     def on(self, catalog: Catalog) -> Catalog:
-        """The catalog after it."""
+        """The catalog after the change."""
         return catalog.without_type(self.name)
 
 
@@ -137,7 +136,7 @@ Change = SetSource | AddQuery | DropSource | EndQueries | PauseQueries | SetType
 
 
 def started(change: Change) -> QueryEntry | None:
-    """The query that a change starts, possibly as the replacement of an older one."""
+    """The query that a change starts; it may replace an older one.  None without one."""
     match change:
         case SetSource(query=query) | AddQuery(query=query):
             return query
@@ -146,7 +145,7 @@ def started(change: Change) -> QueryEntry | None:
 
 
 def stopped(change: Change) -> tuple[str, ...]:
-    """The ids of the queries of which a change ends, pauses or replaces those that run."""
+    """The ids of the running queries that a change ends, pauses or replaces."""
     match change:
         case PauseQueries(ids=ids, paused=True):
             return ids

@@ -27,7 +27,7 @@ Listener = Callable[[list[TopicPartition]], object]
 @interrupts.doors()
 @checked("producer", "consumer")
 class ClientMethods:
-    """The methods of a database for the log's clients; see docs/reference/clients.md."""
+    """The methods of a database for clients of the log, see docs/reference/clients.md."""
 
     _clients: Clients
     _use: object
@@ -52,11 +52,11 @@ class ClientMethods:
         durable: bool = True,
         background: bool = True,
     ) -> Producer:
-        """Make a producer, which sends records in batches, each of them one commit.
+        """Make a producer.  It sends records in batches, and each batch is one commit.
 
         Args:
-            id: with an id, records are numbered, a record sent again after a crash is recognised, and an older producer with
-                the same id can write nothing any more.
+            id: with an id, records are numbered.  A record that is sent again after a crash is not written twice, and an
+                older producer with the same id cannot write any more.
             compression, linger_ms, batch_bytes, max_in_flight, buffer_memory, max_block_ms, durable, background: see
                 `ProducerOptions`.
 
@@ -92,13 +92,13 @@ class ClientMethods:
         on_revoked: Listener | None = None,
         on_lost: Listener | None = None,
     ) -> Consumer:
-        """Make a consumer, which reads records of topics, alone or sharing partitions with the other members of its group.
+        """Make a consumer.  It reads records of topics, alone or as a member of a group that shares the partitions.
 
         Args:
             topics: names, or a compiled pattern; None: call `Consumer.assign`.
             auto_offset_reset: by default the property ``auto.offset.reset``.
-            isolation_level: only ``read_committed``: records that are not committed cannot be read.
-            on_assigned, on_revoked, on_lost: see `Consumer`; the others: see `ConsumerOptions`.
+            isolation_level: only ``read_committed``, since records that are not committed cannot be read.
+            on_assigned, on_revoked, on_lost: see `Consumer`; the other options: see `ConsumerOptions`.
 
         Raises:
             ClientError: the value of an option is not allowed.
@@ -123,6 +123,6 @@ class ClientMethods:
 
     @property
     def groups(self) -> Groups:
-        """The consumer groups by name, with `Groups.describe`, `Groups.reset` and `Groups.delete`."""
+        """The consumer groups, with `Groups.describe`, `Groups.reset` and `Groups.delete`."""
         self._check_open()
         return self._clients.groups

@@ -1,4 +1,4 @@
-"""Python values as constant expressions: a value has the type of the same constant in a text of SQL."""
+"""Converts Python values to constant expressions.  A value has the type of the same constant in a text of SQL."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .types import DATE, TIME, TIMESTAMP, SqlType
 
 
 def constant(value: Any, span: Span, depth: int = 0) -> ast.Expression:
-    """A Python value as a constant expression.
+    """Convert a Python value to a constant expression.
 
     Raises:
-        StatementError: the value has no SQL type, or is beyond what its type can hold.
+        StatementError: the value has no SQL type, or its type cannot hold it.
     """
     if depth > NESTING_DEPTH_MAX:
         raise StatementError(f"the value of a parameter is nested more than {NESTING_DEPTH_MAX} levels deep", span=span)
@@ -77,10 +77,10 @@ def constant(value: Any, span: Span, depth: int = 0) -> ast.Expression:
 
 
 def time_constant(value: int, type_: SqlType, span: Span) -> ast.Expression:
-    """A constant of the type DATE, TIME or TIMESTAMP.
+    """Make a constant of the type DATE, TIME or TIMESTAMP.
 
     Args:
-        value: days since 1970, milliseconds of the day, or milliseconds since 1970.
+        value: days since 1970-01-01, milliseconds of the day, or milliseconds since 1970-01-01.
     """
     if type_ == TIME:
         of_day = (datetime.datetime.min + datetime.timedelta(milliseconds=value)).time()
@@ -88,7 +88,7 @@ def time_constant(value: int, type_: SqlType, span: Span) -> ast.Expression:
     days = value if type_ == DATE else value // DAY_MS
     if _YEARS[0] <= days + _EPOCH_DAY <= _YEARS[1]:
         return _cast(format_date(value) if type_ == DATE else format_timestamp(value), type_, span)
-    function = "FROM_DAYS" if type_ == DATE else "FROM_UNIXTIME"  # what no text of four digits for the year says
+    function = "FROM_DAYS" if type_ == DATE else "FROM_UNIXTIME"  # the year needs more than four digits
     return ast.FunctionCall(function, (ast.IntegerLiteral(value, span=span),), span=span)
 
 
@@ -110,7 +110,11 @@ def _cast(text: str, type_: SqlType, span: Span) -> ast.Cast:
 
 
 def text_within(value: str, span: Span) -> str:
-    """A text that can stand in a statement.  Raises: StatementError, for half of a surrogate pair."""
+    """Check that a text can stand in a statement, and return it.
+
+    Raises:
+        StatementError: it has an unpaired surrogate.
+    """
     try:
         value.encode()
     except UnicodeEncodeError as error:

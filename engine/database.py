@@ -1,4 +1,4 @@
-"""The composition root: opens a directory, replays its statements, executes new ones."""
+"""The composition root: opens a directory, reads its statements from the journal, and executes new ones."""
 
 from __future__ import annotations
 
@@ -59,33 +59,35 @@ def connect(
 ) -> Database:
     """Open a database, or make a new one.
 
-    A directory that this process already has open is shared.  All its `Database` objects see the same data, each has its own
-    SET and DEFINE, and closing the last one closes the files.  No other process can open it meanwhile.  Objects that were
-    dropped without `Database.close` do not count, unless what was made from them (a session, a producer, a consumer, a
-    subscription) is still there.  Dropping alone closes nothing: a directory whose last object was dropped stays open until
-    the process ends, or another object is opened and closed.
+    If this process has the directory open already, it is shared.  All `Database` objects of a directory see the same data,
+    but each has its own SET and DEFINE.  The last `Database.close` closes the files.  Another process cannot open the
+    directory in the meantime.
+
+    A `Database` object that was garbage collected without `Database.close` does not count, unless something that was made
+    from it (a session, a producer, a consumer, a subscription) still exists.  But garbage collection closes nothing.  Such a
+    directory stays open until the process ends, or until another object of the directory is opened and closed.
 
     Args:
-        path: its directory, ``~`` stands for your home; None keeps everything in memory.
+        path: the directory; ``~`` stands for your home.  None keeps everything in memory.
         settings: properties by name, as for SET.
         threads: worker threads that run queries; 0 leaves all work to `Database.drain` (default: the property
             ``penstock.threads``, 2).
-        clock: gives the present time.
-        one_partition: give every topic one physical partition, so that results do not depend on how keys are placed.
+        clock: gives the current time.
+        one_partition: give every topic one physical partition, so that results do not depend on the partition of a key.
         registry: the functions; by default the built-in ones and those registered with decorators.
         progress: is called often, on any thread, with how much of the queries' state is restored.  `connect` returns when
             all is restored, so every answer is complete.
         create: make a database if there is none.
-        kafka: (or the setting ``bootstrap.servers``) ``host:port`` of Kafka brokers, which hold the log; the directory keeps
-            copies of state.  See docs/reference/kafka-log.md.  It needs ``penstock[kafka]``.
-        service_id: processes with the same one share statements and the work of queries (default: ``default_``).
+        kafka: ``host:port`` of Kafka brokers, which hold the log; the directory then keeps copies of state.  The setting
+            ``bootstrap.servers`` does the same.  See docs/reference/kafka-log.md.  It needs ``penstock[kafka]``.
+        service_id: processes with the same service id share statements and the work of queries (default: ``default_``).
         properties: further settings, with ``_`` for the dots: ``auto_offset_reset="earliest"``.
 
     Raises:
-        StatementError: an argument is of the wrong type; a setting does not exist, or its value is not allowed; this process
-            has the directory open already, with other threads, functions, clock or settings of the database.
-        StorageError: the directory is damaged, of another version, or open in another process, which is named; there is no
-            database and ``create`` is false.
+        StatementError: an argument has the wrong type; a setting does not exist, or its value is not allowed; this process
+            has the directory open with other threads, functions, clock or settings of the database.
+        StorageError: the directory is damaged, of another version, or open in another process, which the error names; or
+            there is no database and ``create`` is false.
     """
     directory = None if path is None else named_path(path)
     check_arguments(connect, locals())
@@ -111,7 +113,7 @@ def connect(
             database = Database(directory, chosen, how)
         return database
     except BaseException:
-        if database is not None:  # interrupted, and nobody will get it
+        if database is not None:  # interrupted: the caller does not get it
             database.close()
         raise
 
@@ -119,9 +121,9 @@ def connect(
 @interrupts.doors()
 @checked("alter_topic", "backup", "create_topic", "graph", "is_behind", "partition_rows", "session")
 class Database(Session):
-    """An open database.  Thread-safe; close it, or use it as a context manager.
+    """An open database.  Close it, or use it as a context manager.  Several threads may use it.
 
-    It is its own default session: what `Session` has works here with the SET and DEFINE of whoever opened it.
+    It is its own default session: the methods of `Session` work here with the SET and DEFINE of this object.
     """
 
     def __init__(self, path: Path | None, settings: Settings, how: ConnectArguments) -> None:
@@ -149,20 +151,20 @@ class Database(Session):
         user: str | None = None,
         headers: Sequence[tuple[str, bytes]] = (),
     ) -> Session:
-        """Make a session: a user of this database with its own SET and DEFINE; close it, or use it in ``with``.
+        """Make a session: a user of this database with its own SET and DEFINE.  Close it, or use it in ``with``.
 
         The database itself is its default session.
 
         Args:
             properties: the initial properties, to which UNSET returns; by default those given to `connect`.
             variables: the initial variables.
-            user: whose session it is; only `Session.user` shows it.
+            user: the name of the user; only `Session.user` shows it.
             headers: names and values that are added to every record that the session writes by INSERT, DELETE and `insert`,
-                to show its origin.
+                to show where it came from.
 
         Raises:
             StatementError: a property does not exist, belongs to the database, may not be set, or its value is not allowed;
-                a variable's name is not valid.
+                or a variable's name is not valid.
         """
         self._check_open()
         state = SessionState(
@@ -183,7 +185,7 @@ class Database(Session):
             config: by Kafka's names, ``{"retention.ms": 3_600_000}``; see docs/reference/log.md.
 
         Raises:
-            StatementError: it exists, or the number of partitions or a config is not allowed.
+            StatementError: it exists, or the number of partitions or a config entry is not allowed.
             StorageError: the disk failed.
         """
         self._check_open()
@@ -191,27 +193,38 @@ class Database(Session):
             topics.create(self._engine, name, partitions, replicas, config)
 
     def alter_topic(self, name: str, config: Mapping[str, object] | None = None, *, partitions: int | None = None) -> None:
-        """Set a topic's config (the value None resets to the default), or add partitions.
+        """Set config entries of a topic (the value None means the default), or add partitions.
 
-        Raises: StatementError, StorageError: see `topics.alter`; nothing has changed.
+        Raises:
+            StatementError, StorageError: see `topics.alter`.  Nothing has changed.
         """
         self._check_open()
         with self._engine.lock:
             topics.alter(self._engine, name, config, partitions)
 
     def delete_topic(self, name: str) -> None:
-        """Delete a topic that no source and no query uses.  Raises: StatementError, StorageError."""
+        """Delete a topic that no source and no query uses.
+
+        Raises:
+            StatementError: there is no such topic, it is internal, or it is used.
+            StorageError: the disk failed.
+        """
         self._check_open()
         with self._engine.lock:
             topics.delete(self._engine, name)
 
     def describe_topic(self, name: str) -> TopicDescription:
-        """Its config, and what its partitions hold.  Raises: StatementError, StorageError."""
+        """Describe a topic: its config, and the contents of its partitions.
+
+        Raises:
+            StatementError: there is no such topic.
+            StorageError: the log is damaged.
+        """
         self._check_open()
         return topics.describe(self._engine, name)
 
     def drain(self) -> None:
-        """Process everything on this thread, query by query in order of creation.
+        """Process everything on this thread, query by query in the order in which they were created.
 
         Raises:
             DataError: a query failed.
@@ -221,14 +234,15 @@ class Database(Session):
             self._engine.host.drain()
 
     def advance(self, **by: float) -> int:
-        """Let time pass, for tests: the clock moves, idle partitions are no longer waited for, and windows that are over
-        close (also with EMIT FINAL), as if a record of the new time had come.
+        """Let time pass, for tests, as if a record of the new time had come.
+
+        The clock moves, queries no longer wait for idle partitions, and windows that are over close, also with EMIT FINAL.
 
         Args:
             by: as for `datetime.timedelta`: ``advance(minutes=5)``.
 
         Returns:
-            the new time in ms.
+            the new time in milliseconds.
 
         Raises:
             StatementError: the database was not opened with a `ManualClock`, or time would go backwards.
@@ -250,12 +264,15 @@ class Database(Session):
         return now
 
     def wait_idle(self, timeout_s: float | None = None) -> bool:
-        """Block until all running queries have processed everything.
+        """Wait until all running queries have processed everything.
 
         It does not wait for paused and failed queries.
 
+        Args:
+            timeout_s: how long to wait at most, in seconds; None: for ever.
+
         Returns:
-            whether that happened before the time was up.
+            whether they have; False if the time is over.
         """
         with use_clock(self._engine.clock):
             self._check_open()
@@ -265,25 +282,25 @@ class Database(Session):
 
     @property
     def commit_measures(self) -> CommitMeasures | None:
-        """The durations of commits and the number of syncs since the database was opened; None without files."""
+        """The durations of commits and the number of syncs since the database was opened; None if it has no files."""
         return self._engine.log.measures
 
     @property
     def statements_executed(self) -> int:
-        """How many statements have defined or changed something since the directory was made; it never falls."""
+        """The number of statements that have defined or changed something since the directory was made.  It never falls."""
         return self._engine.journal.next_offset
 
     @property
     def log(self) -> Log:
-        """The log, for interfaces to topics and records instead of rows.
+        """The log, for programs that work with topics and records instead of rows.
 
-        Its users must keep the dialect's rules, too: internal topics belong to the engine.
+        They must keep the rules of the dialect, too: internal topics belong to the engine.
         """
         self._check_open()
         return self._engine.log
 
     def now_ms(self) -> int:
-        """The present time of the database's clock, in milliseconds since the epoch."""
+        """The current time of the database's clock, in milliseconds since 1970-01-01 UTC."""
         return self._engine.clock.now_ms()
 
     def is_behind(self, topics: Sequence[str]) -> bool:
@@ -306,7 +323,7 @@ class Database(Session):
         return {query_id: QueryHandle(self, query_id) for query_id in self._engine.catalog.queries}
 
     def topic_names(self) -> list[str]:
-        """Topics that are not internal, sorted."""
+        """The names of all topics that are not internal, sorted."""
         return sorted(name for name, config in self._engine.log.topics().items() if not config.internal)
 
     def function_names(self) -> list[str]:
@@ -317,28 +334,33 @@ class Database(Session):
         """Topics, streams, tables and queries, how data flows between them, and their places in a drawing.
 
         Args:
-            sees: decides which sources are shown; a query is shown if all its sources and its sink are.
+            sees: decides which sources are shown.  A query is shown if all its sources and its sink are.
         """
         self._check_open()
         return flow_graph(self._engine, sees)
 
     def service_key(self) -> str:
-        """The secret that only the processes of a service know, see `penstock.storage.log.protocol.Log.service_key`."""
+        """A secret that only the processes of a service know, see `penstock.storage.log.protocol.Log.service_key`."""
         self._check_open()
         return self._engine.log.service_key()
 
     def advertise(self, address: str | None) -> None:
-        """Tell the other processes of a service the address of this one (`penstock.storage.log.protocol.Log.advertise`)."""
+        """Publish the address of this process to the others of its service
+        (`penstock.storage.log.protocol.Log.advertise`).
+        """
         self._check_open()
         self._engine.log.advertise(address)
 
     def partition_rows(self, query_id: str, partitions: Sequence[int], keys: Sequence[Any] | None) -> Any:
-        """Rows for another process of the service (an Arrow table), see `penstock.runtime.host.QueryHost.partition_rows`."""
+        """The rows of some partitions, as an Arrow table, for another process of the service.
+
+        See `penstock.runtime.host.QueryHost.partition_rows`.
+        """
         self._check_open()
         return self._engine.host.partition_rows(query_id, partitions, keys)
 
     def describe_state(self) -> str:
-        """One line for a prompt: the database's place and size."""
+        """One line for a prompt: where the database is, and its size."""
         catalog = self._engine.catalog
         streams = sum(s.kind == "STREAM" and s.name != PROCESSING_LOG for s in catalog.sources.values())
         tables = sum(s.kind == "TABLE" for s in catalog.sources.values())
@@ -354,11 +376,14 @@ class Database(Session):
         return self.graph().picture()
 
     def backup(self, directory: str | Path, progress: Callable[[int, int], None] | None = None) -> Backup:
-        """Copy all commits so far into a new directory while writers go on; ``progress`` gets bytes copied and bytes in all.
+        """Copy all commits so far into a new directory.  Others can write in the meantime.
+
+        Args:
+            progress: is called with the number of bytes copied, and of all bytes.
 
         Raises:
             StatementError: the database is in memory.
-            StorageError: the directory is not empty, a file is damaged, the disk is full or failing.
+            StorageError: the directory is not empty, a file is damaged, or the disk is full or failing.
         """
         self._check_open()
         if self._opened.how.kafka is not None:
@@ -379,11 +404,11 @@ class Database(Session):
         self._engine.check_open()
 
     def close(self) -> None:
-        """Stop the queries after their present steps and close the log.  Nothing committed is lost.
+        """Stop the queries after their current steps, and close the log.  Nothing committed is lost.
 
-        Where this process has opened the directory more than once, this ends what was made from this object (sessions and
-        push queries), and the last ``close()`` closes the directory; `connect` says which objects count.  In a process that
-        was forked from the one that opened the directory, nothing happens.
+        If this process has opened the directory several times, this ends what was made from this object (sessions and push
+        queries).  The last ``close()`` closes the directory; `connect` says which objects count.  In a process that was
+        forked from the one that opened the directory, nothing happens.
         """
         if self._closed or self._engine.log.foreign:
             return
@@ -423,7 +448,7 @@ class QueryHandle:
 
     @property
     def lag(self) -> int:
-        """Records of its inputs that it has not processed."""
+        """The number of records of its inputs that it has not processed."""
         return self.progress().lag
 
     @property
@@ -432,16 +457,20 @@ class QueryHandle:
         return self.database.catalog.queries[self.id].statement
 
     def progress(self) -> Progress:
-        """How many records it has read, used, dropped and written, and its progress.
+        """How many records it has read, used, dropped and written, and how far it is.
 
-        Raises: KeyError, after it was terminated.
+        Raises:
+            KeyError: it was terminated.
         """
         return self.database._engine.host.run(self.id).status.progress
 
     @property
     def owners(self) -> Mapping[tuple[str, int], str]:
-        """For each partition of its input topics that another process of the service has: that process's address
-        (``host:port``), or its name if it has none.  Empty if no other process can have any.
+        """The partitions of its input topics that other processes of the service own.
+
+        Returns:
+            for each (topic, partition) the address of the process (``host:port``), or its name if it has no address.  Empty
+            if no other process can own any.
 
         Raises:
             StorageError: Kafka does not answer.
@@ -462,24 +491,36 @@ class QueryHandle:
         return () if kept is None else sorted(kept.places)
 
     def explain(self) -> str:
-        """Its plan."""
+        """The query's plan as text."""
         return plan_text(self.database._engine.planned[self.id].plan)
 
     @property
     def internal_topics(self) -> Mapping[str, DataSource]:
-        """The topics with copies of re-keyed rows and of its joins' stores (``penstock.internal.topics``), by name."""
+        """The internal topics by name: copies of re-keyed rows and of the stores of joins (``penstock.internal.topics``)."""
         return copies(self.database._engine.planned[self.id].plan)
 
     def pause(self) -> Message:
-        """Stop it after its present step; its state and positions stay.  Raises: StatementError."""
+        """Stop the query after its current step.  Its state and positions stay.
+
+        Raises:
+            StatementError: there is no such query any more, or it is in the wrong state.
+        """
         return self._control("PAUSE")
 
     def resume(self) -> Message:
-        """Run it again from where it was paused.  Raises: StatementError."""
+        """Run the query again from where it was paused.
+
+        Raises:
+            StatementError: there is no such query any more, or it is in the wrong state.
+        """
         return self._control("RESUME")
 
     def terminate(self) -> Message:
-        """End it, and delete its state and positions; its result stays.  Raises: StatementError."""
+        """End the query, and delete its state and positions.  Its result stays.
+
+        Raises:
+            StatementError: there is no such query any more.
+        """
         return self._control("TERMINATE")
 
     def _control(self, action: str) -> Message:

@@ -1,8 +1,8 @@
-"""CSV and TSV text as Arrow tables: what a cell means, for files that are loaded and files that are followed.
+"""Reads CSV and TSV text as Arrow tables, for files that are loaded and files that are followed.
 
-Blanks around a header's names do not count.  In columns of numbers, times and booleans the cells that spreadsheets and
-pandas write for a missing value (``NA``, ``NULL``, ``nan`` and the like) are NULL.  In columns of text only an empty cell
-is: ``NA`` may be a country.  An empty cell in quotes is an empty text.
+Blanks around the names in a header are ignored.  Spreadsheets and pandas write ``NA``, ``NULL``, ``nan`` and the like for a
+missing value: in columns of numbers, times and booleans these cells are NULL.  In columns of text only an empty cell is
+NULL, since ``NA`` may be a country.  An empty cell in quotes is an empty text.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["delimiter_of", "inferred", "of_schema"]
 
 _BLOCK_BYTES = 64 << 20
-"""The longest text whose types are inferred from all of it, in bytes."""
+"""The longest text, in bytes, whose types are inferred from all of its lines."""
 
 
 def delimiter_of(ending: str) -> str | None:
-    """What separates the cells of files with this ending, such as ``.tsv``; None if they are no such files."""
+    """The character between the cells of files with this ending, such as ``.tsv``; None for other endings."""
     return {".csv": ",", ".tsv": "\t"}.get(ending.lower())
 
 
@@ -44,14 +44,14 @@ def _as_texts(names: Sequence[str]) -> csv.ConvertOptions:
 
 
 def inferred(path: Path, delimiter: str, head: bytes | None = None) -> pa.Table:
-    """A file with inferred types.
+    """Read a file, and infer the types of its columns.
 
     Args:
-        head: the file's first lines, if the rest is not wanted.
+        head: the first lines of the file, if only these are needed.
 
     Raises:
-        StatementError: the text is not UTF-8, or the lines seem to have another separator.
-        pyarrow.ArrowException: it is no CSV.
+        StatementError: the text is not UTF-8, or its cells seem to be separated by another character.
+        pyarrow.ArrowException: it is not CSV.
         OSError: it cannot be opened.
     """
     import pyarrow.csv as csv
@@ -88,9 +88,10 @@ def inferred(path: Path, delimiter: str, head: bytes | None = None) -> pa.Table:
 
 
 def of_schema(lines: bytes, delimiter: str, schema: pa.Schema) -> pa.Table:
-    """Lines without a header as columns of known names and types.
+    """Read lines without a header as columns of known names and types.
 
-    Raises: pyarrow.ArrowException, if a cell is not of its column's type, or a line has more or fewer cells.
+    Raises:
+        pyarrow.ArrowException: a cell does not have its column's type, or a line has more or fewer cells.
     """
     import pyarrow.csv as csv
 

@@ -1,8 +1,8 @@
-"""Files that grow: their new lines become rows of a stream while the database is open.
+"""Follows files that grow: their new lines become rows of a stream while the database is open.
 
-A file is read up to its last whole line.  The rows of one read are one commit, whose sequence number is the file's offset
-after them.  So after a crash, or when the database is opened again, reading continues exactly where it stopped.  Which file
-a stream follows is in the catalog (`FileToFollow`); dropping the stream, or FOLLOW = FALSE, ends it.
+A file is read up to its last complete line.  The rows of one read are one commit, whose sequence number is the offset in the
+file after them.  So after a crash, or when the database is opened again, reading continues exactly where it stopped.  The
+catalog says which file a stream follows (`FileToFollow`).  Dropping the stream, or FOLLOW = FALSE, ends it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from .types import quoted, to_arrow
 __all__ = ["ENDINGS", "FileFollower", "columns_of_lines", "first_lines", "follow_again", "follow_file"]
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
-"""The endings of files that can be followed: one line is one row."""
+"""The endings of files that can be followed: in these files one line is one row."""
 LOOK_S = 0.25
-"""The time between two looks at a file, in seconds."""
+"""The time between two checks of a file, in seconds."""
 READ_BYTES = 8 << 20
 """The number of bytes read from a file for one commit."""
 _LOG = logging.getLogger("penstock.following")
@@ -49,7 +49,11 @@ class Session(Protocol):
 
 
 def _producer_of(session: Session, source: str, path: Path, fresh: bool) -> str:
-    """The producer id for the rows that a file adds to a source: one that never wrote, if its topic is ``fresh``."""
+    """The producer id for the rows that a file adds to a source.
+
+    Args:
+        fresh: the topic is new, so the id must be one that has never written.
+    """
     first = made = f"file {path.resolve()} into {quoted(source)}"
     number = 1
     while fresh and session.last_sequence(made) is not None:
@@ -59,11 +63,13 @@ def _producer_of(session: Session, source: str, path: Path, fresh: bool) -> str:
 
 
 class FileFollower:
-    """Follows one file on a thread until it is closed or fails (which is logged), or the stream follows it no more.
+    """Follows one file on a thread, until it is closed, fails (which is logged), or the stream does not follow the file any
+    more.
 
     Args:
         source: the stream's name.
-        remembered: the stream remembers the file, and following ends when it no longer does.
+        remembered: the catalog says that the stream follows the file, so this ends when the catalog does not say it any
+        more.
 
     Attributes:
         path: of the file.
@@ -77,23 +83,23 @@ class FileFollower:
         self._remembered = remembered
         self.path = Path(followed.path)
         self._schema: pa.Schema | None = None
-        """The names and Arrow types of the file's columns; None before the first look."""
+        """The names and Arrow types of the file's columns; None before the first read."""
         self._stop = threading.Event()
         self.error: str | None = None
         self._offset = session.last_sequence(followed.producer) or 0
         self._thread = threading.Thread(target=self._run, name=f"penstock-following-{source}", daemon=True)
 
     def start(self) -> None:
-        """Start, unless it runs already."""
+        """Start the thread, unless it runs already."""
         if self._thread.ident is None:
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop after the present commit, without waiting for it."""
+        """Stop after the current commit, without waiting for it."""
         self._stop.set()
 
     def close(self) -> None:
-        """Stop, after the present commit.  Trap: do not hold the engine's lock."""
+        """Stop, and wait for the current commit.  Trap: the caller must not hold the engine's lock."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -118,7 +124,10 @@ class FileFollower:
                 _LOG.error("%s", self.error)
 
     def step(self) -> int | None:
-        """Insert the new lines, at most `READ_BYTES`.  Returns the number of rows; None if there was nothing.
+        """Insert the new lines, at most `READ_BYTES`.
+
+        Returns:
+            the number of rows; None if there are no new lines.
 
         Raises:
             StatementError: a row does not fit the stream, the stream is gone, or the file has become shorter.
@@ -142,7 +151,7 @@ class FileFollower:
             return None
         rows = self._rows(lines)
         if self._thread.ident is not None and not self.wanted:
-            return None  # following ended while the lines were read: they may have been added after that
+            return None  # the lines may have been added after following ended
         self._session.insert(
             quoted(self._source),
             rows.rename_columns([column_name(name) for name in rows.column_names]),
@@ -153,7 +162,7 @@ class FileFollower:
         return int(rows.num_rows)
 
     def _head(self, file: Any) -> int:
-        """The length of the header line in bytes; 0 for JSON lines."""
+        """The length of the header line in bytes; 0 for files of JSON lines."""
         if delimiter_of(self.path.suffix) is None:
             return 0
         file.seek(0)
@@ -171,15 +180,16 @@ class FileFollower:
 def follow_file(
     engine: Engine, session: Session, name: str, path: Path, made: Message, *, fresh: bool
 ) -> tuple[Message, FileToFollow]:
-    """Insert a file's lines, and then, on a thread, those that are added.
+    """Insert the lines of a file, and make the follower that inserts the lines that are added.
 
     Args:
-        session: used by the follower alone.
+        session: a session that only the follower uses.
         name: of the existing stream.
-        made: the result of creating it.
-        fresh: its topic was made with it, so that nothing of the file can be in there.
+        made: the message of the statement that created it.
+        fresh: the topic was created with the stream, so it holds no rows of the file yet.
 
-    Returns: the message, and what the stream is to remember.
+    Returns:
+        the message, and what the catalog must store.
 
     Raises:
         StatementError: a line does not fit the stream.
@@ -203,10 +213,10 @@ def follow_file(
 
 
 def follow_again(engine: Engine, session: Callable[[], Session]) -> None:
-    """Follow the files that streams remember: a database was opened.
+    """Follow the files of all streams again, after a database was opened.
 
     Args:
-        session: makes a session for one follower alone.
+        session: makes a session that only one follower uses.
     """
     for name, source in engine.catalog.sources.items():
         if source.followed is not None:
@@ -217,16 +227,17 @@ def follow_again(engine: Engine, session: Callable[[], Session]) -> None:
 def first_lines(path: Path) -> Iterator[pa.Table]:
     """An empty table with the columns of a file's first lines.
 
-    Raises: StatementError, if the file cannot be read or followed.
+    Raises:
+        StatementError: the file cannot be read or followed.
     """
     return iter([_begin(path).schema.empty_table()])
 
 
 def columns_of_lines(path: Path, source: DataSource) -> pa.Schema:
-    """A file's columns with the types of the stream's columns; lists and structs keep the file's types.
+    """A file's columns, with the types of the stream's columns.  Lists and structs keep the file's types.
 
     Raises:
-        StatementError: the stream lacks one of them.
+        StatementError: the stream lacks one of the columns.
     """
     fields = []
     for field in _begin(path).schema:
@@ -263,7 +274,7 @@ def _begin(path: Path) -> pa.Table:
 
 
 def _table(path: Path, lines: bytes, schema: pa.Schema | None) -> pa.Table:
-    """Whole lines as columns: of a schema, or (at the head of a file) with inferred types."""
+    """Read complete lines as columns: those of a schema or, at the start of a file, with inferred types."""
     delimiter = delimiter_of(path.suffix)
     if delimiter is not None:
         return inferred(path, delimiter, lines) if schema is None else of_schema(lines, delimiter, schema)

@@ -1,6 +1,6 @@
 """The flow graph: topics, streams, tables and queries, how data flows between them, and their places in a drawing.
 
-``GET /v1/graph`` sends it to the console, `Database.graph` returns it, and `Database.flow` is its picture.
+``GET /v1/graph`` sends it to the console, `Database.graph` returns it, and `Database.flow` draws it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .opened import PROCESSING_LOG
 from .state import Engine
 
 _CHARACTER: Final = 7.4
-"""The width of a character in pixels, in the fixed-width font of 12 px that drawings use."""
+"""The width of a character in pixels, in the fixed-width font of 12 px that drawings have."""
 _NAME_MAX: Final = 32
-"""The number of characters shown of a name."""
+"""The number of characters of a name that are shown."""
 _NODE_HEIGHT: Final = 46.0
 _NODE_WIDTH_MIN: Final = 124.0
 _PADDING: Final = 30.0
@@ -33,8 +33,8 @@ class FlowNode:
         id: unique in the graph: ``topic:orders``, ``source:ORDERS``, ``query:CTAS_SPEND_1``.
         kind: ``topic``, ``stream``, ``table`` or ``query``.
         label: the name, shortened to fit into the box.
-        facts: of a topic ``partitions`` and ``records`` (written to it so far); of a source its ``topic``, and if it has
-            them ``key`` (names of columns) and ``windows`` (in words); of a query its ``state``, ``statement``, ``lag``,
+        facts: of a topic: ``partitions`` and ``records`` (written to it so far).  Of a source: its ``topic``, and if it has
+            them ``key`` (names of columns) and ``windows`` (in words).  Of a query: its ``state``, ``statement``, ``lag``,
             ``read``, ``written``, ``late`` and ``bad``.
         box: its place in the drawing.
     """
@@ -52,8 +52,8 @@ class FlowEdge:
     """Records flow from ``source`` to ``target`` (ids of nodes).
 
     Attributes:
-        facts: into a query: ``lag``, the records of this input that it has not read, and ``read``, the offsets it has
-            passed, summed over partitions; out of one: ``written``.
+        facts: of an edge into a query: ``lag``, the number of records of this input that it has not read, and ``read``, the
+            sum of its offsets over all partitions.  Of an edge from a query: ``written``.
         points: its path in a drawing.
     """
 
@@ -65,7 +65,7 @@ class FlowEdge:
 
 @dataclass(frozen=True, slots=True)
 class FlowGraph:
-    """The whole graph; ``width`` and ``height`` are those of the drawing in pixels."""
+    """The whole graph.  ``width`` and ``height`` are those of the drawing in pixels."""
 
     nodes: tuple[FlowNode, ...]
     edges: tuple[FlowEdge, ...]
@@ -93,9 +93,9 @@ class FlowGraph:
         return {"nodes": nodes, "edges": edges, "width": self.width, "height": self.height}
 
     def picture(self) -> Flow:
-        """A picture of streams, tables, and the queries that fill them.
+        """A picture of streams, tables, and the queries that write them.
 
-        Topics are left out: a query flows into the sources over its topic.
+        Topics are left out: a query points to the sources over its topic.
         """
         filled = {edge.source for edge in self.edges}
         over: dict[str, list[str]] = {}
@@ -116,14 +116,14 @@ class FlowGraph:
 
 
 def flow_graph(engine: Engine, sees: Callable[[DataSource], bool] = lambda source: True) -> FlowGraph:
-    """The present graph.
+    """The graph of the present state.
 
     Args:
-        sees: decides which sources are shown; a query is shown if all its sources and its sink are.
+        sees: decides which sources are shown.  A query is shown if all its sources and its sink are.
     """
     catalog = engine.catalog
     read = {name for query in catalog.queries.values() for name in query.sources}
-    own_log = {PROCESSING_LOG} - read  # which every database has: it is shown where somebody reads it
+    own_log = {PROCESSING_LOG} - read  # every database has it, so it is only shown if a query reads it
     shown = {s.name: s for s in catalog.sources.values() if s.name not in own_log and sees(s)}
     nodes: dict[str, tuple[str, str, dict[str, Any]]] = {}
     edges: dict[tuple[str, str], dict[str, Any]] = {}
@@ -160,7 +160,7 @@ def flow_graph(engine: Engine, sees: Callable[[DataSource], bool] = lambda sourc
 
 
 def _shape(source: DataSource) -> dict[str, Any]:
-    """A source's key and windows."""
+    """The key and the windows of a source."""
     found: dict[str, Any] = {}
     if source.schema.keys:
         found["key"] = [column.name for column in source.schema.keys]

@@ -1,10 +1,15 @@
 """Lays out a flow graph from left to right: in layers, with few crossings and straight edges.
 
-The usual four steps of Sugiyama, Tagawa and Toda (1981): reverse the edges that close a cycle; give each node a layer, by
-its longest path; order the nodes in each layer by the places of their neighbours; move each node as near to the middle of
-its neighbours as its layer allows.  An edge over several layers passes through a point in each.
+These are the usual four steps of Sugiyama, Tagawa and Toda (1981).
 
-These are pure functions of names and sizes, so all drawings (the console, ``penstock graph``) have the same places.
+1. Reverse the edges that close a cycle.
+2. Give each node a layer, by its longest path.
+3. Order the nodes in each layer by the places of their neighbours.
+4. Move each node as near to the middle of its neighbours as its layer allows.
+
+An edge over several layers passes through a point in each of them.
+
+The functions depend only on names and sizes, so the console and ``penstock graph`` draw the same places.
 """
 
 from __future__ import annotations
@@ -15,16 +20,16 @@ from itertools import pairwise
 from typing import Final
 
 LAYER_GAP: Final = 44.0
-"""The distance of two layers in pixels, enough for an edge's bend."""
+"""The distance between two layers in pixels.  An edge can bend in it."""
 LABEL_GAP: Final = 86.0
-"""The distance where edges have labels."""
+"""The distance between two layers in pixels if edges have labels."""
 NODE_GAP: Final = 28.0
-"""The distance of two nodes of a layer, enough for the labels of their edges."""
+"""The distance between two nodes of a layer in pixels.  The labels of their edges fit into it."""
 MARGIN: Final = 16.0
 _WAY: Final = 12.0
 """The height reserved for an edge that passes through a layer."""
 _SWEEPS: Final = 12
-"""Each sweep orders all layers by their neighbours; after a few sweeps nothing changes any more."""
+"""The number of sweeps.  Each orders all layers by their neighbours; after a few sweeps nothing changes any more."""
 
 Edge = tuple[str, str]
 Point = tuple[float, float]
@@ -32,7 +37,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A node's place: its upper left corner and its size, in pixels."""
+    """The place of a node: its upper left corner and its size, in pixels."""
 
     layer: int
     x: float
@@ -43,7 +48,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """The places of all nodes; the path of each edge, from border to border of its nodes; the size of the whole."""
+    """The places of all nodes, the path of each edge from border to border of its nodes, and the size of the whole."""
 
     boxes: dict[str, Box]
     ways: dict[Edge, tuple[Point, ...]]
@@ -55,9 +60,9 @@ def lay_out(sizes: Mapping[str, tuple[float, float]], edges: Sequence[Edge], lab
     """Lay out a graph.
 
     Args:
-        sizes: width and height of each node; the order decides between equal nodes.
-        edges: from and to; both ends are nodes.
-        labelled: the edges with a label at one of their ends.
+        sizes: the width and height of each node.  The order decides between equal nodes.
+        edges: (from, to).  Both ends are nodes.
+        labelled: the edges that have a label at one of their ends.
     """
     edges = list(dict.fromkeys(edge for edge in edges if edge[0] != edge[1]))
     back = _closing(list(sizes), edges)
@@ -98,8 +103,9 @@ def lay_out(sizes: Mapping[str, tuple[float, float]], edges: Sequence[Edge], lab
 
 
 def _way(boxes: Mapping[str, Box], edge: Edge, passing: list[Point], *, turned: bool) -> tuple[Point, ...]:
-    """The path of an edge from the right side of the first node to the left side of the second; for an edge that leads back,
-    from left to right.
+    """The path of an edge from the right side of its first node to the left side of its second one.
+
+    The path of an edge that was reversed also goes from left to right.
     """
     first, last = boxes[edge[0]], boxes[edge[1]]
     start = (first.x if turned else first.x + first.width, first.y + first.height / 2)
@@ -111,7 +117,7 @@ def _way(boxes: Mapping[str, Box], edge: Edge, passing: list[Point], *, turned: 
 
 
 def layers(nodes: Sequence[str], edges: Sequence[Edge]) -> dict[str, int]:
-    """The longest way to each node; an edge that closes a circle does not count.
+    """The length of the longest path to each node.  Edges that close a cycle do not count.
 
     >>> layers(["a", "b", "c"], [("a", "b"), ("b", "c"), ("a", "c"), ("c", "a")])
     {'a': 0, 'b': 1, 'c': 2}
@@ -133,7 +139,11 @@ def _neighbours(nodes: Sequence[str], edges: Sequence[Edge]) -> dict[str, list[s
 
 
 def _finished(nodes: Sequence[str], after: Mapping[str, Sequence[str]], closing: set[Edge] | None = None) -> list[str]:
-    """The nodes in the order in which a depth-first walk leaves them; ``closing`` gets the edges back to the walk's path."""
+    """The nodes in the order in which a depth-first search leaves them.
+
+    Args:
+        closing: gets the edges that lead back to the current path of the search.
+    """
     order: list[str] = []
     state: dict[str, int] = {}
     for root in nodes:
@@ -164,15 +174,19 @@ def _closing(nodes: Sequence[str], edges: Sequence[Edge]) -> set[Edge]:
 # --- order within layers -------------------------------------------------------------------
 
 Item = str | tuple[int, int]
-"""A node, or the point at which an edge passes through a layer: the number of the layer and of the edge."""
+"""A node, or the point where an edge passes through a layer: the number of the layer and the edge."""
 Links = tuple[dict[Item, list[Item]], dict[Item, list[Item]]]
-"""For each item its neighbours in the layer before and in the layer after."""
+"""The neighbours of each item in the layer before and in the layer after."""
 
 
 def _with_ways(
     sizes: Mapping[str, object], edges: Sequence[Edge], back: set[Edge], layer_of: Mapping[str, int]
 ) -> tuple[list[list[Item]], Links, dict[Edge, list[tuple[int, int]]]]:
-    """The layers with a point for each edge that passes through; the neighbours of each item; the points of each edge."""
+    """Add to the layers a point for each edge that passes through.
+
+    Returns:
+        the layers, the neighbours of each item, and the points of each edge.
+    """
     columns: list[list[Item]] = [[] for _ in range(max(layer_of.values(), default=-1) + 1)]
     before: dict[Item, list[Item]] = {}
     after: dict[Item, list[Item]] = {}
@@ -195,7 +209,7 @@ def _with_ways(
 
 
 def _ordered(columns: list[list[Item]], links: Links) -> list[list[Item]]:
-    """The order with the fewest crossings among those that sweeps in both directions find."""
+    """The order with the fewest crossings of those that sweeps in both directions find."""
     best, fewest = columns, _crossings(columns, links[1])
     columns = [list(column) for column in columns]
     for sweep in range(_SWEEPS):
@@ -214,19 +228,19 @@ def _ordered(columns: list[list[Item]], links: Links) -> list[list[Item]]:
 
 
 def _by_neighbours(column: list[Item], near: Mapping[Item, Sequence[Item]], fixed: Mapping[Item, int]) -> list[Item]:
-    """A layer ordered by the mean places of its neighbours; items without neighbours keep their places."""
+    """Order a layer by the mean place of each item's neighbours.  Items without neighbours keep their places."""
     means = {i: sum(fixed[n] for n in near[i]) / len(near[i]) for i in column if near[i]}
     moving = iter(sorted(means, key=lambda item: means[item]))
     return [next(moving) if item in means else item for item in column]
 
 
 def _crossings(columns: Sequence[Sequence[Item]], after: Mapping[Item, Sequence[Item]]) -> int:
-    """The number of crossings of edges between neighbouring layers: pairs whose order differs in the two layers."""
+    """The number of crossings of edges between neighbouring layers: pairs of edges whose order differs in the two layers."""
     count = 0
     for left, right in pairwise(columns):
         place = {item: number for number, item in enumerate(right)}
         ends = [at for item in left for at in sorted(place[n] for n in after[item])]
-        counted = [0] * (len(right) + 1)  # a tree of Fenwick over the ends seen so far
+        counted = [0] * (len(right) + 1)  # a Fenwick tree of the ends so far
         for seen, end in enumerate(ends):
             count += seen - _sum(counted, end + 1)
             at = end + 1
@@ -248,7 +262,7 @@ def _sum(counted: Sequence[int], at: int) -> int:
 
 
 def _placed(columns: Sequence[Sequence[Item]], links: Links, heights: Mapping[Item, float]) -> dict[Item, float]:
-    """The vertical middle of each item: near those of its neighbours, without overlap in its layer."""
+    """The vertical middle of each item: near those of its neighbours, and without overlap in its layer."""
     middles: dict[Item, float] = {}
     for column in columns:
         _stack(column, heights, lambda item: 0.0, middles)
@@ -268,9 +282,9 @@ def _placed(columns: Sequence[Sequence[Item]], links: Links, heights: Mapping[It
 def _stack(
     column: Sequence[Item], heights: Mapping[Item, float], wish: Callable[[Item], float], middles: dict[Item, float]
 ) -> None:
-    """Place a layer's items in their order without overlap, with the least sum of squared distances from their wishes.
+    """Place a layer's items in their order and without overlap, with the least sum of squared distances from their wishes.
 
-    Items that push each other form a block, which is placed at the mean of its members' wishes (pool adjacent violators).
+    Items that would overlap form a block, which is placed at the mean of its members' wishes (pool adjacent violators).
     """
     blocks: list[tuple[float, int]] = []
     offsets: list[float] = []

@@ -1,6 +1,6 @@
-"""Draws a flow as a picture and in words: a flow graph (`FlowGraph.picture`), or the operators of a plan.
+"""Draws a flow as a picture and as text: a flow graph (`FlowGraph.picture`), or the operators of a plan.
 
-The picture is a self-contained SVG; its description is the text, for screen readers.
+The picture is one SVG that needs no other file.  Its description, for screen readers, is the text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["Flow", "FlowBox", "flow_of_plan"]
 Kind = Literal["stream", "table", "query", "operator"]
 
 _CHARACTER_PX = 7.3
-"""The width of a character in a fixed font of 12 px."""
+"""The width in pixels of a character in a fixed-width font of 12 px."""
 _LINE_PX = 16
 _PADDING_PX = 10
 _TEXT_WIDTH = 38
@@ -35,7 +35,7 @@ class FlowBox:
 
     Attributes:
         name: unique in the flow.
-        kind: also written in the box's first line, since not everybody sees shapes.
+        kind: the box's shape shows it, and its first line says it, for people who cannot see the shape.
         details: further lines.
     """
 
@@ -46,10 +46,10 @@ class FlowBox:
 
 
 class Flow:
-    """Boxes and the arrows between them.
+    """Boxes, and the arrows between them.
 
     Attributes:
-        nodes: ordered so that arrows go forward, except in cycles.
+        nodes: in an order in which arrows lead forward, except in cycles.
         edges: (from, to), by name.
     """
 
@@ -64,7 +64,7 @@ class Flow:
         return [before for before, after in self.edges if after == name]
 
     def text(self) -> str:
-        """One line per box: what it is, and its inputs."""
+        """One line for each box: what it is, and its inputs."""
         titles = {node.name: node.title for node in self.nodes}
         lines = []
         for node in self.nodes:
@@ -83,7 +83,11 @@ class Flow:
         return f'<div style="overflow-x: auto">{self.svg()}</div>{twin}'
 
     def to_svg(self, path: str | Path) -> Path:
-        """Write the picture to a file, and return its path.  Raises: OSError, if it cannot be written."""
+        """Write the picture to a file, and return the path.
+
+        Raises:
+            OSError: it cannot be written.
+        """
         target = named_path(path)
         target.write_text(self.svg() + "\n", encoding="utf-8")
         return target
@@ -124,7 +128,7 @@ class _Box:
         radius = 14 if self.kind in ("query", "operator") else 3
         place = f'x="{x:.1f}" y="{y:.1f}" width="{self.width:.1f}" height="{self.height:.1f}"'
         parts = [f'<g><rect {place} rx="{radius}" fill="{_FILLS[self.kind]}" stroke="#333333"/>']
-        if self.kind == "table":  # a second edge
+        if self.kind == "table":  # a second border
             inner = f'x="{x + 3:.1f}" y="{y + 3:.1f}" width="{self.width - 6:.1f}" height="{self.height - 6:.1f}"'
             parts.append(f'<rect {inner} fill="none" stroke="#333333"/>')
         for number, line in enumerate([self.head, *self.lines]):
@@ -138,7 +142,7 @@ class _Box:
 
 
 def _arrow(way: Sequence[tuple[float, float]]) -> str:
-    """A line through the points of a path, curved at its ends."""
+    """A line through the points of a path, curved at both ends."""
     (x, y), *others = way
     steps = [f"M{x:.1f} {y:.1f}"]
     for to_x, to_y in others:

@@ -1,4 +1,4 @@
-"""`Database.stream` and `Database.table`: a source as an object."""
+"""`Database.stream` and `Database.table`: sources as objects."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["KeyReader", "SourceHandle", "StreamHandle", "TableHandle"]
 
 
 class KeyReader(Protocol):
-    """Reads a table by its key; see `KeyLookup`."""
+    """Reads a table by its key, see `KeyLookup`."""
 
     def get(self, *key: Any, window_start: int | None = None) -> dict[str, Any] | None:
         """The row of a key as a dict by column names; None if there is none."""
         ...
 
     def rows(self, *key: Any) -> list[dict[str, Any]]:
-        """All rows whose key begins with these values."""
+        """All rows of a key, see `KeyLookup.rows`."""
         ...
 
 
@@ -61,7 +61,7 @@ class Session(Protocol):
 
 
 class SourceHandle:
-    """A stream or table of an open database, by name: after DROP and CREATE it means the new source."""
+    """A stream or table of an open database, by name.  After DROP and CREATE, it stands for the new source."""
 
     kind: Literal["STREAM", "TABLE"]
 
@@ -71,7 +71,11 @@ class SourceHandle:
 
     @property
     def source(self) -> DataSource:
-        """The source in the catalog.  Raises: StatementError, after it was dropped."""
+        """The source in the catalog.
+
+        Raises:
+            StatementError: it was dropped.
+        """
         return self._session.catalog.source(self.name)
 
     @property
@@ -98,18 +102,19 @@ class SourceHandle:
     def subscribe(
         self, where: str | None = None, *, overflow: Literal["block", "drop"] = "block", resume: str | None = None
     ) -> Subscription:
-        """Subscribe to its rows, or changes; see `Database.subscribe`.
+        """Subscribe to its rows or changes, see `Database.subscribe`.
 
         Args:
             where: a condition in SQL.
+            overflow, resume: see `Database.subscribe`.
         """
         return self._session.subscribe(self._select("*", where) + " EMIT CHANGES;", overflow=overflow, resume=resume)
 
     def scan(self, columns: Sequence[str] | None = None, *, after: Token | None = None) -> Table:
-        """Read all present rows; see `Database.sql`.
+        """Read all present rows, see `Database.sql`.
 
         Args:
-            columns: names of columns (as in `columns`); by default all.
+            columns: names of columns, as in `columns`; by default all.
             after: wait until the source has processed this write.
         """
         return self.filter(None, columns, after=after)
@@ -125,7 +130,7 @@ class SourceHandle:
         """Read the rows that meet a condition in SQL.
 
         Args:
-            where: ``"total > 10"``; with ``?`` or ``$name`` for ``parameters``.
+            where: such as ``"total > 10"``, with ``?`` or ``$name`` for ``parameters``.
             columns, after: see `scan`.
         """
         listed = "*" if columns is None else ", ".join(map(quoted, columns))
@@ -158,23 +163,28 @@ class TableHandle(SourceHandle):
         self._lookup: KeyReader | None = None
 
     def get(self, *key: Any, window_start: int | None = None, after: Token | None = None) -> dict[str, Any] | None:
-        """The row of a key as a dict; None if there is none.
+        """Find the row of a key.
 
-        The lookup uses no SQL and waits for no step of the table's query; it takes microseconds.
+        The lookup uses no SQL, waits for no step of the table's query, and takes microseconds.
 
         Args:
-            key: one value per column of the key.
-            window_start: of a windowed table's row, in ms since the epoch.
+            key: one value for each column of the key.
+            window_start: for a windowed table: the start of the window in milliseconds since 1970-01-01 UTC.
             after: wait until the table has processed this write.
+
+        Returns:
+            the row as a dict; None if there is none.
 
         Raises:
             StatementError: the key has another number of columns; ``window_start`` is missing for a windowed table; no query
-                keeps the table; it was dropped, or the database closed.
+                keeps the table's rows; the table was dropped, or the database closed.
         """
         return self._looked_up(after).get(*key, window_start=window_start)
 
     def rows(self, *key: Any, after: Token | None = None) -> list[dict[str, Any]]:
-        """The rows of a key: for a windowed table one per window, by its start; else at most one.
+        """Find all rows of a key.
+
+        A windowed table has one for each window, in the order of window starts; another table has at most one.
 
         Args:
             key, after: see `get`.
@@ -193,7 +203,11 @@ class TableHandle(SourceHandle):
 
 
 def handle(session: Session, name: str, kind: Literal["STREAM", "TABLE"]) -> SourceHandle:
-    """The handle of a source.  Raises: StatementError, if no source of this kind has the name."""
+    """Make the handle of a source.
+
+    Raises:
+        StatementError: no source of this kind has the name.
+    """
     source = session.catalog.named(name)
     if source.kind != kind:
         other = "table" if kind == "STREAM" else "stream"

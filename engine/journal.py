@@ -1,4 +1,4 @@
-"""The statement journal: what statements changed, durably, and how it comes back when a database is opened.
+"""The statement journal: a durable list of the changes that statements made.  Opening a database applies them again.
 
 Every statement that changes the catalog is one record of the log topic `TOPIC`, as JSON::
 
@@ -7,20 +7,20 @@ Every statement that changes the catalog is one record of the log topic `TOPIC`,
      "clock": 1700000000000,                               when it was executed
      "change": {"kind": "SetSource", "source": {...}}}     what it changes, see `change_codec`
 
-A query's number is the offset of its statement, as in ksqlDB.  A statement is written after everything that can refuse
-it has been tried and before anything visible happens, so:
+A query's number is the offset of its statement, as in ksqlDB.  A statement is written after all of its checks, and before it
+has any visible effect.  So:
 
-crash before the record is durable => the statement was not executed, and nothing was changed.
-crash after it => opening applies the change: the catalog is rebuilt, the query is started, and what was not yet done to
-topics is done (only the last change can be unfinished: each one ends before the next).
+crash before the record is durable => the statement was not executed, and nothing was changed.  crash after it => opening
+applies the change: it rebuilds the catalog, starts the query, and finishes the work on topics.  Only the last change can be
+unfinished, because each one ends before the next begins.
 
-What a statement found when it was executed may be gone when the database is opened: its topic may have been deleted since,
-or created again with other partitions.  So nothing is looked up again; the change says what was true.
+When the database is opened, topics may differ from those that a statement was checked against: they may have been deleted,
+or created again with other partitions.  So nothing is looked up again, and the change has all that is needed.
 
-Entries of before have no ``text`` and no ``change`` but a ``statement``, with what was looked up: ``"topic": ["s", 3]``, the
-topic of the source that it defines and its partitions; ``"deleted": ["s", 12]``, the topic that it deletes and its number in
-the log.  `statements.recorded` makes changes of them.  (A version of before finds no ``statement`` in newer entries, and
-refuses to open the directory.)
+Entries of old versions have no ``text`` and no ``change``.  They have a ``statement``, and what was looked up for it:
+``"topic": ["s", 3]``, the topic of the source that it defines and its partitions; ``"deleted": ["s", 12]``, the topic that
+it deletes and its number in the log.  `statements.recorded` converts them to changes.  (An old version finds no
+``statement`` in newer entries, and refuses to open the directory.)
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ from .changes import Change
 
 TOPIC = STATEMENTS
 ALONE = "statements"
-"""The name of transactions that write statements: only one at a time, over all processes."""
+"""The name of the transactions that write statements.  There is only one at a time, over all processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A durable statement: its offset, canonical text, and the properties at its execution.
+    """A durable statement: its offset, its canonical text, and the properties when it was executed.
 
     Attributes:
-        change: its change; None in entries of older versions, which have the other two instead.
-        topic: of the source it defines, with its partitions; None for other statements.
-        deleted: the topic it deletes, and that topic's number in the log.
+        change: its change; None in entries of older versions, which have ``topic`` and ``deleted`` instead.
+        topic: the topic of the source that it defines, and the number of partitions; None for other statements.
+        deleted: the topic that it deletes, and the topic's number in the log.
     """
 
     offset: int
@@ -64,23 +64,23 @@ class JournalEntry:
 
 
 class JournalMovedError(StorageError):
-    """Another process has written a statement that this one does not know; nothing was written here."""
+    """Another process has written a statement that this process has not read.  Nothing was written."""
 
     code = "journal_moved"
 
 
 class ChangeJournal:
-    """Reads and writes the journal.  Use it under the database's lock.
+    """Reads and writes the journal.  The caller must hold the database's lock.
 
-    Where processes share the log, each carries out the statements of all, in their order (`following`).  Only a process that
-    knows all earlier statements can write one.
+    If processes share the log, each carries out the statements of all of them, in their order (`following`).  Only a process
+    that has read all earlier statements can write one.
     """
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self._shared = log.capabilities.shared
         self._known = 0
-        """The offset up to which `entries` were read or written."""
+        """The offset up to which entries were read or written here."""
         if TOPIC not in log.topics():
             log.create_topic(TOPIC, TopicConfig(internal=True))
 
@@ -96,14 +96,14 @@ class ChangeJournal:
         change: Change,
         also: Callable[[Transaction], None] | None = None,
     ) -> int:
-        """Make a statement durable and return its offset; for the other arguments see `JournalEntry`.
+        """Make a statement durable, and return its offset.  For the other arguments see `JournalEntry`.
 
         Args:
-            also: adds to the transaction what must happen with the statement or not at all.
+            also: adds to the transaction what must be committed together with the statement.
 
         Raises:
-            JournalMovedError: another process has written a statement meanwhile.
-            StorageError: it could not be written; the statement did not happen.
+            JournalMovedError: another process has written a statement in the meantime.
+            StorageError: it could not be written.  The statement was not executed.
         """
         now = now_ms()
         entry: dict[str, object] = {
@@ -135,14 +135,21 @@ class ChangeJournal:
 
     @property
     def moved(self) -> bool:
-        """Whether there may be statements that `entries` has not returned.  Raises: StorageError."""
+        """Whether there may be statements that `entries` has not returned yet.
+
+        Raises:
+            StorageError: the log cannot be read.
+        """
         return self._shared and self._log.end_offset(TOPIC, 0) > self._known
 
     def entries(self, *, further: bool = False) -> Iterator[JournalEntry]:
-        """All durable statements, oldest first; or only further ones, neither returned nor written here before.
+        """All durable statements, the oldest first.
+
+        Args:
+            further: only those that were neither returned nor written here before.
 
         Raises:
-            StorageError: a record is not what `append` writes.
+            StorageError: a record is not one that `append` writes.
         """
         start = self._known if further else self._log.start_offset(TOPIC, 0)
         end = self.next_offset

@@ -23,10 +23,10 @@ _FILE = "kafka.json"
 
 @dataclass(frozen=True, slots=True)
 class KafkaPlace:
-    """Where a database's log is, and this process's identity there.
+    """Where a database's log is, and the identity of this process there.
 
     Attributes:
-        client: properties of Kafka's client; never journaled or shown.
+        client: properties of Kafka's client.  They are never journaled or shown.
     """
 
     servers: str
@@ -35,10 +35,10 @@ class KafkaPlace:
 
 
 def check_kafka(place: KafkaPlace) -> None:
-    """Check what can be checked before anything is made.
+    """Check all that can be checked before something is created.
 
     Raises:
-        StatementError: ``penstock[kafka]`` is not installed; a property is wrong.
+        StatementError: ``penstock[kafka]`` is not installed, or a property is wrong.
     """
     try:
         from ..storage.log.kafka import kafka_log  # noqa: F401 (what it needs is there)
@@ -51,8 +51,10 @@ def check_kafka(place: KafkaPlace) -> None:
 
 
 def open_kafka_log(place: KafkaPlace, directory: Path | None, checkpoints: CheckpointFiles | None) -> Log:
-    """Open the log of a service; `check_kafka` comes before.  Copies of state in the directory are dropped if they are of
-    another service, or of one whose topics were deleted since.
+    """Open the log of a service.  Call `check_kafka` before.
+
+    Copies of state in the directory are deleted if they belong to another service, or to one whose topics were deleted
+    since.
 
     Raises:
         StorageError: no broker answers, or it refuses this client.

@@ -11,24 +11,24 @@ from .relation import instant
 __all__ = ["LiveRows"]
 
 ROWS_KEPT = 10_000
-"""The number of rows kept of a table: those that changed last."""
+"""The number of rows that are kept: those that changed last."""
 WINDOW_BOUNDS = ("WINDOWSTART", "WINDOWEND")
 
 
 class LiveRows:
-    """Keeps the latest rows.  A table's row replaces the row of its key (and window), and a deletion removes it; a stream's
-    rows scroll.
+    """Keeps the latest rows.  Several threads may use it.
 
-    Thread-safe.
+    A row of a table replaces the row of its key (and window), and a tombstone removes it.  New rows of a stream push out the
+    oldest ones.
 
     Args:
-        columns: their names.
-        key_places: which columns are the key (and window) of a table's rows; empty for a stream.
+        columns: the names of the columns.
+        key_places: the indices of the columns that are the key (and window) of a table's rows; empty for a stream.
         rows_max: how many rows are kept.
 
     Attributes:
-        read: how many rows have come.
-        missed: how many were lost because the reader was slow.
+        read: the number of rows that have come.
+        missed: the number of rows that were dropped because the reader was slow.
     """
 
     def __init__(self, columns: Sequence[str], key_places: Sequence[int] = (), *, rows_max: int = ROWS_KEPT) -> None:
@@ -53,7 +53,7 @@ class LiveRows:
             self.read += 1
             self.missed += row.missed
             key: Any = tuple(repr(row.values[place]) for place in self.key_places) if self.key_places else self.read
-            self._rows.pop(key, None)  # the dict's order is that of the last changes
+            self._rows.pop(key, None)  # the dict is in the order of the last changes
             if row.tombstone:
                 return
             self._rows[key] = row.values
@@ -67,11 +67,11 @@ class LiveRows:
         return len(self._rows)
 
     def latest(self, count: int | None = None) -> list[tuple[Any, ...]]:
-        """The rows that changed last, ordered by window and then by key; all of them if no number is given."""
+        """The rows that changed last, ordered by window and then by key; None: all of them."""
         return [values for values, _ in self.marked(count)]
 
     def marked(self, count: int | None = None) -> list[tuple[tuple[Any, ...], bool]]:
-        """Like `latest`, with a flag beside each row: it has changed since the last call of `marked`."""
+        """Like `latest`, but each row has a flag: whether it has changed since the last call of `marked`."""
         with self._guard:
             items = list(self._rows.items())
             changed, self._changed = self._changed, set()
@@ -88,12 +88,12 @@ class LiveRows:
         return bool(self._order) and self.columns[self._order[0]] in WINDOW_BOUNDS
 
     def readable(self, values: Sequence[Any]) -> list[Any]:
-        """A row whose window bounds are written as times."""
+        """A row with window bounds written as times."""
         return self.with_times(self.columns, values)
 
     @staticmethod
     def with_times(columns: Sequence[str], values: Sequence[object]) -> list[object]:
-        """Values of columns, with window bounds (milliseconds since 1970) written as times."""
+        """The values of columns with window bounds (milliseconds since 1970-01-01 UTC) written as times."""
         return [
             instant(value) if name in WINDOW_BOUNDS and isinstance(value, int) else value
             for name, value in zip(columns, values, strict=True)
@@ -101,7 +101,7 @@ class LiveRows:
 
 
 def _place(values: Sequence[Any], order: Sequence[int]) -> list[Any]:
-    """The sort key of a row; it orders values of different types, and NULL."""
+    """The sort key of a row.  It orders values of different types, and NULL."""
     return [(value is not None, type(value).__name__, _comparable(value)) for value in (values[place] for place in order)]
 
 

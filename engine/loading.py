@@ -27,7 +27,7 @@ ROWS_PER_COMMIT = 100_000
 """The number of rows of a file in one commit."""
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DEPTH_MAX = 64
-"""The levels of nested lists and dicts in data whose types are inferred."""
+"""The levels of nested lists and dicts up to which types are inferred."""
 
 
 class Session(Protocol):
@@ -52,9 +52,9 @@ def create_from(
 
     Args:
         name: as in the catalog.
-        data: the path of a file, whatever `Database.insert` takes that has column names, or an `Iterator` of Arrow tables
-            of one schema or of rows.
-        key: the columns of the key, as the data names them; a table needs them.
+        data: the path of a file, anything that `Database.insert` takes and that has column names, or an `Iterator` of rows
+            or of Arrow tables with one schema.
+        key: the columns of the key, under their names in the data.  A table needs them.
         properties: of the WITH clause.
 
     Raises:
@@ -62,7 +62,7 @@ def create_from(
             type; the source exists; a row is refused.
     """
     unknown = next((str(known) for known in properties or () if str(known).upper() not in CREATE_SOURCE), None)
-    if unknown is not None:  # before a long file is read
+    if unknown is not None:  # checked before a long file is read
         raise unknown_property(unknown, CREATE_SOURCE)
     if isinstance(data, Path):
         data = read_file(data)
@@ -103,7 +103,7 @@ def create_from(
 
 
 def _columns(schema: Any, keys: list[str], kind: str) -> list[str]:
-    """The columns for CREATE, those of the key first."""
+    """The columns for CREATE, first those of the key."""
     names = [column_name(field.name) for field in schema]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -125,7 +125,9 @@ def _columns(schema: Any, keys: list[str], kind: str) -> list[str]:
 
 
 def column_name(name: Any) -> str:
-    """The SQL name of a file's or frame's column: folded to upper case if it can stand without quotes, else unchanged."""
+    """The SQL name of a file's or frame's column.  It becomes upper case if it can stand without quotes, otherwise it
+    stays.
+    """
     text = str(name)
     return text.upper() if _PLAIN.fullmatch(text) else text
 
@@ -143,7 +145,7 @@ def _type(field: Any) -> SqlType:
 
 
 def _folded(type_: SqlType) -> SqlType:
-    """The type with the names of fields folded like those of columns."""
+    """The type, with the names of fields changed as `column_name` changes the names of columns."""
     match type_:
         case Array(item):
             return Array(_folded(item))
@@ -161,9 +163,10 @@ def _literal(value: object) -> str:
 
 
 def as_arrow(data: Any) -> Any:
-    """Convert rows in any container to an Arrow table; types are inferred if the container has none.
+    """Convert rows in any container to an Arrow table.  Types are inferred if the container has none.
 
-    Raises: StatementError.
+    Raises:
+        StatementError: the data has no columns, or a column has no type.
     """
     given = columns_in(data, {})
     arrays: list[Any] = []
@@ -181,7 +184,11 @@ def as_arrow(data: Any) -> Any:
 
 
 def _check_depth(values: list[Any], name: Any) -> None:
-    """Check the nesting before Arrow recurses into it.  Raises: StatementError, if it is too deep."""
+    """Check how deep values are nested, before Arrow recurses into them.
+
+    Raises:
+        StatementError: they are too deep.
+    """
     level: list[Any] = values
     for _ in range(_DEPTH_MAX):
         level = [
@@ -200,7 +207,9 @@ def _check_depth(values: list[Any], name: Any) -> None:
 
 
 def read_file(path: Path) -> Iterator[Any]:
-    """Read a file as Arrow tables: Parquet, CSV, TSV, JSON lines or Arrow, by its ending, which may be followed by ``.gz``.
+    """Read a file as Arrow tables.
+
+    Its ending says the format: Parquet, CSV, TSV, JSON lines or Arrow.  ``.gz`` may follow the ending.
 
     Raises:
         StatementError: it cannot be read, or has another ending.
@@ -239,7 +248,7 @@ def read_file(path: Path) -> Iterator[Any]:
 
 
 class _Parts(Iterator[Any]):
-    """Parts of a table, and their total number of rows."""
+    """The parts of a table, and the number of rows of all parts."""
 
     def __init__(self, parts: Iterator[Any], total: int) -> None:
         self._parts = parts

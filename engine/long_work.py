@@ -1,4 +1,4 @@
-"""Progress reports of long work, for a listener."""
+"""Reports the progress of long work to a listener."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["Advance", "listening", "tell"]
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """How far a statement has come; see `listening`.
+    """How far a statement has come, see `listening`.
 
     Attributes:
-        done, total: how much is done, and how much there is in all; ``total`` is None if that is not known.
-        unit: of both: ``rows`` or ``bytes``.
+        done, total: how much is done, and how much there is; ``total`` is None if that is not known.
+        unit: of both numbers: ``rows`` or ``bytes``.
     """
 
     done: int
@@ -29,9 +29,12 @@ _LISTENER: ContextVar[Callable[[Advance], None] | None] = ContextVar("penstock_l
 
 @contextmanager
 def listening(listener: Callable[[Advance], None]) -> Iterator[None]:
-    """Tell a function how far the statements come that this thread executes inside the context.
+    """Report the progress of the statements that this thread executes in the block.
 
-    The function is called often, and must return quickly.  Only loading a file (CREATE .. FROM) reports progress.
+    Only loading a file (CREATE .. FROM) reports progress.
+
+    Args:
+        listener: is called often, and must return quickly.
     """
     token = _LISTENER.set(listener)
     try:
@@ -41,7 +44,7 @@ def listening(listener: Callable[[Advance], None]) -> Iterator[None]:
 
 
 def tell(done: int, total: int | None, unit: str = "rows") -> None:
-    """Report the progress of the present work."""
+    """Report the progress of the current work to the listener, if there is one."""
     listener = _LISTENER.get()
     if listener is not None:
         listener(Advance(done, total, unit))

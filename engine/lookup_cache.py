@@ -1,4 +1,6 @@
-"""Caches pull queries by key whose texts differ only in the key: one analysis, then lookups (`runtime.lookups`)."""
+"""Caches pull queries by key whose texts differ only in the key.  They are analysed once; then keys are looked up
+(`runtime.lookups`).
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from .types import BIGINT, INTEGER, STRING, to_arrow
 
 _PLANS_MAX = 256
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|`[^`]*`|(?<![\w.])-?\d+(?![\w.])""")
-"""Matches what may be a constant, and what must be skipped as a whole (quoted names)."""
+"""Matches what may be a constant, and quoted names, which must be skipped as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,10 @@ class _Plan:
     """A pull query by key.
 
     Attributes:
-        catalog, options: the plan is valid for these only.
-        constants: for each possible constant in the text: its text, or None for a key.
-        keys: for each key column its index in ``constants``, and the largest value of its type (None: a text).
-        columns: which columns of the view are wanted.
+        catalog, options: the plan is valid only for these.
+        constants: for each possible constant in the text its text, or None if it is a key.
+        keys: for each key column its index in ``constants``, and the largest value of its type (None: the key is a text).
+        columns: the columns of the view that are selected.
     """
 
     catalog: Catalog
@@ -49,7 +51,7 @@ class _Plan:
     schema: Schema
 
     def key_of(self, constants: Sequence[str]) -> tuple[Any, ...] | None:
-        """The key in a text's constants; None if the plan does not fit them."""
+        """The key in the constants of a text; None if the plan does not fit them."""
         for written, wanted in zip(constants, self.constants, strict=True):
             if wanted is not None and written != wanted:
                 return None
@@ -80,17 +82,17 @@ class _Plan:
 
 
 _LARGEST: tuple[tuple[Any, int | None], ...] = ((INTEGER, 2**31 - 1), (BIGINT, 2**63 - 1), (STRING, None))
-"""The types of keys that can be looked up, and their largest values; None: texts."""
+"""The types of keys that can be looked up, and their largest values (None: texts)."""
 
 
 class LookupCache:
-    """Plans of pull queries by key, by their text without constants.  Thread-safe."""
+    """Plans of pull queries by key.  A plan is found by the text without its constants.  Several threads may use it."""
 
     def __init__(self) -> None:
         self._plans: OrderedDict[str, _Plan] = OrderedDict()
 
     def find(self, catalog: Catalog, options: QueryOptions, text: str) -> tuple[_Plan, tuple[Any, ...]] | None:
-        """The plan for a text, and its key; None if the text must be analysed."""
+        """The plan for a text, and the key; None if the text must be analysed."""
         if not self._plans or len(text) > 1_000:
             return None
         shape, constants, _ = _shape_of(text)
@@ -110,7 +112,7 @@ class LookupCache:
         view: TableView,
         reader: PointReader,
     ) -> None:
-        """Keep the analysis of a query, if it looks up one whole key and selects columns unchanged.
+        """Keep the plan of a query, if it looks up one whole key and selects columns unchanged.
 
         Args:
             view, reader: of the query that keeps the source's rows.
@@ -133,7 +135,7 @@ class LookupCache:
         columns = tuple(resolved.outputs[i].column for i in resolved.select_order)
         arrow = pa.schema([(c.name, to_arrow(c.type)) for c in columns])
         if any(pa.types.is_nested(t) or pa.types.is_temporal(t) for t in arrow.types):
-            return  # as Python values they are not all that they are
+            return  # as Python values they would lose information
         self._plans[shape] = _Plan(
             catalog,
             options,
@@ -150,7 +152,7 @@ class LookupCache:
 
 
 def _shape_of(text: str) -> tuple[str, list[str], list[int]]:
-    """The text with a mark for each constant, the constants as written, and where they start."""
+    """The text with a mark in place of each constant, the constants as they are written, and where they start."""
     constants: list[str] = []
     starts: list[int] = []
 
@@ -166,7 +168,7 @@ def _shape_of(text: str) -> tuple[str, list[str], list[int]]:
 
 
 def _key_constants(where: TypedExpression | None, source: DataSource) -> dict[str, Constant] | None:
-    """The constant for each key column, if WHERE only compares these."""
+    """The constant of each key column, if WHERE compares nothing else; otherwise None."""
     found: dict[str, Constant] = {}
     stack = [where]
     while stack:
@@ -184,7 +186,7 @@ def _key_constants(where: TypedExpression | None, source: DataSource) -> dict[st
 
 
 def _place_of(expression: TypedExpression, names: Sequence[str]) -> int | None:
-    """The view's column that an item of the SELECT list is, if the item is an unchanged column."""
+    """The index of the view's column that an item of the SELECT list is; None if it is not an unchanged column."""
     if isinstance(expression, ColumnRef) and expression.name in names:
         return names.index(expression.name)
     return None

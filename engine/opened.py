@@ -1,4 +1,4 @@
-"""The databases that this process has open: each directory once, however often the program connects to it."""
+"""The databases that this process has open.  Each directory is opened once, however often the program connects to it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PROCESSING_LOG = "KSQL_PROCESSING_LOG"
 
 @dataclass(frozen=True, slots=True)
 class ConnectArguments:
-    """The arguments with which a database is opened; see `connect`."""
+    """The arguments that a database is opened with, see `connect`."""
 
     threads: int | None = None
     clock: Clock | None = None
@@ -61,17 +61,17 @@ class ConnectArguments:
 class Use:
     """Marks that an open database is in use.
 
-    A `Database` holds one, and so does what was made from it and works without it: sessions, clients, subscriptions.  When
-    all of them are garbage, the use does not count any more, as if the `Database` had been closed.
+    A `Database` has one, and so has everything that was made from it and works without it: sessions, clients, subscriptions.
+    When all of them are garbage, the use does not count any more, as if the `Database` had been closed.
     """
 
     __slots__ = ("__weakref__",)
 
 
 class Opened:
-    """An open database, shared by `Database` objects.  It is closed by whoever closes the last `Use`.
+    """An open database that `Database` objects share.  Closing the last `Use` closes it.
 
-    Garbage alone closes nothing: it is collected on any thread, at any moment, and closing takes locks and waits.
+    Garbage collection closes nothing: it runs on any thread and at any moment, but closing takes locks and waits.
     """
 
     def __init__(self, engine: Engine, clients: Clients, settings: Settings, how: ConnectArguments) -> None:
@@ -82,23 +82,27 @@ class Opened:
         self.process = os.getpid()
         self.following: Following | None = None
         self.directory: Files | None = None
-        """The directory to close with it, if the log is elsewhere."""
+        """The directory that is closed with it, if the log is not in this directory."""
         self.place = _Place()
         self._uses: WeakSet[Use] = WeakSet()
 
     def use(self) -> Use:
-        """Begin to use it."""
+        """Begin a use."""
         made = Use()
         self._uses.add(made)
         return made
 
     @property
     def used(self) -> bool:
-        """Whether somebody uses it, as far as garbage has been collected."""
+        """Whether there is a use, as far as the garbage collector knows."""
         return len(self._uses) > 0
 
     def check_same(self, settings: Settings, how: ConnectArguments) -> None:
-        """Check that it was opened with the same arguments.  Raises: StatementError."""
+        """Check that it was opened with the same arguments.
+
+        Raises:
+            StatementError: an argument differs.
+        """
         mine = self.how
         differing = [
             name
@@ -119,7 +123,7 @@ class Opened:
             )
 
     def release(self, use: Use) -> None:
-        """End a use; with the last one, close the queries and the log."""
+        """End a use.  The end of the last use closes the queries and the log."""
         with self.place.lock:
             self._uses.discard(use)
             if not self.used:
@@ -144,7 +148,7 @@ class Opened:
         if self.following is not None:
             self.following.close()
         try:
-            self.clients.close()  # without the lock: a consumer's listener may be waiting for it
+            self.clients.close()  # without the engine's lock, because a consumer's listener may wait for it
         finally:
             with engine.lock:
                 engine.host.close()
@@ -155,7 +159,7 @@ class Opened:
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """A directory; its lock is held while it is opened and closed."""
+    """A directory.  Its lock is held while it is opened and closed."""
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     opened: Opened | None = None
@@ -167,7 +171,7 @@ class _Places:
     Attributes:
         guard: held while a place is looked up.
         directories: by their real paths.
-        in_memory: the databases that have none.
+        in_memory: the databases without a directory.
     """
 
     def __init__(self) -> None:
@@ -177,7 +181,7 @@ class _Places:
         on_fork(self)
 
     def forked(self) -> None:
-        """See `on_fork`: what threads of the parent held is free, and what it has open is not this process's."""
+        """Free the locks that threads of the parent process held, and forget its databases, see `on_fork`."""
         self.guard = threading.Lock()
         self.in_memory = []
         for place in self.directories.values():
@@ -190,7 +194,7 @@ _PLACES = _Places()
 def opened(path: Path | None, settings: Settings, how: ConnectArguments) -> tuple[Opened, Use]:
     """Open a database, or share the one that this process has open.
 
-    One that was dropped without being closed is closed here if it is in memory, or if the arguments are other ones.
+    If a database was dropped without being closed, it is closed here if it is in memory, or if the arguments differ.
 
     Raises:
         StatementError, StorageError: see `connect`.
@@ -209,7 +213,7 @@ def opened(path: Path | None, settings: Settings, how: ConnectArguments) -> tupl
             try:
                 found.check_same(settings, how)
             except StatementError:
-                gc.collect()  # what only refers to itself is used by nobody
+                gc.collect()  # collects objects that only refer to each other
                 if found.used:
                     raise
                 found.close()
@@ -221,7 +225,7 @@ def opened(path: Path | None, settings: Settings, how: ConnectArguments) -> tupl
 
 
 def _close_unused() -> None:
-    """Close the databases in memory that nobody can reach any more."""
+    """Close the databases in memory that nothing refers to any more."""
     for found in list(_PLACES.in_memory):
         with found.place.lock:
             if not found.engine.closed and not found.used:
@@ -234,7 +238,7 @@ def _open(path: Path | None, settings: Settings, how: ConnectArguments) -> Opene
     clock = checked_clock(how.clock or SYSTEM_CLOCK)
     functions = how.registry if how.registry is not None else Registry(USER_FUNCTIONS)
     if how.kafka is not None:
-        check_kafka(how.kafka)  # before a directory is made
+        check_kafka(how.kafka)  # checked before a directory is made
     with use_clock(clock), ExitStack() as undo:
         files = open_directory(path, create=how.create)
         undo.callback(files.close)

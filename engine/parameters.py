@@ -1,7 +1,7 @@
 """Values for ``?`` and ``$name``: each becomes a constant in the place of its parameter.
 
 A value is never read as SQL.  It has the type of the same constant in a text: 5 is an INTEGER, 1.5 (a float) a DOUBLE,
-``Decimal("1.5")`` a DECIMAL(2, 1).  Where it is the whole value of a column, it is what `Database.insert` stores
+``Decimal("1.5")`` a DECIMAL(2, 1).  If it is the whole value of a column, it is stored as `Database.insert` stores it
 (`row_parameters.py`).
 """
 
@@ -30,7 +30,7 @@ def with_values(statement: Tree, parameters: Parameters | None) -> Tree:
     """Replace the parameters of a statement by constants.
 
     Args:
-        parameters: a list or tuple for ``?`` in order, a dict for ``$name``; names are compared without regard to case.
+        parameters: a list or tuple for ``?`` in order, a dict for ``$name``.  Names are compared without regard to case.
 
     Raises:
         StatementError: a parameter has no value, a value has no parameter, or a value has no SQL type.
@@ -50,14 +50,14 @@ class ScriptValues:
     def __init__(self, text: str, parameters: Parameters | None) -> None:
         self._given = _by_name(parameters)
         if parameters is None or "${" in text:
-            return  # what variables make of the text is known when its turn comes
+            return  # the text is only known when variables are replaced, statement by statement
         _check_used(self._given, {name for parsed in parse(text) for name in parameter_names(parsed.statement)})
 
     def into(self, statement: ast.Statement, source_of: Callable[[str], DataSource | None]) -> ast.Statement:
         """Replace the parameters of one statement.
 
         Args:
-            source_of: finds the source whose columns the values of an INSERT, or the keys of a DELETE, are for.
+            source_of: finds the source that an INSERT writes to or a DELETE deletes from.
 
         Raises:
             StatementError: see `with_values`; or a value does not fit its column.
@@ -69,7 +69,7 @@ class ScriptValues:
 
 
 def parameter_names(tree: ast.Node) -> set[str]:
-    """The names of the parameters in a tree; those of ``?`` are ``1``, ``2``, .."""
+    """The names of the parameters in a tree.  Those of ``?`` are ``1``, ``2``, .."""
     return {node.name for node in nodes_of(tree) if isinstance(node, ast.Parameter)}
 
 
@@ -107,7 +107,7 @@ def _replaced(statement: Tree, given: Mapping[str, Any]) -> Tree:
 
 
 def _by_name(parameters: Parameters | None) -> dict[str, Any]:
-    """Values by the names of their parameters in upper case."""
+    """Values by the names of their parameters, in upper case."""
     if parameters is None:
         return {}
     if isinstance(parameters, str | bytes) or not isinstance(parameters, Sequence | Mapping):
@@ -147,7 +147,7 @@ def _path(value: object, span: Span) -> str:
 
 
 def _setting(value: Any, span: Span) -> str:
-    """A property's value as text, as it stands between quotes."""
+    """The value of a property as the text that stands between quotes."""
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str | int | float):
@@ -166,9 +166,16 @@ PLAIN: Final[Mapping[type[ast.Node], Mapping[str, Callable[[Any, Span], Any]]]] 
     ast.CreateFrom: {"path": _path},
     ast.SetProperty: {"value": _setting},
 }
-"""Fields for numbers and texts, not expressions, that may be parameters; each with the conversion of a value."""
+"""The fields of nodes that hold numbers and texts instead of expressions, and that may be parameters.
+
+Each has the function that converts a value.
+"""
 
 
 def column_constant(value: object, type_: SqlType) -> ast.Expression:
-    """A value of a column as a constant of exactly the column's type.  Raises: Unfit, see `stored`."""
+    """A value of a column, as a constant of exactly the column's type.
+
+    Raises:
+        Unfit: the value does not fit the type, see `stored`.
+    """
     return of_column(value, type_, Span(0, 0))

@@ -1,7 +1,7 @@
-"""The properties of a session and of a database, typed: each is declared once, with its default and its meaning.
+"""The properties of a session and of a database with their types.  Each is declared once, with its default and its meaning.
 
-Statements are checked, planned and run by `QueryOptions`; `DatabaseOptions` is for `connect` only.  Texts are parsed once,
-when something is set (`settings` does that); everything else reads attributes.
+Statements are checked, planned and run with `QueryOptions`; `DatabaseOptions` is only for `connect`.  The text of a property
+is parsed once, when it is set (by `settings`).  All other code reads attributes.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Property:
     """A property that can be set.
 
     Attributes:
-        default: its value if nobody sets it.
-        in_effect: whether it changes what Penstock does; if not, Penstock meets every value of it.
-        choices: its possible values; empty for any of its kind.
-        least: of an integer.
-        at_connect: it belongs to the database: only `connect` takes it, and no statement or query keeps it.
+        default: the value if it is not set.
+        in_effect: whether it changes what Penstock does.  If not, Penstock does what any of its values asks for.
+        choices: the possible values; empty if there is no list of them.
+        least: the smallest value of an integer.
+        at_connect: whether it belongs to the database: only `connect` takes it, and statements and queries do not store it.
     """
 
     name: str
@@ -46,7 +46,7 @@ def _as_bool(text: str) -> bool:
 
 
 def _option(parse: Callable[[str], Any], described: Property) -> Any:
-    """A field for a property; ``parse`` converts the property's text."""
+    """A field for a property.  ``parse`` converts the property's text."""
     return field(default=parse(described.default), metadata={"property": described, "parse": parse})
 
 
@@ -68,9 +68,9 @@ def _switch(name: str, default: bool, meaning: str, at_connect: bool = False) ->
 
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
-    """The properties of a session, as they apply to one statement, and to a query for its whole life.
+    """The properties of a session.  They apply to one statement, and to a query for its whole life.
 
-    Attributes that are None stand for an empty text.
+    An attribute that is None stands for an empty text.
     """
 
     auto_offset_reset: Literal["latest", "earliest"] = _word(
@@ -213,7 +213,7 @@ class QueryOptions:
 
     @property
     def every_update(self) -> bool:
-        """Whether every update of a table is emitted, instead of the last one per key and step."""
+        """Whether every update of a table is emitted, and not only the last one for each key and step."""
         return self.cache_max_bytes == 0
 
     @property
@@ -223,13 +223,13 @@ class QueryOptions:
 
     @staticmethod
     def of(properties: Mapping[str, str]) -> QueryOptions:
-        """Make options from checked texts by the properties' names; other names are ignored."""
+        """Make options from texts that were checked, by the names of properties.  Other names are ignored."""
         return QueryOptions(**_parsed(QueryOptions, properties))
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseOptions:
-    """The properties of the database and the process that has it open."""
+    """The properties of the database, and of the process that has it open."""
 
     denylist: str = _text(DENYLIST, "", "names that SET refuses, separated by commas", at_connect=True)
     schema_registry_url: str = _text(
@@ -275,7 +275,7 @@ class DatabaseOptions:
 
     @staticmethod
     def of(properties: Mapping[str, str]) -> DatabaseOptions:
-        """Make options from checked texts by the properties' names; other names are ignored."""
+        """Make options from texts that were checked, by the names of properties.  Other names are ignored."""
         return DatabaseOptions(**_parsed(DatabaseOptions, properties))
 
 

@@ -1,4 +1,4 @@
-"""Rows that were read, and their conversions: the common base of `Table` and `Listing`."""
+"""Rows that were read, and their conversions: the base class of `Table` and `Listing`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _NUMBERS = ("INTEGER", "BIGINT", "DOUBLE", "DECIMAL")
 _WINDOW_BOUNDS = ("WINDOWSTART", "WINDOWEND")
 _EPOCH = datetime.datetime(1970, 1, 1)
 ROWS_SHOWN = 20
-"""The number of rows printed by default."""
+"""The number of rows that are printed by default."""
 
 
 class Relation:
-    """Rows held as Arrow.
+    """Rows in Arrow format.
 
-    The ``fetch`` methods are a cursor as in PEP 249: each returns rows that none has returned before.  Everything else,
-    including iteration, always sees all rows.
+    The ``fetch`` methods are a cursor as in PEP 249: each returns rows that no call has returned before.  All other methods,
+    and iteration, always see all rows.
     """
 
     schema: Schema | None
@@ -45,9 +45,9 @@ class Relation:
     ) -> None:
         """
         Args:
-            table: the rows; or a function that makes the table when it is needed.  Small answers are mostly fetched as
+            table: the rows, or a function that makes the table when it is needed.  Small answers are mostly fetched as
                 Python values.
-            rows: the same rows as Python values, where they are known already.
+            rows: the same rows as Python values, if they are known already.
         """
         self._made = table
         self._known = rows
@@ -97,7 +97,11 @@ class Relation:
         return iter(self._rows(0, len(self)))
 
     def __getitem__(self, place: int) -> tuple[Any, ...]:
-        """The row at an index, from 0; negative ones count from the end.  Raises: IndexError."""
+        """The row at an index, from 0.  Negative indices count from the end.
+
+        Raises:
+            IndexError: there is no such row.
+        """
         at = place + len(self) if place < 0 else place
         if not 0 <= at < len(self):
             raise IndexError(f"there are {len(self)} rows, so none at {place}")
@@ -110,7 +114,12 @@ class Relation:
         return next(iter(self.fetchmany(1)), None)
 
     def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
-        """The next rows, at most ``size``.  Raises: ValueError, for a negative size; TypeError, if it is no whole number."""
+        """The next rows, at most ``size``.
+
+        Raises:
+            ValueError: ``size`` is negative.
+            TypeError: ``size`` is not a whole number.
+        """
         count = operator.index(size)
         if count < 0:
             raise ValueError(f"size must not be negative: {count}")
@@ -137,11 +146,11 @@ class Relation:
     # --- other forms -----------------------------------------------------------------------
 
     def arrow(self) -> pa.Table:
-        """As a `pyarrow.Table`, without copying."""
+        """The rows as a `pyarrow.Table`, without copying."""
         return self._table
 
     def df(self) -> Any:
-        """As a pandas DataFrame.
+        """The rows as a pandas DataFrame.
 
         Integers and booleans stay exact: columns with NULLs have pandas' nullable types.  MAPs are dicts.
 
@@ -155,7 +164,8 @@ class Relation:
         return frame
 
     def pl(self) -> Any:
-        """As a polars DataFrame.  DECIMALs beyond 38 digits, which polars has not got, are texts of all their digits.
+        """The rows as a polars DataFrame.  DECIMALs of more than 38 digits, which polars does not have, are texts of all
+        their digits.
 
         Raises:
             ImportError: polars is not installed.
@@ -165,7 +175,7 @@ class Relation:
         return _library("polars").from_arrow(renamed(self._table, {}))
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        """Arrow PyCapsule stream: polars, DuckDB, pandas and others read it without a copy."""
+        """The rows as an Arrow PyCapsule stream.  polars, DuckDB, pandas and others read it without a copy."""
         return self._table.__arrow_c_stream__(requested_schema)  # type: ignore[no-untyped-call]
 
     def to_parquet(self, path: str | Path, *, compression: ParquetCompression = "zstd") -> Path:
@@ -184,9 +194,10 @@ class Relation:
         return target
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write a CSV file (RFC 4180, UTF-8, with a header line) and return its path.
+        """Write a CSV file (RFC 4180, UTF-8, with a header line), and return its path.
 
-        NULL is an empty cell, an empty text is ``""``; arrays, maps and structs are JSON, bytes base64, times ISO texts.
+        NULL is an empty cell, and an empty text is ``""``.  Arrays, maps and structs are written as JSON, bytes as base64,
+        times as ISO texts.
 
         Raises:
             OSError: it cannot be written.
@@ -199,12 +210,14 @@ class Relation:
 
     @staticmethod
     def csv_line(values: Sequence[Any]) -> str:
-        """Values as `to_csv` writes them, without a line end."""
+        """A line of values as `to_csv` writes them, without a line end."""
         return ",".join(map(_csv_cell, values))
 
     @staticmethod
     def json_line(columns: Sequence[str], values: Sequence[Any]) -> str:
-        """A row as a JSON object: DECIMALs are numbers with all their digits, bytes base64, times ISO texts, NaN null."""
+        """A row as a JSON object.  DECIMALs are numbers with all their digits, bytes base64, times ISO texts, and NaN is
+        null.
+        """
         import msgspec
 
         row = dict(zip(columns, values, strict=True))
@@ -213,7 +226,11 @@ class Relation:
     # --- for people ------------------------------------------------------------------------
 
     def show(self, rows_max: int | None = None) -> None:
-        """Print the first rows as a table; 20 rows by default."""
+        """Print the first rows as a table.
+
+        Args:
+            rows_max: None: 20 rows.
+        """
         print(self.text(rows_max))
 
     def text(self, rows_max: int | None = None) -> str:
@@ -224,7 +241,11 @@ class Relation:
         return shown + (f"\n({left} more rows)" if left > 0 else "")
 
     def cells(self, rows_max: int | None = None) -> list[list[str]]:
-        """The first rows as text for people, all if no number is given: NULL in words, bounds of windows as times."""
+        """The first rows as text for people: NULL in words, and bounds of windows as times.
+
+        Args:
+            rows_max: None: all rows.
+        """
         count = len(self) if rows_max is None else min(rows_max, len(self))
         bounds = [
             name in _WINDOW_BOUNDS and str(field.type) == "int64"
@@ -247,7 +268,7 @@ class Relation:
 
 
 def html_table(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Sequence[bool]) -> str:
-    """An HTML table of texts: numbers are aligned right, all else left, whatever the page's own styles."""
+    """An HTML table of texts.  Numbers are aligned right, all other texts left, whatever the styles of the page are."""
     sides = [f' style="text-align:{"right" if right else "left"}"' for right in numeric]
     head = "".join(f'<th scope="col"{side}>{html.escape(name)}</th>' for name, side in zip(columns, sides, strict=True))
     lines = (zip(row, sides, strict=True) for row in cells)
@@ -258,12 +279,16 @@ def html_table(columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: 
 
 
 def monospaced(text: str, style: str = "") -> str:
-    """A text as HTML in a fixed font, also where the page has another one for it: what is underlined stands in place."""
+    """A text as HTML in a fixed-width font, so that the marks under a text stand at the right place."""
     return f'<pre style="font-family:monospace;{style}">{html.escape(text)}</pre>'
 
 
 def _library(name: str) -> Any:
-    """A library that not everybody has.  Raises: ImportError, which says how to install it."""
+    """Import a library that may not be installed.
+
+    Raises:
+        ImportError: it is not installed.  The error says how to install it.
+    """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -285,7 +310,7 @@ def _series(column: Any) -> Any:
     if not pa.types.is_nested(column.type):
         try:
             return column.to_pandas()
-        except (ValueError, OverflowError, pa.ArrowException):  # times that pandas has not
+        except (ValueError, OverflowError, pa.ArrowException):  # pandas cannot hold these times
             pass
     return pandas.Series(python_values(column), dtype=object)
 
@@ -299,7 +324,7 @@ def _csv_cell(value: Any) -> str:
 
 
 def _json_ready(value: Any) -> Any:
-    """Times as CSV has them, and keys of maps as texts."""
+    """A value for JSON: times as CSV has them, and keys of maps as texts."""
     if isinstance(value, dict):
         return {str(key): _json_ready(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -328,11 +353,7 @@ def _cell(value: Any) -> str:
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Milliseconds as a time in UTC; unchanged if no calendar has them.
-
-    >>> instant(1500)
-    '1970-01-01T00:00:01.500Z'
-    """
+    """A table of texts, with a line between the header and the rows."""
     widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(columns)]
     lines = [" | ".join(name.ljust(w) for name, w in zip(columns, widths, strict=True)).rstrip()]
     lines.append("-+-".join("-" * w for w in widths))
@@ -341,7 +362,7 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def instant(timestamp_ms: int) -> str:
-    """Milliseconds as a time of UTC; as they are where no calendar has them.
+    """Milliseconds since 1970-01-01 as a time in UTC.  A time that Python's calendar does not have stays a number.
 
     >>> instant(1500)
     '1970-01-01T00:00:01.500Z'

@@ -1,4 +1,4 @@
-"""Tables for libraries that hold less than Arrow does: other names, and DECIMALs beyond 38 digits as texts."""
+"""Converts tables for libraries that hold less than Arrow: other names, and DECIMALs of more than 38 digits as texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["renamed", "retyped"]
 
 
 def retyped(type_: pa.DataType, names: Mapping[str, str]) -> Any:
-    """The type with fields renamed and wide DECIMALs as text."""
+    """The type with fields renamed, and DECIMALs of more than 38 digits as text."""
     if pa.types.is_decimal256(type_):
         return pa.string()
     if pa.types.is_struct(type_):
@@ -24,7 +24,11 @@ def retyped(type_: pa.DataType, names: Mapping[str, str]) -> Any:
 
 
 def renamed(table: pa.Table, names: Mapping[str, str], *, widen: bool = True) -> pa.Table:
-    """The table with its columns and fields renamed; wide DECIMALs become text where ``widen`` says so."""
+    """The table with its columns and fields renamed.
+
+    Args:
+        widen: DECIMALs of more than 38 digits become text.
+    """
     columns, labels = [], []
     for field, column in zip(table.schema, table.columns, strict=True):
         type_ = retyped(field.type, names)

@@ -1,7 +1,7 @@
-"""The results of `Database.execute` and `Database.sql`: one object per statement.
+"""The results of `Database.execute` and `Database.sql`: one object for each statement.
 
-``kind`` names the statement in the dialect's words (``create stream``, ``show streams``), so that no caller need parse its
-text.
+``kind`` names the statement in the dialect's words (``create stream``, ``show streams``), so that no program has to parse
+its text.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ __all__ = [
 class Result:
     """The result of a statement: a `Message`, `Listing`, `Description`, `Table`, `PushResult` or `PrintResult`.
 
-    A caller that knows its statement can use `relation` or `pushed`; ``match`` distinguishes the classes.
+    If a program knows its statement, it can use `relation` or `pushed`; otherwise ``match`` distinguishes the classes.
 
     Attributes:
         kind: the statement in the dialect's words: ``create stream``, ``show queries``, ``select``, ..
-        statement: its canonical text; empty where the caller has the text.
+        statement: its canonical text; empty if the caller has the text.
     """
 
     __slots__ = ()
@@ -52,14 +52,22 @@ class Result:
 
     @property
     def relation(self) -> Relation:
-        """The rows of a pull query or of SHOW.  Raises: StatementError, if there are none."""
+        """The rows of a pull query or of SHOW.
+
+        Raises:
+            StatementError: the statement gives no rows.
+        """
         if isinstance(self, Relation):
             return self
         raise StatementError(f"{_article(self.kind)} gives no table", suggestion="SELECT and SHOW do.")
 
     @property
     def pushed(self) -> Subscription:
-        """The rows of a push query, as they come.  Raises: StatementError, if the statement was something else."""
+        """The rows of a push query, as they come.
+
+        Raises:
+            StatementError: the statement is not a push query.
+        """
         if isinstance(self, PushResult):
             return self.subscription
         raise StatementError(f"{_article(self.kind)} is not a push query", suggestion="Write SELECT .. EMIT CHANGES.")
@@ -75,10 +83,10 @@ class Message(Result):
 
     Attributes:
         kind: ``create stream``, ``insert values``, ``terminate``, ``set``, ..
-        text: one sentence saying what happened.
-        statement: canonical text of the statement.
-        warning: nothing changed, which should be shown (IF NOT EXISTS).
-        details: facts for programs: ``query_id``, ``source``, ``topic``, ``type`` (if they apply).
+        text: one sentence that says what happened.
+        statement: the canonical text of the statement.
+        warning: whether nothing changed, which should be shown (IF NOT EXISTS).
+        details: facts for programs: ``query_id``, ``source``, ``topic``, ``type``, if they apply.
     """
 
     kind: str
@@ -96,9 +104,9 @@ class Listing(Relation, Result):
 
     Attributes:
         kind: ``show streams``, ``show queries``, ..
-        columns: headings.
-        rows: plain Python values, one tuple per line.
-        statement: canonical text of the statement.
+        columns: the headings.
+        rows: a tuple of plain Python values for each line.
+        statement: the canonical text of the statement.
     """
 
     def __init__(self, kind: str, columns: tuple[str, ...], rows: tuple[tuple[Any, ...], ...], statement: str = "") -> None:
@@ -120,7 +128,11 @@ class Listing(Relation, Result):
         return self._names
 
     def cells(self, rows_max: int | None = None) -> list[list[str]]:
-        """The first rows as text for people; all of them if no number is given."""
+        """The first rows as text for people.
+
+        Args:
+            rows_max: None: all rows.
+        """
         return [["NULL" if value is None else str(value) for value in row] for row in self.rows[:rows_max]]
 
     def text(self, rows_max: int | None = None) -> str:
@@ -137,7 +149,7 @@ class Listing(Relation, Result):
 
 
 def _listed(values: list[Any]) -> Any:
-    """Values of a listing as a column; values of mixed types, or of types that Arrow lacks, become text."""
+    """Values of a listing as a column.  Values of different types, or of types that Arrow does not have, become text."""
     import pyarrow as pa
 
     kinds = {type(value) for value in values if value is not None}
@@ -152,7 +164,7 @@ def _listed(values: list[Any]) -> Any:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Description(Result):
-    """A full description of something: DESCRIBE, EXPLAIN.  Notebooks show it as HTML, with the flow of a plan as a picture.
+    """A full description of something: DESCRIBE, EXPLAIN.  Notebooks show it as HTML, with a picture of a plan.
 
     Attributes:
         kind: ``describe source``, ``describe query``, ``explain``, ``describe function``.
@@ -192,8 +204,8 @@ class ProtobufRows:
     """Rows as protobuf messages.
 
     Attributes:
-        schema: the ``.proto`` text; its first message is the rows'.
-        messages: the bytes of each row.  NULL is not written, so a primitive reads back as its default.
+        schema: the ``.proto`` text.  Its first message is that of the rows.
+        messages: the bytes of each row.  NULL is not written, so a primitive value is read back as its default.
     """
 
     schema: str
@@ -201,14 +213,14 @@ class ProtobufRows:
 
 
 class Table(Relation, Result):
-    """The rows of a pull query, held as Arrow.
+    """The rows of a pull query, in Arrow format.
 
     Attributes:
         schema: the columns with their SQL types and roles; None for a query that DuckDB answered.
-        limit_reached: LIMIT cut the result.
-        final_message: what a server would say after the last row: why reading of a stream ended, and which rows were left
-            out; None for tables.
-        rows_left_out: the number of rows that a user's aggregate could not take (`penstock.row.failure`).
+        limit_reached: whether LIMIT has left out rows.
+        final_message: the message that a server sends after the last row: why reading a stream ended, and which rows were
+            left out.  None for tables.
+        rows_left_out: the number of rows on which a user's aggregate failed (``penstock.row.failure``).
     """
 
     kind = "select"
@@ -230,10 +242,10 @@ class Table(Relation, Result):
         self.final_message = final_message
 
     def protobuf(self) -> ProtobufRows:
-        """As protobuf messages, one per row, with the schema that reads them.
+        """The rows as protobuf messages, with the schema that reads them.
 
         Raises:
-            StatementError: a column's name or type has no counterpart in protobuf, or the package is not installed.
+            StatementError: a column's name or type cannot be written in protobuf, or the package is not installed.
         """
         from ..storage.formats.protobuf_rows import messages_of
 
@@ -251,12 +263,12 @@ class Table(Relation, Result):
 
 @dataclass(slots=True, repr=False)
 class PushResult(Result):
-    """A running push query: iterate ``subscription`` for its rows.
+    """A running push query.  Iterate ``subscription`` for its rows.
 
     Attributes:
-        key_places: which columns are the key (and the window) of a table's rows: a row replaces the one with the same values
-            there.  Empty for a stream.
-        windowed: each row belongs to a window, even if WINDOWSTART and WINDOWEND are not selected.
+        key_places: the indices of the columns that are the key (and the window) of a table's rows: a row replaces the one
+            with the same values there.  Empty for a stream.
+        windowed: whether each row belongs to a window, even if WINDOWSTART and WINDOWEND are not selected.
     """
 
     subscription: Subscription
@@ -289,8 +301,9 @@ class PrintedRecord:
     """A record as PRINT shows it.
 
     Attributes:
-        key_format, value_format: a guess at what the bytes are: JSON, KAFKA_STRING, AVRO (schema 3), ..; ``none`` for null.
-        timestamp: ms.
+        key_format, value_format: the format that the bytes seem to have: JSON, KAFKA_STRING, AVRO (schema 3), ..; ``none``
+            for null.
+        timestamp: in milliseconds.
         key, value: as text.
     """
 
@@ -317,7 +330,7 @@ class PrintedRecord:
 
 @dataclass(slots=True, repr=False)
 class PrintResult(Result):
-    """The result of PRINT: iterate it for the records (`PrintedRecord`), existing and new, until LIMIT or ``close()``."""
+    """The result of PRINT.  Iterate it for the records (`PrintedRecord`), old and new ones, until LIMIT or ``close()``."""
 
     tail: TopicTail
     topic: str
@@ -329,12 +342,16 @@ class PrintResult(Result):
         return f"<PRINT {self.topic}: iterate it for its records>"
 
     def poll(self, timeout_s: float | None = 0.0) -> PrintedRecord | None:
-        """The next record.  Waits at most this long (None: for ever).  None if it did not come, or there are no more."""
+        """The next record; None if none came in time, or there are no more.
+
+        Args:
+            timeout_s: how long to wait at most, in seconds; None: for ever.
+        """
         record = self.tail.poll(timeout_s)
         return None if record is None else self._read(record)
 
     def lines(self) -> Iterator[str]:
-        """The lines for a person: the formats when they are first known or change, and a line per record."""
+        """The lines for a person: one for the formats, when they are known or change, and one for each record."""
         shown: dict[str, str] = {}
         for record in self:
             for side, format_ in (("Key", record.key_format), ("Value", record.value_format)):
@@ -360,9 +377,9 @@ class Submitted:
     """The result of `Database.submit`.
 
     Attributes:
-        name: of the script.
-        known: statements that had been submitted before and were skipped (canonical texts).
-        results: of the statements executed now (SET and DEFINE among them).
+        name: the script's name.
+        known: the statements (canonical texts) that had been submitted before and were skipped.
+        results: the results of the statements that were executed now, SET and DEFINE included.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""Parameters that are a column's whole value: in VALUES of INSERT and of ASSERT, and where DELETE names keys.
+"""Parameters that are the whole value of a column: in VALUES of INSERT and ASSERT, and for the keys of DELETE.
 
-What such a value is for is known, so it becomes what `Database.insert` stores for it (`intake/values.py`), written as a
-constant of exactly the column's type: a dict is a MAP or a STRUCT, whose fields are found as columns are; an empty list has
-a type; nothing is lost.  A parameter anywhere else is the constant that its own type says.
+The column of such a value is known.  So the value becomes what `Database.insert` stores for it (`intake/values.py`), written
+as a constant of exactly the column's type.  A dict is a MAP or a STRUCT, whose fields are found by name as columns are.  An
+empty list has a type, and nothing is lost.  A parameter in any other place becomes a constant by its Python type.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def in_rows(statement: RowStatement, given: Mapping[str, object], source: DataSo
     """Replace the parameters that are whole values of columns.
 
     Args:
-        given: values by the names of their parameters in upper case; a parameter without one is left.
+        given: values by the names of their parameters in upper case.  A parameter without a value stays.
 
     Raises:
         StatementError: a value does not fit its column.
@@ -91,11 +91,11 @@ def _keys(where: ast.Expression, fitted: Callable[[ast.Expression, str, int], as
 
 
 def _written(value: Any, given: Any, type_: SqlType, span: Span, *, typed: bool = False) -> ast.Expression:
-    """What a column stores, as a constant expression.
+    """The value that a column stores, as a constant expression.
 
     Args:
-        typed: NULLs have their types, and STRUCTs all fields, for a place where the type is not known; else fields that
-            ``given`` lacks are left out.
+        typed: NULLs have their types, and STRUCTs all fields, for a place where the type is not known.  Otherwise the fields
+            that ``given`` lacks are left out.
     """
     if value is None:
         null = ast.NullLiteral(span=span)

@@ -19,7 +19,7 @@ RESERVED_NAMES = PSEUDO_COLUMNS + WINDOW_BOUNDS
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; ``header`` is the key of ``HEADER('key')``."""
+    """A column.  ``header`` is the key in ``HEADER('key')``."""
 
     name: str
     type: SqlType
@@ -33,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """Columns in order, keys first.  Names are unique."""
+    """Columns in order, keys first.  Their names are unique."""
 
     columns: tuple[Column, ...]
 
@@ -43,14 +43,18 @@ class Schema:
 
     @property
     def values(self) -> tuple[Column, ...]:
-        """All columns that are not keys, including header columns (which are read as values, and never written)."""
+        """All columns that are not keys.  Header columns are among them: they are read as values, and never written."""
         return tuple(c for c in self.columns if c.role != "KEY")
 
     def find(self, name: str) -> Column | None:
         return next((c for c in self.columns if c.name == name), None)
 
     def index(self, name: str) -> int:
-        """The index of a column.  Raises: KeyError."""
+        """The index of a column.
+
+        Raises:
+            KeyError: there is no such column.
+        """
         for i, c in enumerate(self.columns):
             if c.name == name:
                 return i

@@ -1,7 +1,7 @@
 """The schema registry of a database: a topic of its log, as registry servers have one, or such a server.
 
-A property of the topic ``_schemas`` is set once a server holds the schemas.  The ids in records are valid in one registry
-only, so opening a database with another one is an error.
+The topic ``_schemas`` has a property that is set once a server holds the schemas.  The ids in records are valid in one
+registry only, so opening a database with another registry is an error.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _SERVER = "kept.by"
 
 
 def open_registry(log: Log, url: str = "", ca_file: str = "") -> SchemaRegistry:
-    """Open the registry with all schemas registered so far; a registration is durable when it returns.
+    """Open the registry with all schemas that are registered.  A registration is durable when it returns.
 
     Args:
-        url: of a registry server; without it the schemas are in the log.
-        ca_file: the certificates to check the server's with, see `RemoteRegistry`.
+        url: the address of a registry server; empty: the schemas are in the log.
+        ca_file: the certificates that the server's certificate is checked with, see `RemoteRegistry`.
 
     Raises:
         StatementError: the schemas of this database are not where ``url`` says.
-        StorageError: the topic cannot be read or created; the server is needed and does not answer.
+        StorageError: the topic cannot be read or created, or a server is needed and does not answer.
     """
     if TOPIC not in log.topics():
         log.create_topic(TOPIC, TopicConfig(internal=True))
@@ -65,7 +65,7 @@ def _embedded(log: Log) -> EmbeddedRegistry:
 
 
 def _check_same(own: EmbeddedRegistry, remote: SchemaRegistry) -> None:
-    """Check that all ids in records of this database mean the same at the server.
+    """Check that all ids in this database have the same schemas at the server.
 
     Raises:
         StatementError: one does not.
@@ -85,5 +85,5 @@ def _check_same(own: EmbeddedRegistry, remote: SchemaRegistry) -> None:
 def _records(log: Log) -> Iterator[tuple[bytes, bytes | None]]:
     for records in log.scan(TOPIC, 0, log.start_offset(TOPIC, 0)):
         keys = [] if records.keys is None else records.keys.to_pylist()
-        # (a record without a key is none of the registry's: versions before this one let anybody write here)
+        # (the registry writes no records without a key, but old versions let anybody write here)
         yield from ((key, value) for key, value in zip(keys, records.values.to_pylist()) if key is not None)

@@ -1,6 +1,7 @@
 """Tests written as SQL: what `penstock test` runs.
 
-A file holds tests one after the other.  A test begins with its name, may say how it ends, and goes on to the next name::
+A file has tests one after the other.  A test begins with its name, may say which error it expects, and ends before the next
+name::
 
     --@test: orders are summed up per customer
     CREATE STREAM orders (customer STRING KEY, total INT) WITH (KAFKA_TOPIC = 'orders', VALUE_FORMAT = 'JSON');
@@ -13,14 +14,14 @@ A file holds tests one after the other.  A test begins with its name, may say ho
     --@expected.message: PRIMARY KEY
     CREATE TABLE t (a INT) WITH (KAFKA_TOPIC = 't');
 
-A file without a name is one test, called as the file is.  Each test has an engine of its own, in memory: every topic has one
-partition and is made when a statement names it, every update is emitted, the clock stands at 0, and each statement is
-processed to its end before the next one.  Queries read what is written after their creation, unless the test sets
-``auto.offset.reset``.
+A file without a name is one test with the name of the file.  Each test has an engine of its own, in memory.  Every topic has
+one partition, and is created when a statement names it.  Every update is emitted, and the clock stands at 0.  Queries
+process each statement's records before the next statement is executed.  They read what is written after their creation,
+unless the test sets ``auto.offset.reset``.
 
-``expected.error`` names one of Penstock's error classes, or of ksqlDB's: ``AssertionError`` is then a failed ASSERT and
-any other one a statement that is rejected.  ``expected.message`` is a text that the message must contain, in any case.
-Where ``expected.error`` is one of ksqlDB's classes the message has ksqlDB's wording, which is compared on request only.
+``expected.error`` names an error class of Penstock's or of ksqlDB's.  Of ksqlDB's classes, ``AssertionError`` means a failed
+ASSERT, and any other one a statement that is refused.  ``expected.message`` is a text that the message must contain,
+whatever the case of letters.  With a class of ksqlDB's, the message has ksqlDB's wording, so it is only compared on request.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ class ScriptTest:
     """One test of a file.
 
     Attributes:
-        line: of its name.
-        text: its statements, on the lines that they have in the file.
-        error, message: how it is expected to end; None: it runs through.
+        line: the line of its name.
+        text: its statements, on the same lines as in the file.
+        error, message: the error that it must end with; None: it must end without one.
     """
 
     name: str
@@ -68,7 +69,7 @@ class ScriptTest:
 
     @property
     def asserts(self) -> bool:
-        """Whether it says what has to come out; else it passes if its statements run through."""
+        """Whether it has an ASSERT or expects an error.  Otherwise it passes if its statements raise no error."""
         if self.error is not None or self.message is not None:
             return True
         return any(self.text[start:end].upper() == "ASSERT" for _, start, end in tokens(self.text))
@@ -76,7 +77,7 @@ class ScriptTest:
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """The result of a test; ``failure`` is None if it passed.  ``line`` is where it failed."""
+    """The result of a test.  ``failure`` is None if it passed; ``line`` is where it failed."""
 
     __test__ = False
 
@@ -102,7 +103,7 @@ def read_tests(text: str, path: Path | None = None) -> list[ScriptTest]:
     """Read the tests of a file.
 
     Raises:
-        StatementError: a directive does not exist or is misplaced, or there is no test.
+        StatementError: a directive does not exist or is in the wrong place, or there is no test.
     """
     lines = Lines(text)
     whole = path.stem if path is not None else "script"
@@ -122,7 +123,7 @@ def read_tests(text: str, path: Path | None = None) -> list[ScriptTest]:
     made: list[ScriptTest] = []
     for number, draft in enumerate(drafts):
         end = drafts[number + 1].start if number + 1 < len(drafts) else len(text)
-        # blank lines give the statements the line numbers of the file
+        # blank lines keep the line numbers of the file
         body = "\n" * text.count("\n", 0, draft.start) + text[draft.start : end]
         made.append(
             ScriptTest(
@@ -133,7 +134,7 @@ def read_tests(text: str, path: Path | None = None) -> list[ScriptTest]:
 
 
 def _directives(text: str) -> Iterator[re.Match[str]]:
-    """The lines that begin with ``--@`` outside of quoted texts."""
+    """The lines outside of quoted texts that begin with ``--@``."""
     quoted = [(start, end) for _, start, end in tokens(text) if text[start : start + 1] in ("'", '"', "`")]
     for found in _DIRECTIVE.finditer(text):
         if not any(start < found.start() < end for start, end in quoted):
@@ -156,7 +157,7 @@ def run_test(
 
     Args:
         settings: the initial properties.
-        foreign_messages: also compare the messages of expected errors where a test has ksqlDB's wording.
+        foreign_messages: also compare the messages of expected errors in ksqlDB's wording.
         registry: makes the functions that the test may call; by default the built-in ones.
     """
     began = time.perf_counter()
@@ -167,7 +168,7 @@ def run_test(
 def _run(
     test: ScriptTest, settings: Mapping[str, object], foreign_messages: bool, registry: Registry | None
 ) -> tuple[str | None, int]:
-    """The failure and its line."""
+    """The failure and its line; None and 0 if the test passed."""
     try:
         with connect(
             None, clock=ManualClock(0), one_partition=True, registry=registry, settings={**_SETTINGS, **settings}
@@ -194,7 +195,7 @@ def _execute(database: Database, test: ScriptTest) -> None:
 
 
 def _compared(test: ScriptTest, error: PenstockError, foreign_messages: bool) -> str | None:
-    """Why an error is not the expected one; None if it is."""
+    """Why an error is not the expected one; None if it is the expected one."""
     if test.error is None and test.message is None:
         return str(error)
     name = (test.error or "PenstockError").rsplit(".", 1)[-1]

@@ -1,4 +1,4 @@
-"""The serdes of sources: how their formats read and write the bytes in their topics."""
+"""The serdes of sources: they read and write the bytes in topics, in the formats of the sources."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def serde_maker(registry: SchemaRegistry | None) -> Callable[[FormatInfo, bool, str, int], Serde | None]:
     """Make the function ``(format, is key, topic, number of columns)`` -> serde, for lowering.
 
-    It returns None for typed (``ARROW``) values, and for keys of a source without key columns.
+    The function returns None for typed (``ARROW``) values, and for the keys of a source without key columns.
     """
 
     def make(format_: FormatInfo, is_key: bool, topic: str, columns: int) -> Serde | None:
@@ -50,9 +50,9 @@ def _options(format_: FormatInfo, topic: str, is_key: bool) -> SerdeOptions:
 
 
 def nulls_read_back(format_: FormatInfo) -> Callable[[Any], Any] | None:
-    """A function that converts a value column to what readers of the topic find in it; None where the format keeps nulls.
+    """A function that converts a value column to what readers of the topic find in it; None if the format keeps nulls.
 
-    So a table written as protobuf looks the same to a pull query and to a reader of its topic.
+    So a table in PROTOBUF is the same for a pull query and for a reader of its topic.
     """
     if format_.name not in ("PROTOBUF", "PROTOBUF_NOSR") or "schemaId" in format_.properties:
         return None
@@ -64,7 +64,7 @@ def nulls_read_back(format_: FormatInfo) -> Callable[[Any], Any] | None:
 
 
 def serdes_of(source: DataSource, registry: SchemaRegistry | None) -> tuple[Serde | None, Serde | None]:
-    """A source's key and value serdes."""
+    """The key serde and the value serde of a source."""
     make = serde_maker(registry)
     key = make(source.key_format, True, source.topic, len(source.schema.keys))
     return key, make(source.value_format, False, source.topic, len(stored_values(source.schema)))
@@ -72,10 +72,10 @@ def serdes_of(source: DataSource, registry: SchemaRegistry | None) -> tuple[Serd
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side (key or value) of a source's records: its columns, and their serde (None: typed values).
+    """The key or the value of a source's records: its columns, and their serde (None: typed values).
 
     Attributes:
-        fields: names and Arrow types, as in ``schema``.
+        fields: the names and Arrow types of the columns.
     """
 
     schema: pa.Schema
@@ -89,8 +89,8 @@ class Layout:
 
     Attributes:
         key: None for a source without key columns.
-        lasting: it may be cached while the source does not change.  Not so for formats of the registry, where each write
-            asks for the schema anew.
+        lasting: whether it may be cached as long as the source does not change.  For formats with a registry, each write
+            asks for the schema again.
     """
 
     source: DataSource
@@ -100,7 +100,7 @@ class Layout:
 
 
 def layout_of(source: DataSource, registry: SchemaRegistry | None) -> Layout:
-    """How a source's rows are written."""
+    """The layout of a source."""
     key, value = serdes_of(source, registry)
     return Layout(
         source,
@@ -115,20 +115,20 @@ def _side(schema: pa.Schema, serde: Serde | None) -> Side:
 
 
 def stored_values(schema: Schema) -> tuple[Column, ...]:
-    """The columns in a record's value: all but keys and headers."""
+    """The columns in a record's value: all except keys and headers."""
     return tuple(c for c in schema if c.role == "VALUE")
 
 
 def value_type(format_: FormatInfo, schema: Schema) -> Any | None:
-    """The ``value_type`` of the topic: a struct of the value columns for ``ARROW``, else None."""
+    """The ``value_type`` of the topic: a struct of the value columns for ``ARROW``, otherwise None."""
     return pa.struct(list(value_schema(schema))) if format_.name == "ARROW" else None
 
 
 def key_schema(schema: Schema) -> pa.Schema:
-    """The key columns' names and Arrow types."""
+    """The names and Arrow types of the key columns."""
     return pa.schema([(c.name, to_arrow(c.type)) for c in schema.keys])
 
 
 def value_schema(schema: Schema) -> pa.Schema:
-    """The stored value columns' names and Arrow types."""
+    """The names and Arrow types of the value columns that are stored."""
     return pa.schema([(c.name, to_arrow(c.type)) for c in stored_values(schema)])

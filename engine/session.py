@@ -1,4 +1,4 @@
-"""Sessions: each executes statements of one user, with its own settings and variables."""
+"""Sessions: each executes the statements of one user, with its own properties and variables."""
 
 from __future__ import annotations
 
@@ -53,13 +53,14 @@ __all__ = ["Session"]
 @interrupts.doors()
 @checked("create_stream", "create_table", "consume", "key_lookup", "last_sequence", "steps", "submit")
 class Session(ClientMethods):
-    """One user's view of an open database: its own SET, DEFINE and ASSERT VALUES, over what all sessions share.
+    """One user's view of an open database.  It has its own SET, DEFINE and ASSERT VALUES, and shares all else with other
+    sessions.
 
-    Made by `Database.session`.  Thread-safe: statements of all sessions run one at a time; queries that only read run beside
-    them.  A session is cheap; a server makes one per connection or request.
+    `Database.session` makes it.  Several threads may use it.  The statements of all sessions run one at a time; queries that
+    only read run at the same time.  A session is cheap, so a server makes one for each connection or request.
 
     Attributes:
-        user: as given to `Database.session`; None without one.
+        user: the user given to `Database.session`; None without one.
     """
 
     def __init__(
@@ -100,17 +101,17 @@ class Session(ClientMethods):
     def execute(self, text: str, parameters: Parameters | None = None, *, path: str | Path | None = None) -> list[Result]:
         """Execute a script, statement by statement, and return one result for each.
 
-        Syntax errors are found before anything is executed.  A statement that fails has changed nothing; those before it
-        stay executed.
+        Syntax errors are found before anything is executed.  If a statement fails, it has changed nothing; the statements
+        before it stay executed.
 
         Args:
-            parameters: values for ``?``, in order over the whole text, or for ``$name``, by name; each becomes a constant in
-                the text.
-            path: the script's file.  Errors name it, and RUN SCRIPT looks for files beside it (without it in the current
-                directory).
+            parameters: values for ``?``, in the order of the whole text, or for ``$name``, by name.  Each becomes a constant
+                in the text.
+            path: the script's file.  Errors name it, and RUN SCRIPT looks for files in its directory (without it in the
+                current directory).
 
         Raises:
-            StatementError: a statement is wrong; the error shows the place.
+            StatementError: a statement is wrong.  The error shows the place.
             StorageError: the disk failed.
         """
         self._check_open()
@@ -151,7 +152,7 @@ class Session(ClientMethods):
             yield result
 
     def examiner(self) -> Examiner:
-        """Make an object that finds faults of statements without running them, while they are typed."""
+        """Make an object that finds errors of statements without running them, while they are typed."""
         return Examiner(self._engine, self._state)
 
     def _execute(
@@ -170,16 +171,17 @@ class Session(ClientMethods):
         return result
 
     def _reads(self, reader: Subscription | TopicTail) -> None:
-        """Close what reads rows with the session; until then it keeps the database open."""
+        """Close a reader together with the session.  Until then it keeps the database open."""
         self._state.reading.add(reader)
         reader.use = self._use
 
     def _create_from_file(
         self, statement: ast.CreateFrom, alongside: Callable[[Transaction], None] | None, script: Path | None
     ) -> Message:
-        """CREATE .. FROM a file; relative paths start at the script's directory, if there is one.
+        """CREATE .. FROM a file.  Relative paths start at the script's directory, if there is one.
 
-        Raises: StatementError.
+        Raises:
+            StatementError: see `loading.create_from` and `file_following.follow_file`.
         """
         if alongside is not None:
             raise StatementError(
@@ -188,7 +190,7 @@ class Session(ClientMethods):
                 suggestion="Write CREATE .. (columns), and load the file by `insert` or `penstock import`; or run it "
                 "by `penstock -f`.",
             )
-        WithClause(statement.properties, CREATE_SOURCE | {"KEY", "FOLLOW"})  # before a long file is read
+        WithClause(statement.properties, CREATE_SOURCE | {"KEY", "FOLLOW"})  # checked before a long file is read
         path = named_path(statement.path)
         if script is not None and not path.is_absolute():
             path = script.parent / path
@@ -218,7 +220,7 @@ class Session(ClientMethods):
             return made
         own = Session(self._engine, self._clients, SessionState(copy.copy(self.settings)))
         done, followed = follow_file(self._engine, own, statement.name, path, made, fresh=fresh)
-        if not self._engine.log.capabilities.shared:  # else every process would follow it
+        if not self._engine.log.capabilities.shared:  # otherwise every process would follow it
             set_followed(context, statement.name, followed, done)
         self._engine.followers[statement.name].start()
         return done
@@ -226,7 +228,7 @@ class Session(ClientMethods):
     def create_stream(
         self, name: str, data: Any, *, key: str | Sequence[str] | None = None, **properties: object
     ) -> Message:
-        """Create a stream from existing data, with its columns and its rows as records.
+        """Create a stream from existing data: its columns, and a record for each of its rows.
 
         Args:
             name: as in SQL.
@@ -235,7 +237,7 @@ class Session(ClientMethods):
             properties: of the WITH clause: ``partitions=4, timestamp="TS"``.
 
         Raises:
-            StatementError: a source of this name exists, a column has no SQL type, or a row is refused; nothing is created.
+            StatementError: a source of this name exists, a column has no SQL type, or a row is refused.  Nothing is created.
         """
         return self._create_from_data("STREAM", name, data, key, properties)
 
@@ -257,18 +259,18 @@ class Session(ClientMethods):
         return create_from(self, kind, own, source, key=key, properties=properties)
 
     def submit(self, text: str, name: str, *, path: str | Path | None = None) -> Submitted:
-        """Execute a script's statements once ever, however often the script is submitted under this name.
+        """Execute each statement of a script only once, however often the script is submitted under this name.
 
-        A submitted script may have new statements at its end later.  Statements are compared in canonical form, so comments
-        and layout may change.  SET, UNSET, DEFINE and UNDEFINE, which change only the session, are executed every time.  A
-        statement and the note that it was executed are one commit, so a crash repeats nothing.
+        A script that is submitted again may have new statements at its end.  Statements are compared in canonical form, so
+        comments and layout may change.  SET, UNSET, DEFINE and UNDEFINE are executed every time, because they change only
+        the session.  A statement, and the note that it was executed, are one commit, so no crash makes it run twice.
 
         Args:
             path: the script's file, see `execute`.
 
         Raises:
-            StatementError: a statement is wrong, or one that was submitted before was changed or is missing; the statements
-                before it are submitted.
+            StatementError: a statement is wrong, or a statement that was submitted before was changed or is missing.  The
+                statements before it are submitted.
             StorageError: the disk failed.
         """
         self._check_open()
@@ -294,10 +296,10 @@ class Session(ClientMethods):
     def sql(self, text: str, parameters: Parameters | None = None, *, after: Token | None = None) -> Table:
         """Answer a pull query: one SELECT over tables and streams, with any clauses of the dialect.
 
-        All tables are read as of one moment between steps of their queries, so a step is never half visible.  The rows of
-        one insert into one partition are processed in one step, unless ``penstock.rows.per.step`` or the time limit of a
-        step splits them.  Rows in several partitions, and several queries, may be a step apart; ``after`` waits until all
-        have arrived.
+        All tables are read at the same moment between steps of their queries, so no step is visible only in part.  The rows
+        of one insert into one partition are processed in one step, unless ``penstock.rows.per.step`` or the time limit of a
+        step splits them.  Rows in several partitions, and several queries, may differ by a step; ``after`` waits until all
+        have processed the write.
 
         Args:
             parameters: values for ``?``, in order, or for ``$name``, by name.
@@ -327,11 +329,11 @@ class Session(ClientMethods):
                 raise self._hinted(error, text).located(text) from error.__cause__
 
     def lookup(self, text: str) -> tuple[DataSource, Callable[[], Table]] | None:
-        """Find the quick way to answer a lookup by key, which is there once a similar one was answered by `sql`.
+        """Find the quick way to answer a lookup by key.  It exists once `sql` has answered a similar query.
 
         Returns:
-            The table, and a function that gives the answer without waiting for anything.  None if `sql` must be used: no
-            similar query was answered before, or it is no lookup by key.
+            the table, and a function that gives the answer without waiting for anything.  None if `sql` must be used: no
+            similar query was answered before, or the query is not a lookup by key.
         """
         context = Context(self._engine, self._state)
         known = self._engine.lookups.find(context.catalog, context.options, text)
@@ -340,14 +342,14 @@ class Session(ClientMethods):
     def duckdb(self, text: str, parameters: Parameters | None = None, *, after: Token | None = None) -> Table:
         """Answer one SELECT in DuckDB's own SQL, with its functions, types and meaning, over the same tables and streams.
 
-        DuckDB is locked down: no file, network, extension or setting can be reached.
+        DuckDB is locked down: it cannot reach files, the network, extensions or settings.
 
         Args:
             parameters: values for ``?`` or ``$name``.
-            after: see `sql`; all tables are waited for.
+            after: see `sql`; this waits for all tables.
 
         Raises:
-            StatementError: the query is wrong, asks for what is locked, or for more memory than it may have.
+            StatementError: the query is wrong, asks for what is locked, or needs more memory than it may use.
         """
         with use_clock(self._engine.clock):
             self._check_open()
@@ -362,7 +364,7 @@ class Session(ClientMethods):
         ``session.insert("orders", session.duckdb("SELECT .. FROM frame"))`` loads the result of a SELECT over it.
 
         Args:
-            name: compared without regard to case; nothing in the database may have this name.
+            name: compared without regard to case.  Nothing in the database may have this name.
 
         Raises:
             StatementError: the name is not valid, a stream or table has it, or the data has no columns.
@@ -376,12 +378,16 @@ class Session(ClientMethods):
         self._state.frames[name.lower()] = as_arrow(data)
 
     def unregister(self, name: str) -> None:
-        """Remove registered data.  Raises: StatementError, if there is none of this name."""
+        """Remove registered data.
+
+        Raises:
+            StatementError: no registered data has this name.
+        """
         if not isinstance(name, str) or self._state.frames.pop(name.lower(), None) is None:
             raise StatementError(f"nothing is registered as {name}")
 
     def _hinted(self, error: StatementError, text: str) -> StatementError:
-        """Add a hint to the error for an unknown stream or table, if data of the program has this name."""
+        """Add a hint to the error for an unknown stream or table, if a variable of the program with this name holds data."""
         if isinstance(error, UnknownSourceError) and error.span is not None:
             name = text[error.span.start : error.span.end].strip("`")
             if name and self._frame(name) is not None:
@@ -396,20 +402,25 @@ class Session(ClientMethods):
         return self._lookup(name) if found is None else found
 
     def key_lookup(self, name: str) -> KeyLookup:
-        """The lookup behind `TableHandle`.  Raises: StatementError: no query keeps the table."""
+        """The lookup that `TableHandle` uses.
+
+        Raises:
+            StatementError: no query keeps the rows of the table.
+        """
         return KeyLookup(self._engine, name, self._check_open)
 
     def wait(self, token: Token, names: Sequence[str] = (), timeout_s: float | None = 30.0) -> None:
-        """Block until tables have processed a write.
+        """Wait until tables have processed a write.
 
         Args:
-            names: of tables and streams, or one name; none stands for all.  As in SQL, upper and lower case are the same
-                without quotes.
+            names: of tables and streams, or one name; none means all.  As in SQL, upper and lower case are the same without
+                quotes.
             timeout_s: how long to wait at most, in seconds; None: for ever.
 
         Raises:
-            StatementError: a source does not exist, the time is up, a query on the way is paused, or the token is not valid.
-            DataError: a query on the way has failed.
+            StatementError: a source does not exist, the time is over, a query that must process the write is paused, or the
+                token is not valid.
+            DataError: a query that must process the write has failed.
         """
         self._check_open()
         token = Token.checked(token)
@@ -425,18 +436,19 @@ class Session(ClientMethods):
         overflow: Literal["block", "drop"] = "block",
         resume: str | None = None,
     ) -> Subscription:
-        """Subscribe to the rows of a push query; iterate the result, also with ``async for``.
+        """Subscribe to the rows of a push query.  Iterate the result, also with ``async for``.
 
         Args:
             parameters: see `execute`.
-            overflow: what happens if it is read too slowly: the query waits, or drops rows and says how many.
+            overflow: what happens if the program reads too slowly: the query waits (``block``), or drops rows and says how
+                many (``drop``).
             resume: a name for the reader.  Its position is kept in the database, and the next subscription of this name
-                continues there.  A row is done when the next one is asked for or the subscription is closed; after a crash
-                the rows of the last half second may come again.
+                continues there.  A row counts as read when the next one is asked for, or the subscription is closed.  After
+                a crash, the rows of the last half second may come again.
 
         Raises:
-            StatementError: it is no push query, or it is wrong; with ``resume``: it joins or aggregates, another reader has
-                this name, or the name is not valid.
+            StatementError: it is not a push query, or it is wrong; with ``resume``: it joins or aggregates, another reader
+                has this name, or the name is not valid.
         """
         self._check_open()
         if resume is not None:
@@ -455,14 +467,14 @@ class Session(ClientMethods):
 
     @property
     def catalog(self) -> Catalog:
-        """The present sources, types and queries."""
+        """The sources, types and queries at this moment."""
         return self._engine.catalog
 
     def stream(self, name: str) -> StreamHandle:
         """A stream as an object: insert, subscribe, scan, filter, schema.
 
         Args:
-            name: as in SQL: without quotes upper and lower case are the same.
+            name: as in SQL: without quotes, upper and lower case are the same.
 
         Raises:
             StatementError: there is no such stream.
@@ -473,7 +485,14 @@ class Session(ClientMethods):
         return found
 
     def table(self, name: str) -> TableHandle:
-        """A table as an object: get, scan, filter, insert, subscribe, schema.  Raises: StatementError, see `stream`."""
+        """A table as an object: get, scan, filter, insert, subscribe, schema.
+
+        Args:
+            name: as in SQL: without quotes, upper and lower case are the same.
+
+        Raises:
+            StatementError: there is no such table.
+        """
         self._check_open()
         found = handle(self, name, "TABLE")
         assert isinstance(found, TableHandle)
@@ -493,21 +512,21 @@ class Session(ClientMethods):
         """Append rows to a stream or table, all of them in one commit.
 
         Args:
-            rows: a list of dicts, tuples or objects, or one of them; or columns: a dict of them, an Arrow table, a pandas or
-                polars frame, or whatever has ``__arrow_c_stream__``.  Columns are found by name; a column ``rowtime`` (ms
-                or timestamps) gives the timestamps.  Values are stored without loss or refused: see
+            rows: a list of dicts, tuples or objects, or one of them.  Or columns: a dict of them, an Arrow table, a pandas
+                or polars frame, or any object with ``__arrow_c_stream__``.  Columns are found by name.  A column ``rowtime``
+                (milliseconds or timestamps) gives the timestamps.  A value is stored without loss, or refused: see
                 docs/reference/python.md.
             durable: True: return when the rows are on disk.  False: return as soon as they are visible.  None: as the
                 property ``penstock.durability`` says.
-            producer, sequence: the writer, and a number that rises with each of its inserts.  An insert whose number is not
-                above `last_sequence` is a retry and writes nothing.  So after a crash a loader can repeat inserts whose
-                result it does not know.
+            producer, sequence: a name for the writer, and a number that rises with each of its inserts.  An insert whose
+                number is not above `last_sequence` is a retry, and writes nothing.  So after a crash, a program can repeat
+                inserts whose result it does not know.
 
         Returns:
             a token for ``sql(.., after=token)``.
 
         Raises:
-            StatementError: the source does not exist, or a row does not fit it; nothing was written.
+            StatementError: the source does not exist, or a row does not fit it.  Nothing was written.
         """
         if not isinstance(source, str):
             raise StatementError(f"the name of a stream or table must be text, not {type(source).__name__}")
@@ -521,14 +540,14 @@ class Session(ClientMethods):
         producer: str | None = None,
         sequence: int | None = None,
     ) -> Token:
-        """Append rows to several streams and tables in one commit, all or none.
+        """Append rows to several streams and tables in one commit: all of them, or none.
 
         Args:
-            rows: by source, each as for `insert`.
+            rows: for each source its rows, as for `insert`.
             durable, producer, sequence: as for `insert`.
 
         Raises:
-            StatementError: as for `insert`; nothing was written.
+            StatementError: as for `insert`.  Nothing was written.
         """
         with use_clock(self._engine.clock):
             self._check_open()
@@ -547,7 +566,7 @@ class Session(ClientMethods):
         return self.settings.options.durable if wanted is None else wanted
 
     def last_sequence(self, producer: str) -> int | None:
-        """The sequence number of a producer's last commit; None if it never wrote."""
+        """The sequence number of a producer's last commit; None if it has never written."""
         self._check_open()
         return self._engine.log.last_sequence(producer)
 
@@ -568,8 +587,8 @@ class Session(ClientMethods):
 
         Args:
             value: bytes, or a dict for a topic of typed values; None is a tombstone.
-            timestamp: ms since the epoch; by default now.
-            partition: by default that of the key.
+            timestamp: in milliseconds since 1970-01-01 UTC; by default the current time.
+            partition: by default the partition of the key.
             producer, sequence: as for `insert`.
 
         Raises:
@@ -598,12 +617,12 @@ class Session(ClientMethods):
     def consume(
         self, topic: str, *, offset: int | None = None, partition: int | None = None, reset: OffsetReset = "none"
     ) -> Iterator[RawRecord]:
-        """Read the records that a topic holds now, partition by partition.
+        """Read the records that a topic has at this moment, partition by partition.
 
         Args:
             offset: where to begin in each partition; None: at its first record.
-            reset: what to do if a partition does not have this offset (any more): ``none`` raises an error, ``earliest`` and
-                ``latest`` begin at its start or its end.
+            reset: what to do if a partition does not have this offset, or no longer: ``none`` raises an error, ``earliest``
+                and ``latest`` begin at its start or its end.
 
         Raises:
             StatementError: the topic or partition does not exist.
@@ -628,7 +647,9 @@ class Session(ClientMethods):
             raise StatementError("the session is closed")
 
     def close(self) -> None:
-        """Close the session, and stop its push queries and PRINTs; settings and variables go, the database stays open."""
+        """Close the session, and stop its push queries and PRINTs.  Its properties and variables are gone; the database
+        stays open.
+        """
         self._state.close()
 
     def __enter__(self) -> Session:

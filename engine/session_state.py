@@ -1,4 +1,4 @@
-"""The state of one session: settings, variables, the position of ASSERT VALUES, and results still being read."""
+"""The state of one session: properties, variables, the position of ASSERT VALUES, and results that are still being read."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Closeable(Protocol):
 class SessionState:
     """The state of one session.
 
-    Other threads see each change as a whole: mappings are replaced, never changed.
+    Other threads never see a change in part: mappings are replaced, and not changed.
 
     Args:
-        settings: the session's own.
+        settings: the session's properties.
         variables: the initial variables.
-        user: whose session it is; None if it is not known.
-        headers: of every record that the session writes by INSERT, DELETE and `insert`.
+        user: the user's name; None if it is not known.
+        headers: the headers of every record that the session writes by INSERT, DELETE and `insert`.
 
     Raises:
-        StatementError: a variable's name is not valid, or its value is no text; a header's name cannot be written.
+        StatementError: a variable's name is not valid, or its value is not a text; or a header's name cannot be written.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class SessionState:
         self.headers = tuple(headers)
         self.closed = False
         self.asserted: dict[str, int] = {}
-        """For each topic the arrival of the record that the last ASSERT VALUES looked at."""
+        """For each topic, the place in the log's order of the record that the last ASSERT VALUES compared."""
         self.frames: dict[str, Any] = {}
         """Arrow tables registered by the program, by name in lower case."""
         self.reading: WeakSet[Closeable] = WeakSet()
@@ -62,7 +62,11 @@ class SessionState:
         return self._variables
 
     def define(self, name: str, value: str) -> None:
-        """DEFINE.  Raises: StatementError, if the name is not valid, or the value is no text."""
+        """DEFINE: set a variable.
+
+        Raises:
+            StatementError: the name is not valid, or the value is not a text.
+        """
         if not isinstance(name, str) or not is_variable_name(name):
             raise StatementError(f"a variable cannot be called {name}", suggestion="Use letters, digits, _ and @.")
         if not isinstance(value, str):
@@ -70,13 +74,13 @@ class SessionState:
         self._variables = MappingProxyType({**self._variables, name.upper(): value})
 
     def undefine(self, name: str) -> bool:
-        """UNDEFINE; returns whether the variable existed."""
+        """UNDEFINE: remove a variable.  Returns whether it existed."""
         known = name.upper() in self._variables
         self._variables = MappingProxyType({n: v for n, v in self._variables.items() if n != name.upper()})
         return known
 
     def close(self) -> None:
-        """Close the results still being read."""
+        """Close the results that are still being read."""
         self.closed = True
         for result in list(self.reading):
             result.close()

@@ -1,13 +1,15 @@
-"""Properties: their names, their meaning here, and the layers in which they are set.
+"""Properties: their names, what they do here, and the layers in which they are set.
 
-A property is *in effect* (it changes what Penstock does) or *always met* (Penstock does at least what any value asks for, so
-setting it is allowed and changes nothing).  A property that ksqlDB has and Penstock lacks is refused by name: nothing is
-accepted and ignored.  The layers, of which later ones win: default, database (`connect`), session (its initial properties,
+There are two kinds of properties.  A property *in effect* changes what Penstock does.  A property that is *always met* can
+be set, but that changes nothing, because Penstock does at least what any of its values asks for.  A property that ksqlDB has
+and Penstock does not have is refused by name: nothing is accepted and ignored.
+
+There are three layers, and a later one wins: the default, the database (`connect`), the session (its initial properties,
 then SET).
 
-Properties of the process or the directory (threads, the time after which relaxed commits are written, the registry's
-address), and those that limit sessions (the deny list), can only be set for the database.  A session can set all others;
-limits on queries it can only lower (see `_limited`).
+Some properties can only be set for the database: those of the process or the directory (threads, the time after which
+relaxed commits are written, the registry's address), and those that limit sessions (the deny list).  A session can set all
+others.  Limits on queries can only be lowered in a session (see `_limited`).
 """
 
 from __future__ import annotations
@@ -52,17 +54,17 @@ _REFUSED_PREFIXES = ("ksql.", "producer.", "consumer.", "rocksdb.", "ssl.", "sas
 
 
 def canonical_name(name: str) -> str:
-    """The name of a property without ksqlDB's prefix for those of Kafka Streams."""
+    """The name of a property, without the prefix that ksqlDB gives to the properties of Kafka Streams."""
     trimmed = name.strip()
     return trimmed[len(STREAMS_PREFIX) :] if trimmed.startswith(STREAMS_PREFIX) else trimmed
 
 
 def check(name: str, value: object) -> tuple[str, str]:
-    """Check a property; returns its canonical name and value.
+    """Check a property, and return its canonical name and its value.
 
     Raises:
         StatementError: the property does not exist, or the value is not allowed.
-        UnsupportedError: ksqlDB has it, Penstock does not.
+        UnsupportedError: ksqlDB has it, but Penstock does not.
     """
     name = canonical_name(name)
     found = PROPERTIES.get(name)
@@ -107,12 +109,12 @@ def _unknown(name: str) -> StatementError:
 
 @dataclass(frozen=True, slots=True)
 class _InForce:
-    """The settings between two changes, computed once.
+    """The values of all properties, computed once after each change.
 
     Attributes:
         values: of all properties.
-        overrides: those that differ from their defaults and can be set in a session.
-        options: the same, parsed.
+        overrides: the values that differ from the defaults, of properties that a session can set.
+        options: the same values with their types.
     """
 
     values: Mapping[str, str]
@@ -133,7 +135,7 @@ def _in_force(database: Mapping[str, str], *layers: Mapping[str, str]) -> _InFor
 
 
 def _limited(options: QueryOptions, most: QueryOptions) -> QueryOptions:
-    """Apply limits on queries: no session can raise them above the database's."""
+    """Apply the limits on queries: a session's limit cannot be above the database's."""
     return replace(
         options,
         persistent_queries_max=min(options.persistent_queries_max, most.persistent_queries_max),
@@ -142,12 +144,12 @@ def _limited(options: QueryOptions, most: QueryOptions) -> QueryOptions:
 
 
 class Settings(Mapping[str, str]):
-    """The present settings of a session, by name; a mapping over all properties.
+    """The properties of a session: a mapping from all names to values.
 
-    Readers in other threads see each change as a whole.
+    Other threads never see a change in part.
 
     Args:
-        database: the settings given to `connect`.
+        database: the properties given to `connect`.
 
     Raises:
         StatementError: see `check`.
@@ -160,10 +162,10 @@ class Settings(Mapping[str, str]):
         self._now = _in_force(self._database)
 
     def for_session(self, base: Mapping[str, object] | None = None) -> Settings:
-        """The settings of a new session of this database.
+        """The properties of a new session of this database.
 
         Args:
-            base: the session's initial properties; SET overrides them, and UNSET returns to them.
+            base: the session's initial properties.  SET overrides them, and UNSET returns to them.
 
         Raises:
             StatementError: a property does not exist, may not be set in a session, or its value is not allowed.
@@ -176,8 +178,10 @@ class Settings(Mapping[str, str]):
         return made
 
     def other_than(self, opened: Settings) -> tuple[list[str], dict[str, str]]:
-        """The settings given to `connect` here that differ from those of an open database: those of the database, and those
-        that a session can have.
+        """The properties given to `connect` here that differ from those of an open database.
+
+        Returns:
+            the names of properties that only `connect` takes, and the properties that a session can have.
         """
         differing = {name: value for name, value in self._database.items() if opened._database.get(name) != value}
         fixed = [name for name in differing if PROPERTIES[name].at_connect]
@@ -185,7 +189,7 @@ class Settings(Mapping[str, str]):
 
     @staticmethod
     def recorded(overrides: Mapping[str, str]) -> Settings:
-        """The settings under which a statement was executed, from its record; unknown names are ignored."""
+        """The properties that a statement was executed with, from its record.  Unknown names are ignored."""
         made = Settings()
         made._database = {name: value for name, value in overrides.items() if name in PROPERTIES}
         made._now = _in_force(made._database)
@@ -193,26 +197,34 @@ class Settings(Mapping[str, str]):
 
     @property
     def options(self) -> QueryOptions:
-        """The parsed settings for statements; a later `set` does not change this object."""
+        """The properties for statements, with their types.  A later `set` does not change this object."""
         return self._now.options
 
     @property
     def database(self) -> DatabaseOptions:
-        """The parsed settings that only `connect` takes."""
+        """The properties that only `connect` takes, with their types."""
         return DatabaseOptions.of(self._database)
 
     @property
     def overrides(self) -> dict[str, str]:
-        """The settings of the database or the session that differ from the defaults."""
+        """The properties of the database or the session that differ from the defaults."""
         return dict(self._now.overrides)
 
     def set(self, name: str, value: object) -> None:
-        """SET.  Raises: StatementError."""
+        """SET: set a property.
+
+        Raises:
+            StatementError: see `check`; or a session may not set the property.
+        """
         name, text = self._settable(name, value)
         self._choose({**self._chosen, name: text})
 
     def unset(self, name: str) -> None:
-        """UNSET.  Raises: StatementError, for a property that does not exist."""
+        """UNSET: remove the session's value of a property.
+
+        Raises:
+            StatementError: the property does not exist.
+        """
         name = canonical_name(name)
         if name not in PROPERTIES:
             raise _unknown(name)
@@ -223,7 +235,11 @@ class Settings(Mapping[str, str]):
         self._now = _in_force(self._database, self._base, chosen)
 
     def _settable(self, name: str, value: object) -> tuple[str, str]:
-        """Check that a session may set a property to a value; returns both.  Raises: StatementError."""
+        """Check that a session may set a property to a value, and return both.
+
+        Raises:
+            StatementError: it may not.
+        """
         name, text = check(name, value)
         if PROPERTIES[name].at_connect:
             raise StatementError(f"{name} cannot be set in a session", suggestion="Give it to connect().")
@@ -233,17 +249,17 @@ class Settings(Mapping[str, str]):
         return name, text
 
     def shown(self, name: str) -> str:
-        """A value for printing: without the passwords in URLs."""
+        """A value for printing.  Passwords in URLs are left out."""
         return _PASSWORD.sub(r"\1***@", self[name])
 
     @staticmethod
     def choices(name: str) -> tuple[str, ...]:
-        """The possible values of a property; empty if they cannot be listed."""
+        """The possible values of a property; empty if there is no list of them."""
         described = PROPERTIES[name]
         return described.choices or (_BOTH if described.kind == "boolean" else ())
 
     def level(self, name: str) -> str:
-        """The layer of a value: DEFAULT, DATABASE or SESSION."""
+        """The layer that a value comes from: DEFAULT, DATABASE or SESSION."""
         if name in self._chosen or name in self._base:
             return "SESSION"
         return "DATABASE" if name in self._database else "DEFAULT"

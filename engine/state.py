@@ -31,7 +31,7 @@ REPLICAS = "replicas"
 
 
 class FollowedFile(Protocol):
-    """A followed file; ``error`` says why following has stopped."""
+    """A file that a stream follows.  ``error`` says why following has stopped."""
 
     path: Path
     error: str | None
@@ -48,7 +48,7 @@ class FollowedFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The plan of a persistent query, for EXPLAIN and for a comparison with its replacement."""
+    """The plan of a persistent query, for EXPLAIN, and to compare it with a query that replaces it."""
 
     query_id: str
     plan: PlanNode
@@ -59,21 +59,23 @@ class Planned:
 
 @dataclass(slots=True)
 class Engine:
-    """The parts of an open database.  Statements run one at a time, under its lock; reads run beside them.
+    """The parts of an open database.
+
+    Statements run one at a time, and hold ``lock``.  Queries that only read run at the same time.
 
     Attributes:
-        settings: those given to `connect`; every session starts from them.
+        settings: the properties given to `connect`.  Every session starts from them.
         schemas: the schema registry.
-        one_partition: every topic has one physical partition, so that results do not depend on how keys are placed.  SHOW
-            and the rules of joins see the number that was asked for.
-        catalog: replaced, never changed.
+        one_partition: every topic has one physical partition, so that results do not depend on the partition of a key.  SHOW
+            and the rules of joins use the number that the statement gave.
+        catalog: it is replaced, and never changed.
         planned: persistent queries by id.
-        unsettled: a statement in the journal could not be finished, so the state in memory differs from the journal; no
-            other statement may follow.
+        unsettled: the error after a statement in the journal could not be finished.  The state in memory then differs from
+            the journal, so no other statement may follow.
         combiner: combines small inserts of many callers into common records.
         lookups: pull queries by key that have been analysed.
-        layouts: how rows of sources are written, by the source's name; each is valid only for the source object in it.
-        followers: followed files, by the stream's name.
+        layouts: how rows of sources are written, by the source's name.  Each is valid only for the source object in it.
+        followers: the files that streams follow, by the stream's name.
         lock: held while a statement is executed.
     """
 
@@ -98,7 +100,9 @@ class Engine:
     def check_open(self) -> None:
         """Check that the database is open.
 
-        Raises: StatementError, if it is closed; StorageError, in a forked process: see `Log.foreign`.
+        Raises:
+            StatementError: it is closed.
+            StorageError: this is a forked process, see `Log.foreign`.
         """
         self.log.check_process()
         if self.closed:
@@ -110,7 +114,7 @@ class Engine:
         return self.log.config(name)
 
     def partitions(self, name: str) -> int:
-        """The number of partitions that was asked for when a topic was created."""
+        """The number of partitions that was given when a topic was created."""
         config = self._config(name)
         return int(config.properties.get(LOGICAL_PARTITIONS, config.partitions))
 
@@ -124,9 +128,9 @@ class Engine:
         return int(self._config(name).properties.get(REPLICAS, "1"))
 
     def create_topic(self, name: str, config: TopicConfig, replicas: int = 1, *, durable: bool = True) -> None:
-        """Create a topic.
+        """Create a topic.  For ``durable`` see `Log.create_topic`.
 
-        If the physical topic differs, what was asked for is recorded.  For ``durable`` see `Log.create_topic`.
+        If the physical topic has other partitions, the number that was given is stored, too.
         """
         properties: dict[str, str] = dict(config.properties)
         if replicas != 1:
@@ -140,7 +144,7 @@ class Engine:
     # --- sources ---------------------------------------------------------------------------
 
     def view_of(self, source: DataSource) -> str | None:
-        """The query that keeps a table's rows for pull queries; None if there is none."""
+        """The id of the query that keeps a table's rows for pull queries; None if there is none."""
         if source.query_id is None or source.query_id not in self.planned:
             return None
         return source.query_id if self.planned[source.query_id].dataflow.view is not None else None

@@ -1,8 +1,8 @@
 """Reads tables from the stores of running queries, for pull queries.
 
-A store holds rows as its operator needs them.  A `StoredTable` converts them to the rows of the plan node that has the
-store, and collects the filters and projections between that node and the sink.  Together they form the `TableView` through
-which a snapshot of the store becomes the table.
+A store holds rows in the form that its operator needs.  A `StoredTable` converts them to the rows of the plan node that has
+the store, and applies the filters and projections between that node and the sink.  Together they are the `TableView` that
+turns a snapshot of the store into the table.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROWTIME = "ROWTIME"
 
 @dataclass(frozen=True, slots=True)
 class StoredRows:
-    """Rows of a plan node: its columns (keys first), the bounds of windowed rows, and each row's ROWTIME."""
+    """Rows of a plan node: its columns (keys first), the bounds of windows if it has any, and the ROWTIME of each row."""
 
     columns: tuple[Any, ...]
     rowtime: Any
@@ -54,9 +54,9 @@ class StoredTable:
     """A table that can be read from a store.
 
     Attributes:
-        node, store: the operator's node, and the store in it.
-        schema: of the rows that ``read`` returns.
-        read: the store's rows -> rows of the table.
+        node, store: the name of the operator's node, and of the store in it.
+        schema: the columns of the rows that ``read`` returns.
+        read: converts rows of the store to rows of the table.
     """
 
     node: str
@@ -67,7 +67,7 @@ class StoredTable:
 
     @staticmethod
     def of_rows(node: str, store: str, schema: Schema, *, windowed: bool) -> StoredTable:
-        """A store of whole rows: key columns, (window_start, window_end,) rowtime, value columns."""
+        """A table over a store of whole rows: key columns, (window_start, window_end,) rowtime, value columns."""
         keys = len(schema.keys)
 
         def read(stored: Mapping[str, Any]) -> StoredRows:
@@ -88,10 +88,12 @@ class StoredTable:
         windowed: bool,
         final: bool = False,
     ) -> StoredTable:
-        """A store of aggregates; ``transform`` returns keys, (WINDOWSTART, WINDOWEND,) results and ROWTIME of its rows.
+        """A table over a store of aggregates.
 
-        ``schema`` has the keys, the results, and then those window bounds that are columns of the rows.  With ``final``, the
-        last field of the store says which rows readers can see (`runtime/operators/suppress.py::PUT_OUT`).
+        Args:
+            schema: the keys, the results, and then the window bounds that are columns of the rows.
+            transform: gives for its rows the keys, (WINDOWSTART, WINDOWEND,) results and ROWTIME.
+            final: the last field of the store says which rows readers can see (`runtime/operators/suppress.py::PUT_OUT`).
         """
         keys = len(schema.keys)
         bound_names = [c.name for c in schema.values if c.name in WINDOW_BOUNDS] if windowed else []
@@ -108,7 +110,7 @@ class StoredTable:
         return StoredTable(node, store, schema, windowed, read)
 
     def filtered(self, predicate: Kernel) -> StoredTable:
-        """Only the rows for which the predicate is true."""
+        """The table with only the rows for which the predicate is true."""
         read = self.read
 
         def filtered(stored: Mapping[str, Any]) -> StoredRows:
@@ -130,7 +132,7 @@ class StoredTable:
         return replace(self, schema=schema, read=projected)
 
     def with_values(self, convert: Callable[[Any], Any]) -> StoredTable:
-        """The table with value columns as the topic has them, if its format cannot keep them unchanged."""
+        """The table with its value columns as the topic has them, for a format that cannot keep all values unchanged."""
         read, keys = self.read, len(self.schema.keys)
 
         def converted(stored: Mapping[str, Any]) -> StoredRows:
@@ -155,7 +157,7 @@ class StoredTable:
 def view_schema(schema: Schema, *, windowed: bool) -> pa.Schema:
     """The columns of a table for pull queries: keys, (window bounds,) values, ROWTIME.
 
-    A result column has the name of a pseudo column only in transient queries, which have no view.
+    Only transient queries can have a result column with the name of a pseudo column, and they have no view.
     """
     arrow = list(schema.arrow())
     keys = len(schema.keys)

@@ -1,7 +1,8 @@
-"""The interface of a database, local or remote: the methods of its sessions and of itself, defined once.
+"""The interface of a database, local or remote: the methods of its sessions and its own, defined once.
 
-`Session`, `Database` and `server/remote.py::RemoteDatabase` have all of it, with these signatures; `AsyncDatabase` has most
-of it, with ``await``.  ``tests/unit/server/test_surface.py`` checks that, and that each missing method has a reason.
+`Session`, `Database` and `server/remote.py::RemoteDatabase` have all of these methods, with these signatures.
+`AsyncDatabase` has most of them, with ``await``.  ``tests/unit/server/test_surface.py`` checks that, and that there is a
+reason for each missing method.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ __all__ = ["DatabaseSurface", "FindsFaults", "QuerySurface", "SessionSurface"]
 
 
 class FindsFaults(Protocol):
-    """Finds faults of statements without running them."""
+    """Finds errors of statements without running them."""
 
     def faults(self, statements: Sequence[str], stop: Callable[[], bool] = ...) -> list[StatementError]:
-        """One error per faulty statement, in order; none after it was told to stop."""
+        """One error for each wrong statement, in order; none if ``stop`` says that the answer is not needed any more."""
         ...
 
 
 class QuerySurface(Protocol):
-    """A persistent query; see `QueryHandle`."""
+    """A persistent query, see `QueryHandle`."""
 
     @property
     def state(self) -> str: ...
@@ -60,7 +61,7 @@ class QuerySurface(Protocol):
 
 
 class SessionSurface(Protocol):
-    """The methods of a session; see `Session` for each."""
+    """The methods of a session.  `Session` describes each."""
 
     @property
     def catalog(self) -> Catalog: ...
@@ -154,7 +155,7 @@ class SessionSurface(Protocol):
 
 
 class DatabaseSurface(SessionSurface, Protocol):
-    """The methods of a database besides those of a session; see `Database` for each."""
+    """The methods of a database that a session does not have.  `Database` describes each."""
 
     path: Path | None
 

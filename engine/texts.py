@@ -1,4 +1,4 @@
-"""Checks of texts before statements are executed."""
+"""Checks of texts, before statements are executed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def pull_query(text: str) -> ast.AnyQuery:
     """Parse a text as a pull query.
 
     Raises:
-        StatementError: it cannot be parsed, or is another statement.
+        StatementError: it cannot be parsed, or is a statement of another kind.
     """
     statement = parse_statement(text)
     if not isinstance(statement, ast.Query | ast.TableQuery):
@@ -29,7 +29,7 @@ def push_query(text: str) -> ast.Query:
     """Parse a text as a push query.
 
     Raises:
-        StatementError: it cannot be parsed, or is another statement.
+        StatementError: it cannot be parsed, or is a statement of another kind.
     """
     query = parse_statement(text)
     if not isinstance(query, ast.Query) or query.emit is None:
@@ -40,13 +40,24 @@ def push_query(text: str) -> ast.Query:
 
 
 def check_text(text: object) -> None:
-    """Check that a value is a text.  Raises: StatementError."""
+    """Check that a value is a text.
+
+    Raises:
+        StatementError: it is not.
+    """
     if not isinstance(text, str):
         raise StatementError(f"a statement must be text, not {type(text).__name__}")
 
 
 def check_name(name: object, what: str) -> None:
-    """Check that a name is a text, not empty, and can be stored; ``what`` it names.  Raises: StatementError."""
+    """Check that a name is a text, is not empty, and can be stored.
+
+    Args:
+        what: what the name belongs to, for the message.
+
+    Raises:
+        StatementError: it is not.
+    """
     if not isinstance(name, str):
         raise StatementError(f"{what} must be text, not {type(name).__name__}")
     if not name:

@@ -1,6 +1,6 @@
 """SQL types, how they are written, and their Arrow types.
 
-Arrow types are how a SQL type travels through runtime and storage, which know no SQL; `from_arrow(to_arrow(t)) == t`.
+Runtime and storage do not know SQL types: they use the Arrow types instead.  `from_arrow(to_arrow(t)) == t`.
 
 ======================  =====================================================
 SQL                     Arrow
@@ -32,7 +32,7 @@ from ..limits import DECIMAL_PRECISION_MAX
 
 
 class Primitive(Enum):
-    """The types without parameters; the value is the name in schemas."""
+    """The types without parameters.  The value is the name in schemas."""
 
     BOOLEAN = "BOOLEAN"
     INTEGER = "INTEGER"
@@ -53,7 +53,7 @@ class Decimal:
     """DECIMAL(precision, scale).
 
     Raises:
-        StatementError: unless 1 <= precision <= 76 and 0 <= scale <= precision (ksqlDB has no upper bound, Arrow does).
+        StatementError: not 1 <= precision <= 76 and 0 <= scale <= precision.  (ksqlDB has no upper bound; Arrow does.)
     """
 
     precision: int
@@ -137,7 +137,7 @@ def quoted(name: str) -> str:
 
 
 def to_arrow(type_: SqlType) -> Any:
-    """The `pyarrow.DataType` of a SQL type."""
+    """The `pyarrow.DataType` of an SQL type."""
     match type_:
         case Primitive():
             return _ARROW[type_]
@@ -152,10 +152,11 @@ def to_arrow(type_: SqlType) -> Any:
 
 
 def from_arrow(type_: pa.DataType) -> SqlType:
-    """The SQL type of a `pyarrow.DataType`; unsigned, small and large variants widen to the nearest SQL type.
+    """The SQL type of a `pyarrow.DataType`.  Unsigned, small and large types become the nearest SQL type that holds their
+    values.
 
     Raises:
-        StatementError: for an Arrow type that no SQL type can hold.
+        StatementError: no SQL type can hold the Arrow type.
     """
     if type_ in _SQL:
         return _SQL[type_]

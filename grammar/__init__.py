@@ -1,1 +1,1 @@
-"""Text: splits scripts into words and statements, parses statements into trees, and writes trees as text again."""
+"""Text: splits scripts into tokens and statements, parses statements into trees, and writes trees as text again."""

@@ -1,7 +1,7 @@
-"""Makes the AST: one method per rule of the grammar, which decides by the text alone.
+"""Builds the AST.  There is one method for each rule of the grammar; it decides by the text alone.
 
-Each method takes the children of its rule (without keywords and symbols, see ``ksql.lark``) and the offsets of its start
-and end in the text.
+Each method gets the children of its rule (without keywords and symbols, see ``ksql.lark``) and the offsets of its start and
+end in the text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _INT64_MAX = 2**63 - 1
 _DECIMAL_TEXT = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)\s*")
 
 CHAIN_LENGTH = 16
-"""Chains of AND or OR with more operands than this become a balanced tree, so that the tree stays shallow."""
+"""A chain of AND or OR with more operands than this becomes a balanced tree, so that the tree is not deep."""
 
 
 class TreeBuilder(QueryBuilder):
@@ -29,10 +29,10 @@ class TreeBuilder(QueryBuilder):
         self._unfolded: dict[int, ast.IntegerLiteral] = {}
 
     def finish(self) -> None:
-        """End a statement.  Called once per statement.
+        """Check the text at the end of a statement.  Call it once for each statement.
 
         Raises:
-            StatementError: the text has 9223372036854775808 without the minus sign with which it would be a BIGINT.
+            StatementError: the text has 9223372036854775808 without a minus sign; only with one is it a BIGINT.
         """
         for literal in self._unfolded.values():
             raise self._error(f"{literal.value} does not fit a BIGINT", literal.span.start, literal.span.end)
@@ -296,7 +296,7 @@ class TreeBuilder(QueryBuilder):
         return self._chain("AND", children, self._span(start, end))
 
     def _chain(self, operator: Any, parts: Children, whole: Span) -> ast.Logical:
-        """``a OR b OR c``: a short chain is grouped from the left, a long one balanced, so that no tree is deep."""
+        """``a OR b OR c``.  A short chain is grouped from the left.  A long one is balanced, so that no tree is deep."""
         while len(parts) > CHAIN_LENGTH:
             middle = (len(parts) + 1) // 2
             halves = [self._part(operator, half) for half in (parts[:middle], parts[middle:])]
@@ -513,7 +513,7 @@ class TreeBuilder(QueryBuilder):
     # --- types -----------------------------------------------------------------------------
 
     def type_name(self, children: Children, start: int, end: int) -> ast.TypeName:
-        """A type by its name.  ``VARCHAR(STRING)``, which DESCRIBE prints, is VARCHAR."""
+        """A type by its name.  ``VARCHAR(STRING)``, which DESCRIBE prints in ksqlDB, is VARCHAR."""
         return ast.TypeName(children[0], tuple(int(p) for p in children[1:]), span=self._span(start, end))
 
     def type_decimal(self, children: Children, start: int, end: int) -> ast.TypeName:

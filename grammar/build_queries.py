@@ -1,4 +1,4 @@
-"""Makes the AST of queries, and decides by the clauses whether a query is a `Query` or a `TableQuery`."""
+"""Builds the AST of queries.  The clauses of a query decide whether it is a `Query` or a `TableQuery`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _INSTEAD = {
 
 @dataclass(frozen=True, slots=True)
 class _AfterAlias:
-    """A join whose CROSS turned out to be the alias of the source before it."""
+    """A join whose word CROSS is in fact the alias of the source before it."""
 
     join: Any
 
@@ -54,7 +54,7 @@ def _beyond_select(select: ast.Select) -> tuple[str, Span] | None:
 
 
 class _Core:
-    """``SELECT .. HAVING ..``, before it is known whether it belongs to a `Query` or a `TableQuery`."""
+    """``SELECT .. HAVING ..``, as long as it is not known whether it belongs to a `Query` or a `TableQuery`."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class _Core:
 
 
 class QueryBuilder:
-    """The rules of queries."""
+    """The methods for the rules of queries."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -122,7 +122,7 @@ class QueryBuilder:
         return self.query([(), *children], start, end)
 
     def query(self, children: Children, start: int, end: int) -> ast.Query | ast.TableQuery:
-        """A `Query` if its clauses are those of a query over streams, else a `TableQuery`."""
+        """A `Query` if a query over streams can have its clauses, otherwise a `TableQuery`."""
         common_tables, body, order_by, emit, (limit, offset) = children
         span = self._span(start, end)
         simple = not common_tables and not order_by and offset is None
@@ -132,7 +132,7 @@ class QueryBuilder:
         if emit is not None:
             raise self._beyond(whole, body, f"a query with EMIT {emit}", "Leave EMIT out: the query is then answered once.")
         if isinstance(whole.body, ast.Query | ast.TableQuery) and simple and limit is None:
-            return whole.body  # parentheses that mean nothing
+            return whole.body  # parentheses without a meaning
         return whole
 
     def _streaming(self, query: Any, what: str) -> ast.Query:

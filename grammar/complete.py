@@ -1,4 +1,4 @@
-"""Completion: a pure function of the text, the cursor and the names in the catalog."""
+"""Completion.  It depends only on the text, the cursor and the names in the catalog."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CompletionNames:
     Attributes:
         sources: streams and tables, each with its columns.
         functions, queries, topics, types: names.
-        properties: what SET can set, each with its possible values (empty if they cannot be listed).
+        properties: the properties that SET can set, each with its possible values (empty if there is no list of them).
     """
 
     sources: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class CompletionNames:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """``text`` replaces the last ``length`` characters before the cursor."""
+    """A suggestion.  ``text`` replaces the last ``length`` characters before the cursor."""
 
     text: str
     kind: Kind
@@ -42,8 +42,10 @@ class Suggestion:
 _WORD = re.compile(r"[A-Za-z0-9_@]*$|`[^`]*$")
 _PLAIN = re.compile(r"[A-Z_][A-Z0-9_@]*\Z")
 _COLUMNS_MAX = 500
-"""The largest number of columns that are suggested at once.  Until FROM names the sources, all columns of the catalog fit,
-which may be tens of thousands."""
+"""The largest number of columns that are suggested at once.
+
+Until FROM names the sources, all columns of the catalog fit, and there may be tens of thousands.
+"""
 _AFTER_SOURCE = {"FROM", "JOIN", "INTO", "DESCRIBE", "STREAM", "TABLE"}
 _QUERY_ACTIONS = {"TERMINATE", "PAUSE", "RESUME", "EXPLAIN"}
 _PRIMITIVES = ("BOOLEAN", "INT", "BIGINT", "DOUBLE", "DECIMAL", "STRING", "BYTES", "DATE", "TIME", "TIMESTAMP")
@@ -106,11 +108,11 @@ _SET_VALUE = re.compile(r"\A\s*SET\s+'([\w.]+)'\s*=\s*('?)([\w.-]*)\Z", re.I)
 
 
 def suggest(text: str, cursor: int, names: CompletionNames, commands: Iterable[str] = ()) -> list[Suggestion]:
-    """Suggestions for the word before the cursor, best first.
+    """The suggestions for the word before the cursor, the best ones first.
 
     Args:
-        text: the whole input, which may hold several statements.
-        cursor: offset in ``text``.
+        text: the whole input, which may have several statements.
+        cursor: the offset of the cursor in ``text``.
         commands: the shell's backslash commands.
     """
     before = _statement_before(text[:cursor])
@@ -134,7 +136,7 @@ def suggest(text: str, cursor: int, names: CompletionNames, commands: Iterable[s
 
 
 def _inside_quotes(text: str, cursor: int, names: CompletionNames) -> list[Suggestion]:
-    """The suggestions as they stand inside quotes, where names and values of properties are written."""
+    """The suggestions inside of quotes, where statements write names and values of properties."""
     quote = text.rfind("'", 0, cursor)
     outer = _statement_before(text[:quote]) if quote >= 0 else None
     if outer is None:
@@ -270,7 +272,7 @@ def _matching(word: str, candidates: Sequence[tuple[Kind, str]]) -> list[Suggest
 
 
 def _written(name: str, kind: Kind, word: str) -> str:
-    """A name as text: in backticks where needed, and in lower case if the person types in lower case."""
+    """A name as text.  It is in backticks if it needs them, and in lower case if the person types in lower case."""
     if kind in ("source", "column") and (word.startswith("`") or not _PLAIN.match(name) or name in reserved_words()):
         return "`" + name.replace("`", "``") + "`"
     return name.lower() if kind != "topic" and word and word == word.lower() and word != word.upper() else name

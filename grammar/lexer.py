@@ -1,4 +1,4 @@
-"""Text -> tokens without the parser's state, and scripts -> statements."""
+"""Splits a text into tokens, without the state of the parser, and a script into statements."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ..errors import Span
 from .tables import tables
 
 Token = tuple[str, int, int]
-"""The group that matched (see `ParserTables.token`), start offset, end offset."""
+"""The group that matched (see `ParserTables.token`), the start offset and the end offset."""
 
 
 class Lines:
-    """The offsets at which lines begin, to turn an offset into a span."""
+    """The offsets at which lines begin.  It makes a span from an offset."""
 
     def __init__(self, text: str) -> None:
         self._starts = [0]
@@ -32,7 +32,7 @@ class Lines:
 
 
 def tokens(text: str, position: int = 0) -> Iterator[Token]:
-    """The tokens from offset ``position`` to the end; the last one has the group ``end``."""
+    """The tokens from offset ``position`` to the end of the text.  The last one has the group ``end``."""
     for match in tables().token.finditer(text, position):
         group = match.lastgroup or "bad"
         yield group, match.start(group), match.end(group)
@@ -41,16 +41,19 @@ def tokens(text: str, position: int = 0) -> Iterator[Token]:
 
 
 def is_open(token: Token, text: str) -> bool:
-    """Whether a token begins a text, a quoted name or a comment that has no end, so that the rest of the text is within."""
+    """Whether a token begins a text, a quoted name or a comment that does not end, so that the rest of the text belongs to
+    it.
+    """
     group, start, _ = token
     return group == "bad" and (text[start] in "'\"`" or text.startswith("/*", start))
 
 
 def split(text: str) -> list[str]:
-    """The statements of a script, each with its semicolon if it has one; blanks around them are cut off.
+    """Split a script into statements, each with its semicolon if it has one, and without blanks around it.
 
-    The last text has no semicolon if the script ends within a statement: a shell should then ask for more.  Quotes and
-    comments are respected; a quote or comment without an end makes the rest of the text one incomplete statement.
+    The last text has no semicolon if the script ends within a statement: a shell should then ask for more.  A semicolon in
+    quotes or in a comment ends no statement.  If a quote or comment does not end, the rest of the text is one incomplete
+    statement.
 
     >>> split("SHOW STREAMS; SELECT 'a;b' -- no; end")
     ['SHOW STREAMS;', "SELECT 'a;b' -- no; end"]
@@ -72,7 +75,7 @@ def split(text: str) -> list[str]:
 
 
 def with_places(text: str) -> list[str]:
-    """The statements of a script, each padded with blanks so that its line and column are those in the script."""
+    """The statements of a script.  Blanks before each put it at the line and column that it has in the script."""
     found: list[str] = []
     position = 0
     for piece in split(text):

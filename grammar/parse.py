@@ -1,7 +1,7 @@
-"""Text -> statements: the LALR parser, which runs on the tables of `tables`.
+"""Parses text into statements: an LALR parser that runs on the tables of `tables`.
 
-The parser has a stack of its own, so no text can exhaust Python's.  The depth of the tree is bounded
-(`limits.NESTING_DEPTH_MAX`), since other code walks it by recursion.  `syntax_errors` words the errors.
+The parser has a stack of its own, so no text can exhaust Python's stack.  The depth of the tree is limited
+(`limits.NESTING_DEPTH_MAX`), since other code walks it by recursion.  `syntax_errors` writes the messages of errors.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ __all__ = ["ParsedStatement", "is_complete", "parse", "parse_expression", "parse
 
 @dataclass(frozen=True, slots=True)
 class ParsedStatement:
-    """A statement and its own text without the semicolon.  Spans refer to the whole script."""
+    """A statement, and its own text without the semicolon.  Spans refer to the whole script."""
 
     statement: ast.Statement
     text: str
 
 
 def parse(text: str) -> list[ParsedStatement]:
-    """Parse a script.  The last statement may lack its semicolon; empty statements are skipped.
+    """Parse a script.  The last statement may lack its semicolon.  Empty statements are skipped.
 
     Raises:
-        StatementError: with the place of the first error.
+        StatementError: the syntax is wrong.  The error has the place of the first mistake.
     """
     _check_text(text)
     parsed: list[ParsedStatement] = []
@@ -71,18 +71,26 @@ def parse_statement(text: str) -> ast.Statement:
 
 
 def parse_expression(text: str) -> ast.Expression:
-    """Parse a text of exactly one expression.  Raises: StatementError."""
+    """Parse a text of exactly one expression.
+
+    Raises:
+        StatementError: it is not one.
+    """
     return cast("ast.Expression", _parse_whole("expression", text))
 
 
 def parse_type(text: str) -> ast.Type:
-    """Parse a text of exactly one type.  Raises: StatementError."""
+    """Parse a text of exactly one type.
+
+    Raises:
+        StatementError: it is not one.
+    """
     return cast("ast.Type", _parse_whole("type", text))
 
 
 @functools.cache
 def builder_functions() -> list[Any]:
-    """The builder's function for each rule of the grammar."""
+    """The method of the builder for each rule of the grammar."""
     return [getattr(TreeBuilder, rule.method) if rule.action == CALL else None for rule in tables().rules]
 
 
@@ -119,7 +127,11 @@ def _check_text(text: str) -> None:
 
 
 def _run(start: str, text: str, token: Token, stream: Iterator[Token], builder: TreeBuilder) -> tuple[Any, int]:
-    """Parse from ``token`` to the next semicolon or the end; returns the tree and where its text ends."""
+    """Parse from ``token`` to the next semicolon or the end.
+
+    Returns:
+        the tree, and the offset where its text ends.
+    """
     grammar = tables()
     actions, rules, symbols, keywords = grammar.actions, grammar.rules, grammar.symbols, grammar.keywords
     functions = builder_functions()
@@ -185,7 +197,11 @@ def _run(start: str, text: str, token: Token, stream: Iterator[Token], builder: 
 
 
 def _reduce(rule: Rule, function: Any, builder: TreeBuilder, children: list[Any], begin: int, end: int) -> Any:
-    """Apply a rule to its children: gives a list for the rule around it, or what the builder's method returns."""
+    """Apply a rule to its children.
+
+    Returns:
+        a list for the rule around it, or the result of the builder's method.
+    """
     kept: list[Any] = []
     for index, splice in rule.kept:
         child = children[index]
@@ -194,19 +210,21 @@ def _reduce(rule: Rule, function: Any, builder: TreeBuilder, children: list[Any]
         elif kept:
             kept.extend(child)
         else:
-            kept = child  # a repetition's own list goes on growing: nobody else holds it
+            kept = child  # the list of a repetition can be extended: nothing else refers to it
     return function(builder, kept, begin, end) if rule.action == CALL else kept
 
 
 def _keyword(grammar: ParserTables, word: str, states: list[int], row: Any, text: str, end: int) -> str:
-    """The terminal of a word: a keyword where the grammar takes it here, else a name, unless the word is reserved."""
+    """The terminal of a word: a keyword if the grammar takes the keyword here, otherwise a name, unless the word is
+    reserved.
+    """
     reserved: str | None = None
     for reading in grammar.keywords[word]:
         terminal = reading.terminal
         if (
             terminal in row
             and (reading.lookahead is None or reading.lookahead.match(text, end))
-            # The tables of LALR merge states, so a reduction's lookahead may not be welcome after all: try it out.
+            # LALR tables merge states, so a lookahead that allows a reduction may still fail after it.  Only a try shows it.
             and (reading.reserved or row[terminal] >= 0 or accepts(grammar, states, terminal))
         ):
             return terminal
@@ -216,7 +234,11 @@ def _keyword(grammar: ParserTables, word: str, states: list[int], row: Any, text
 
 
 def _check_depth(tree: Any, text: str) -> None:
-    """Raises: StatementError, if the tree is deeper than `limits.NESTING_DEPTH_MAX`."""
+    """Check the depth of a tree.
+
+    Raises:
+        StatementError: it is deeper than `limits.NESTING_DEPTH_MAX`.
+    """
     level: list[Any] = [tree]
     for _ in range(NESTING_DEPTH_MAX):
         below: list[Any] = []

@@ -15,10 +15,10 @@ __all__ = ["continued", "read_script"]
 
 
 def read_script(path: Path, *, named_by_person: bool = False) -> str:
-    """The text of a script, with continued lines joined.
+    """Read a script, and join the lines that continue in the next one.
 
-    A file that does not look like a script is refused, and the error shows nothing of its content: the path may come from
-    another person, and the file may be private.
+    A file that does not look like a script is refused, and the error shows nothing of its content: another person may have
+    given the path, and the file may be private.
 
     Args:
         named_by_person: the path was given on the command line.  Then it may be a pipe, and errors may quote its lines.
@@ -63,7 +63,8 @@ def _begins_as_script(text: str) -> bool:
 
 
 def continued(text: str) -> str:
-    r"""The text with the backslashes blanked by which old scripts continue a line: at its end, outside of quotes.
+    r"""The text with blanks in place of backslashes that continue a line: those at its end, outside of quotes, as in old
+    scripts.
 
     >>> continued("SHOW \\\n STREAMS;")
     'SHOW  \n STREAMS;'

@@ -1,4 +1,4 @@
-"""Converts a query over streams into a SELECT that is answered once, and walks and rewrites trees."""
+"""Converts a query over streams to a SELECT that is answered once, and walks and rewrites trees."""
 
 from __future__ import annotations
 
@@ -46,7 +46,11 @@ def as_select(query: ast.Query) -> ast.Select:
 
 
 def as_table_query(query: ast.AnyQuery) -> ast.TableQuery:
-    """The same query as a `TableQuery`, which can hold every clause.  Raises: StatementError, see `as_select`."""
+    """The query as a `TableQuery`, which can have every clause.
+
+    Raises:
+        StatementError: see `as_select`.
+    """
     if isinstance(query, ast.TableQuery):
         return query
     return ast.TableQuery(as_select(query), limit=query.limit, span=query.span)
@@ -69,14 +73,15 @@ def nodes_of(tree: Any) -> list[ast.Node]:
 
 @cache
 def _parts_of(kind: Any) -> tuple[str, ...]:
-    """The names of a node class's fields that can hold nodes, last one first."""
+    """The fields of a class of nodes that can hold nodes, by name, the last one first."""
     return tuple(f.name for f in reversed(fields(kind)) if f.name != "span")
 
 
 def rebuilt(tree: Any, change: Any) -> Any:
-    """A copy of a tree in which ``change(node)`` replaces each node for which it does not return None.
+    """Copy a tree and replace nodes.
 
-    A replacement is not visited again.
+    Args:
+        change: gives the replacement of a node, or None to keep the node.  A replacement is not searched.
     """
     if isinstance(tree, tuple):
         items = tuple(rebuilt(item, change) for item in tree)

@@ -1,8 +1,8 @@
 """Replaces ``${variables}`` in the text of statements before it is parsed.
 
-A variable can stand for a name, a literal or a part of a quoted text, and never for SQL.  Outside of quotes its value must
-be one name, number, boolean or quoted text; inside of quotes it cannot end them.  ``$${name}`` gives the characters
-``${name}``.  An undefined variable stays as it is and becomes a syntax error that names it.
+A variable can stand for a name, a literal or a part of a quoted text, but not for other SQL.  Outside of quotes, its value
+must be one name, number, boolean or quoted text.  Inside of quotes, its value cannot end them.  ``$${name}`` gives the
+characters ``${name}``.  An undefined variable is not replaced, so it causes a syntax error that names it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_@]*")
 
 
 def is_variable_name(name: str) -> bool:
-    """Whether ``name`` can be the name of a variable."""
+    """Whether a variable can have this name."""
     return _VARIABLE_NAME.fullmatch(name) is not None
 
 
 def substitute(text: str, variables: Mapping[str, str]) -> str:
-    """``text`` with the variables replaced.
+    """Replace the variables of a text.
 
     Args:
         text: a script.
-        variables: values by name; names are compared without regard to case.
+        variables: values by name.  Names are compared without regard to case.
 
     Raises:
-        StatementError: a value would bring in more than one name or literal, or would end the quotes it stands in.
+        StatementError: a value is more than one name or literal, or would end the quotes around it.
 
     >>> substitute("SELECT ${field} FROM s WHERE x = '${v}';", {"field": "amount", "v": "a"})
     "SELECT amount FROM s WHERE x = 'a';"

@@ -1,4 +1,4 @@
-"""Words syntax errors: what is wrong, what could stand there, and what was probably meant."""
+"""Makes syntax errors: what is wrong, what could stand there, and what was probably meant."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .tables import END, ParserTables, accepts
 from .words import number_meant, statement_words
 
 EXPECTED_MAX = 10
-"""How many alternatives an error lists; longer lists do not help."""
+"""The number of alternatives that an error lists.  Longer lists do not help."""
 
 _NAMES = frozenset({"IDENTIFIER", "DIGIT_IDENTIFIER", "BACKTICKED", "DOUBLE_QUOTED"})
 _WORDS_FOR = {
@@ -80,7 +80,7 @@ _FOREIGN = {
         )
     },
 }  # fmt: skip
-"""Words of other SQL dialects that this one lacks, and what to write here instead."""
+"""Words of other SQL dialects that this dialect does not have, and what to write here instead."""
 
 
 def syntax_error(text: str, token: Token, previous: list[Token], states: list[int], grammar: ParserTables) -> StatementError:
@@ -165,7 +165,7 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
     if lexeme == "(" and len(previous) > 1 and text[previous[-2][1] : previous[-2][2]].upper() in ("FROM", "JOIN", ","):
         return f"A function that makes rows stands in the SELECT list here: EXPLODE(..). {DUCKDB_HAS_IT}."
     if group == "IDENTIFIER" and "TEXT" in accepted and "IDENTIFIER" not in accepted:
-        name = _DOTTED.match(text, start)  # of a property, most likely
+        name = _DOTTED.match(text, start)  # most likely of a property
         return f"A text stands in quotes: '{lexeme if name is None else name[0]}'."
     if previous and previous[-1][0] == "TEXT" and previous[-1][2] == start:
         return "A quote inside of a text is written twice: ''."
@@ -196,7 +196,7 @@ def _suggestion(text: str, token: Token, previous: list[Token], accepted: list[s
 
 
 def _ended_comment(text: str, token: Token, previous: list[Token]) -> str | None:
-    """The hint if a token is what follows the end of a comment that was ended twice."""
+    """The hint if a token comes after the end of a comment that ends twice."""
     _, start, end = token
     if _NESTED.search(text[previous[-1][2] if previous else 0 : start]):
         return "Comments do not nest: the first */ has ended it."
@@ -206,8 +206,9 @@ def _ended_comment(text: str, token: Token, previous: list[Token]) -> str | None
 
 
 def _next_statement(text: str, token: Token, previous: list[Token]) -> str | None:
-    """The word with which another statement seems to begin, on a line of its own: this one, or the one before it, which
-    was taken for a name.
+    """The word, at the start of a line, where another statement seems to begin.
+
+    It is this token, or the one before it, which was read as a name.
     """
     for (_, start, end), before in ((token, previous[-1:]), (previous[-1], previous[-2:-1])) if previous else ():
         begins = text[start:end].upper() in statement_words() or text[start:end].upper() in _WORDS_OF_PROMPTS
@@ -276,7 +277,7 @@ def _habit(lexeme: str, previous: list[Token], text: str, accepted: list[str]) -
 
 
 _LENGTHS = frozenset({"WITHIN", "SIZE", "PERIOD", "RETENTION"})
-"""Words behind which a length of time stands."""
+"""Words that are followed by a length of time."""
 _LENGTH = re.compile(r"'?(\d+) *([a-z]*)'?", re.IGNORECASE)
 _UNITS = {"": "MINUTES", "ms": "MILLISECONDS", "s": "SECONDS", "m": "MINUTES", "h": "HOURS", "d": "DAYS"}
 
@@ -293,7 +294,7 @@ _OTHER_PROPERTIES = {
     "PARTITION": "PARTITIONS",
     "KEY": "KEY_FORMAT (a column is a key by KEY after its type)",
 }
-"""Keywords that people use as names of properties in WITH, and the property that they mean."""
+"""Keywords that people write as names of properties in WITH, and the properties that they mean."""
 
 
 def _missing(lexeme: str, group: str, accepted: list[str], grammar: ParserTables) -> str | None:
@@ -311,7 +312,7 @@ def _missing(lexeme: str, group: str, accepted: list[str], grammar: ParserTables
 
 
 def _keywords_at(text: str, end: int, grammar: ParserTables, accepted: list[str] | None = None) -> list[str]:
-    """The words that would be keywords here: among those accepted at this place, or among all."""
+    """The words that would be keywords at this place: those of ``accepted``, or of the whole grammar."""
     return sorted(
         word
         for word, readings in grammar.keywords.items()
@@ -321,7 +322,7 @@ def _keywords_at(text: str, end: int, grammar: ParserTables, accepted: list[str]
 
 
 def _readable(accepted: list[str], grammar: ParserTables) -> tuple[str, ...]:
-    """The alternatives as text: expressions and operators summed up, sorted, cut to `EXPECTED_MAX`."""
+    """The alternatives as text.  Expressions and operators are summed up; the list is sorted, and cut to `EXPECTED_MAX`."""
     words_by_terminal = {k.terminal: word for word, readings in grammar.keywords.items() for k in readings}
     texts = {terminal: symbol for symbol, terminal in grammar.symbols.items()}
     left = set(accepted)

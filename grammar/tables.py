@@ -1,10 +1,10 @@
-"""The grammar as tables: what lark's LALR generator makes of ``ksql.lark``, in the form that `parse` runs on.
+"""The tables that lark's LALR generator makes from ``ksql.lark``, in the form that `parse` runs on.
 
-lark checks the grammar and builds the tables; our own loop runs them (`parse`).  That loop costs a fifth of lark's own,
-chooses keywords by the parser's state, and lets the tables be used without importing lark at all.  Building Penstock writes
-them into the package (`write`).  Whoever changes the grammar has tables that are not of it: they are made when they are
-first needed, which takes 0.4 s, and kept in the user's cache directory, filed by lark version, layout of this file and hash
-of the grammar.  A file that is damaged, stale or not writable only costs that time again.
+lark checks the grammar and builds the tables; our own loop runs them (`parse`).  That loop takes a fifth of the time of
+lark's own, chooses keywords by the parser's state, and does not import lark.  Building Penstock writes the tables into the
+package (`write`).  If the grammar has changed since, the tables are made when they are first needed, which takes 0.4 s.
+They are kept in the user's cache directory, by lark's version, the layout of this file and a hash of the grammar.  If that
+file is damaged, old or not writable, the tables are made again.
 
 Conventions of the grammar that this file turns into data:
 
@@ -28,23 +28,23 @@ from pathlib import Path
 from typing import Any
 
 LAYOUT = 3
-"""The version of the cached file: raise it when `_generate` gives other data for the same grammar."""
+"""The version of the cached file.  Raise it when `_generate` gives other data for the same grammar."""
 
 STARTS = ("statement", "expression", "type")
 END = "$END"
 GRAMMAR_PATH = Path(__file__).with_name("ksql.lark")
 BUILT_PATH = Path(__file__).with_name("tables.json")
-"""The tables that came with the package."""
+"""The tables in the package."""
 
 _WORD = re.compile(r"([A-Z]+)(\(\?=.*\))?", re.DOTALL)
 
 PASS, CALL, COLLECT = 0, 1, 2
-"""What a reduction does: hand on one child, call a method of the builder, or gather a list for the rule around it."""
+"""What a reduction does: pass on one child, call a method of the builder, or collect a list for the rule around it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keyword:
-    """One way to read a word as a keyword: it applies only if ``lookahead`` matches the text after the word."""
+    """One way to read a word as a keyword.  It applies only if ``lookahead`` matches the text after the word."""
 
     terminal: str
     reserved: bool
@@ -56,10 +56,11 @@ class Rule:
     """A production.
 
     Attributes:
-        origin: the nonterminal it makes.
-        length: how many symbols it takes from the stack.
+        origin: the nonterminal that it makes.
+        length: the number of symbols that it takes from the stack.
         action: `PASS`, `CALL` or `COLLECT`.
-        kept: for `PASS` the index of the child; else (index, whether the child is a list to be spliced in) of each.
+        kept: for `PASS` the index of the child; otherwise for each child (index, whether it is a list whose items are
+        added).
         method: the builder's method.
     """
 
@@ -75,13 +76,13 @@ class ParserTables:
     """The parser's tables.
 
     Attributes:
-        actions: per state, terminal or nonterminal -> the next state (>= 0), or a reduction by rule ``~action`` (< 0).
-        starts, ends: first and accepting state, by start symbol.
+        actions: for each state: terminal or nonterminal -> the next state (>= 0), or a reduction by rule ``~action`` (< 0).
+        starts, ends: the first and the accepting state, by start symbol.
         keywords: the `Keyword` readings of each word (upper case), those with lookaheads first.
         symbols: text -> terminal.
         classes: token classes in order of precedence, name -> pattern.
-        token: matches blanks and comments and then one token, in a group with the class's name, or ``symbol``, ``end`` or
-            ``bad``: a character that begins no token, or a comment without an end.
+        token: matches blanks and comments, then one token.  The token's group has the name of its class, or is ``symbol``,
+            ``end``, or ``bad`` (a character that begins no token, or a comment that does not end).
     """
 
     actions: Sequence[Mapping[str, int]]
@@ -94,13 +95,13 @@ class ParserTables:
     token: re.Pattern[str]
 
     def is_reserved(self, word: str) -> bool:
-        """Whether the word (upper case) must be quoted to be a name."""
+        """Whether the word (upper case) is a name only in backticks."""
         return any(k.reserved for k in self.keywords.get(word, ()))
 
 
 @functools.cache
 def tables() -> ParserTables:
-    """The grammar's tables, from the package, from the cache or built now; kept for the life of the process."""
+    """The grammar's tables: from the package, from the cache, or built now.  They are kept for the life of the process."""
     grammar = GRAMMAR_PATH.read_text(encoding="utf-8")
     built = _read(BUILT_PATH)
     if isinstance(built, dict) and built.get("of") == _digest(grammar) and (found := _sound(built)) is not None:
@@ -108,13 +109,13 @@ def tables() -> ParserTables:
     path = _cache_path(grammar)
     if (found := _sound(_read(path))) is not None:
         return found
-    data = json.loads(json.dumps(_generate(grammar)))  # as the cache gives it back: lists, no tuples
+    data = json.loads(json.dumps(_generate(grammar)))  # as the cache returns it: lists instead of tuples
     _write_cache(path, data)
     return _assemble(data)
 
 
 def _sound(data: object) -> ParserTables | None:
-    """The tables of a file, or None if there is none or it is damaged."""
+    """The tables in a file; None if there is no file or it is damaged."""
     try:
         return None if data is None else _assemble(data)
     except (KeyError, TypeError, ValueError, IndexError, re.error):
@@ -146,7 +147,7 @@ def _assemble(data: Any) -> ParserTables:
 
 
 def accepts(grammar: ParserTables, states: list[int], terminal: str) -> bool:
-    """Whether the parser, with this stack of states, would shift ``terminal`` (or, for `END`, be done)."""
+    """Whether the parser, with this stack of states, would shift ``terminal`` (for `END`: would accept the text)."""
     stack = list(states)
     while True:
         action = grammar.actions[stack[-1]].get(terminal)
@@ -169,12 +170,12 @@ def accepts(grammar: ParserTables, states: list[int], terminal: str) -> bool:
 
 
 def _generate(grammar: str) -> Any:
-    """The tables as JSON data."""
+    """Make the tables, as JSON data."""
     import lark
     from lark.parsers.lalr_analysis import Shift
 
     class _KeepAll:
-        """Keeps terminals that no rule uses: words that are reserved without being used yet."""
+        """Keeps terminals that no rule uses: words that are reserved, but not used yet."""
 
         always_accept = re.findall(r"^([A-Z_]+)(?:\.1)?:", grammar, re.MULTILINE)
 
@@ -237,7 +238,7 @@ def _rule(rule: Any, dropped: set[str]) -> tuple[str, int, int, Any, str]:
 
 
 def conflicts(grammar: str) -> list[str]:
-    """The shift/reduce conflicts that lark resolved without a message, one line each."""
+    """The shift/reduce conflicts that lark resolved without a message.  Each is one line."""
     import logging
 
     import lark
@@ -266,7 +267,7 @@ def conflicts(grammar: str) -> list[str]:
 
 
 def write(path: Path = BUILT_PATH) -> None:
-    """Make the tables and write them to a file of the package: a step of its build."""
+    """Make the tables and write them into the package.  This is a step of its build."""
     grammar = GRAMMAR_PATH.read_text(encoding="utf-8")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"of": _digest(grammar), **_generate(grammar)}, separators=(",", ":")), encoding="utf-8")
@@ -277,7 +278,7 @@ def _digest(grammar: str) -> str:
 
 
 def _cache_path(grammar: str) -> Path | None:
-    """Where the tables for this grammar are kept, or None if there is no place for them."""
+    """Where the tables of this grammar are cached; None if there is no place for them."""
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA")
     elif sys.platform == "darwin":
@@ -303,7 +304,7 @@ def _read(path: Path | None) -> Any:
 
 
 def _write_cache(path: Path | None, data: Any) -> None:
-    """Write beside the place and rename, so that no reader ever sees half a file."""
+    """Write a file beside the path and rename it, so that a reader never sees half a file."""
     if path is None:
         return
     try:
@@ -312,4 +313,4 @@ def _write_cache(path: Path | None, data: Any) -> None:
             json.dump(data, file, separators=(",", ":"))
         os.replace(file.name, path)
     except OSError:
-        return  # a cache that cannot be written is built anew next time
+        return  # if the cache cannot be written, the tables are made again next time

@@ -1,4 +1,4 @@
-"""AST -> canonical text, for SHOW, DESCRIBE and the statement journal.  ``parse(unparse(tree)) == tree``.
+"""Writes the AST as canonical text, for SHOW, DESCRIBE and the statement journal.  ``parse(unparse(tree)) == tree``.
 
 Keywords are upper case.  Names are quoted and parentheses are written only where they are needed.
 """
@@ -18,12 +18,12 @@ _BARE = re.compile(r"[A-Z_][A-Z0-9_@]*")
 _BARE_EXACT = re.compile(r"[A-Za-z_][A-Za-z0-9_@]*")
 _POINTED = re.compile(r"-?(?:\d+\.\d*|\.\d+)")
 
-# Strength of binding, loosest first; an operand in a place that binds tighter than itself gets parentheses.
+# Precedence, lowest first.  An operand gets parentheses if its place has a higher precedence than the operand.
 _OR, _AND, _NOT, _PREDICATE, _CONCAT, _SUM, _PRODUCT, _UNARY, _POSTFIX, _PRIMARY = range(10)
 _ARITHMETIC = {"||": _CONCAT, "+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT, "%": _PRODUCT}
 
 _OPENING_WORDS = frozenset({"ARRAY", "MAP", "STRUCT", "IF", "FUNCTION", "COLUMN", "TABLES"})
-"""Words that are keywords in some places where a name can stand; they are quoted everywhere, which is simplest."""
+"""Words that are keywords in some places where a name can stand.  It is simplest to quote them everywhere."""
 
 
 @functools.cache
@@ -32,14 +32,14 @@ def _must_quote(word: str) -> bool:
 
 
 def quote(name: str) -> str:
-    """A name as SQL: bare if that reads back as the same name, else in backticks."""
+    """A name as SQL.  It has backticks unless it is read as the same name without them."""
     if _BARE.fullmatch(name) and not _must_quote(name):
         return name
     return "`" + name.replace("`", "``") + "`"
 
 
 def _exact(name: str) -> str:
-    """A name whose case is kept even when bare (topics, subjects)."""
+    """A name that keeps its case even without backticks (topics, subjects)."""
     if _BARE_EXACT.fullmatch(name) and not _must_quote(name.upper()):
         return name
     return "`" + name.replace("`", "``") + "`"
@@ -58,7 +58,7 @@ def _list(parts: Iterable[str]) -> str:
 
 
 def unparse_type(type_: ast.Type) -> str:
-    """``ARRAY<DECIMAL(4, 2)>``."""
+    """A type as text, such as ``ARRAY<DECIMAL(4, 2)>``."""
     match type_:
         case ast.TypeName(name=name, parameters=parameters):
             word = name if name == "DECIMAL" else quote(name)
@@ -153,7 +153,7 @@ def _with_strength(e: ast.Expression) -> tuple[str, int]:
 
 
 def _long_chain(e: ast.Logical) -> list[ast.Expression] | None:
-    """The operands of a tree that the parser makes of one long chain; None if it is another tree."""
+    """The operands of a tree that the parser makes of one long chain; None for another tree."""
     parts: list[ast.Expression] = []
     stack: list[ast.Expression] = [e]
     while stack:
@@ -179,7 +179,7 @@ def _long_chain(e: ast.Logical) -> list[ast.Expression] | None:
 
 
 def _of_answers(e: ast.Parameter | ast.ScalarSubquery | ast.Exists | ast.WindowCall) -> str:
-    """The forms of queries that are answered once."""
+    """The text of expressions that only queries that are answered once can have."""
     match e:
         case ast.Parameter(name=name):
             return "?" if name.isdigit() else f"${name}"
@@ -451,7 +451,7 @@ _Lesser = (
 
 
 def _lesser(statement: _Lesser) -> str:
-    """The statements that look, set, assert and connect."""
+    """The text of statements that show, set, assert and connect."""
     match statement:
         case ast.Show(what=what) as s:
             return f"SHOW{_when(s.all, 'ALL')} {what}{_when(s.extended, 'EXTENDED')}"

@@ -1,4 +1,4 @@
-"""Keywords, reserved words and tokens, read off the grammar, for completion and highlighting."""
+"""Keywords, reserved words and tokens, taken from the grammar, for completion and highlighting."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CLASSES: dict[str, TokenClass] = {
 
 
 def number_meant(word: str) -> str | None:
-    """The number that was probably meant by a name such as ``60_000``; None for other names.
+    """The number that a name such as ``60_000`` was probably meant to be; None for other names.
 
     >>> number_meant("60_000"), number_meant("60_s")
     ('60000', None)
@@ -46,7 +46,9 @@ def keywords() -> frozenset[str]:
 
 @functools.cache
 def reserved_words() -> frozenset[str]:
-    """The keywords that can be names only in backticks.  The others can be names wherever the grammar takes no keyword."""
+    """The keywords that are names only in backticks.  All others can be names wherever the grammar does not take the
+    keyword.
+    """
     return frozenset(word for word in keywords() if tables().is_reserved(word))
 
 
@@ -60,9 +62,9 @@ def statement_words() -> frozenset[str]:
 
 
 def classified(text: str) -> Iterator[tuple[int, int, TokenClass]]:
-    """Start, end and class of each token and comment of a text, in order, without blanks.
+    """The start, end and class of each token and comment of a text, in order, without blanks.
 
-    Every word that can be a keyword counts as one, since highlighting has no parser state.
+    Every word that can be a keyword counts as one, since highlighting does not have the parser's state.
     """
     last = 0
     for group, start, end in tokens(text):
@@ -86,8 +88,9 @@ _MADE = re.compile(
 
 
 def made_by(statement: str) -> str | None:
-    """The name of the stream, table or type that a statement creates; works for faulty statements too.  None if it creates
-    none.
+    """The name of the stream, table or type that a statement creates; None for other statements.
+
+    The statement may be wrong.
 
     >>> made_by("CREATE STREAM orders (id INT"), made_by("DROP STREAM orders;")
     ('ORDERS', None)
@@ -97,7 +100,7 @@ def made_by(statement: str) -> str | None:
 
 
 def names_in(statement: str) -> set[str]:
-    """All words of a statement, in the form that they have as names."""
+    """All words of a statement, in the form that they would have as names."""
     return {_plain(statement[s:e]) for group, s, e in tokens(statement) if group not in ("TEXT", "symbol", "end", "bad")}
 
 

@@ -68,6 +68,7 @@ def assert_schema(context: Context, statement: ast.AssertSchema) -> Message:
 
     Raises:
         AssertionFailedError: the assertion does not hold within its timeout.
+        StatementError: the statement has neither a subject nor an id.
     """
     if statement.subject is None and statement.schema_id is None:
         raise StatementError("ASSERT SCHEMA needs a SUBJECT or an ID", span=statement.span)

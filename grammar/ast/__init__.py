@@ -1,7 +1,7 @@
-"""The tree of a script: frozen dataclasses, one per form of the dialect, each with a span.
+"""The tree of a script: frozen dataclasses, one for each form of the dialect.  Each node has a span.
 
-Names hold the text that a name stands for: the parser makes unquoted identifiers upper case, quoted ones keep their case.
-Spans take no part in equality, so ``parse(unparse(tree)) == tree``.
+Names are the texts that they stand for: the parser makes names without quotes upper case, and quoted ones keep their case.
+Spans are not compared for equality, so ``parse(unparse(tree)) == tree``.
 """
 
 from .nodes import *  # noqa: F403

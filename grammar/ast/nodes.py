@@ -1,4 +1,4 @@
-"""`Node`, the base of every form of the tree, and the types of columns, which the other forms use."""
+"""`Node`, the base class of the tree, and the types of columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Expressions and queries: an expression can hold a query (``IN (SELECT ..)``), so both are in one file."""
+"""Expressions and queries.  An expression can contain a query (``IN (SELECT ..)``), so both are in one file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BooleanLiteral(Node):
 
 @dataclass(frozen=True, slots=True)
 class IntegerLiteral(Node):
-    """An integer within int64; INTEGER if it fits int32, else BIGINT.  ``value`` includes a minus sign."""
+    """An integer within int64: INTEGER if it fits int32, otherwise BIGINT.  ``value`` includes a minus sign."""
 
     value: int
 
@@ -48,7 +48,7 @@ class StringLiteral(Node):
 
 @dataclass(frozen=True, slots=True)
 class NameRef(Node):
-    """``amount`` or ``orders.amount`` (a column of a source, a lambda's parameter, or a bare unit such as DAY)."""
+    """``amount`` or ``orders.amount``: a column of a source, a parameter of a lambda, or a bare unit such as DAY."""
 
     name: str
     qualifier: str | None = None
@@ -56,7 +56,9 @@ class NameRef(Node):
 
 @dataclass(frozen=True, slots=True)
 class IntervalUnit(Node):
-    """A reserved unit word as an argument: ``DATEADD(DAYS, 1, d)``.  ``unit`` is upper case as written."""
+    """A reserved unit word as an argument: ``DATEADD(DAYS, 1, d)``.  ``unit`` is in upper case, and singular or plural as
+    written.
+    """
 
     unit: str
 
@@ -82,8 +84,8 @@ class FunctionCall(Node):
     """``name(arguments)``.
 
     Attributes:
-        star: ``COUNT(*)``, which has no arguments.
-        distinct: ``SUM(DISTINCT x)``.
+        star: whether it is ``COUNT(*)``, which has no arguments.
+        distinct: whether it is ``SUM(DISTINCT x)``.
     """
 
     name: str
@@ -100,14 +102,16 @@ class Lambda(Node):
 
 @dataclass(frozen=True, slots=True)
 class Negate(Node):
-    """Unary minus.  Before a number literal the minus is part of the literal, and there is no `Negate`."""
+    """A minus sign before an expression.  Before a number, the minus sign is a part of the literal, and there is no
+    `Negate`.
+    """
 
     operand: Expression
 
 
 @dataclass(frozen=True, slots=True)
 class Plus(Node):
-    """Unary plus."""
+    """A plus sign before an expression."""
 
     operand: Expression
 
@@ -121,7 +125,7 @@ class Arithmetic(Node):
 
 @dataclass(frozen=True, slots=True)
 class Comparison(Node):
-    """``!=`` is written ``<>`` here."""
+    """A comparison.  ``!=`` has become ``<>``."""
 
     operator: Literal["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"]
     left: Expression
@@ -171,7 +175,7 @@ class Like(Node):
 
 @dataclass(frozen=True, slots=True)
 class Case(Node):
-    """``CASE [operand] WHEN .. THEN .. [ELSE ..] END``.  Without an operand each WHEN is a condition of its own."""
+    """``CASE [operand] WHEN .. THEN .. [ELSE ..] END``.  Without an operand, each WHEN is a condition."""
 
     operand: Expression | None
     branches: tuple[tuple[Expression, Expression], ...]
@@ -199,7 +203,7 @@ class StructConstructor(Node):
     """``STRUCT(a := 1)``.
 
     Attributes:
-        of_dict: it is a parameter's value, so its names are a dict's keys, which nobody has written as names of the dialect.
+        of_dict: whether it is the value of a parameter.  Its names are then the keys of a dict, with the case of the dict.
     """
 
     fields: tuple[tuple[str, Expression], ...]
@@ -208,7 +212,7 @@ class StructConstructor(Node):
 
 @dataclass(frozen=True, slots=True)
 class AtTimeZone(Node):
-    """``e AT TIME ZONE 'z'``.  It is parsed so that the analysis can refuse it by name."""
+    """``e AT TIME ZONE 'z'``.  It is parsed only so that the analysis can refuse it by name."""
 
     operand: Expression
     zone: Expression
@@ -216,7 +220,9 @@ class AtTimeZone(Node):
 
 @dataclass(frozen=True, slots=True)
 class Parameter(Node):
-    """``?`` or ``$name``: a value that the caller gives beside the text.  The first ``?`` of a text has the name ``1``."""
+    """``?`` or ``$name``: a value that the program gives separately from the text.  The first ``?`` of a text has the name
+    ``1``.
+    """
 
     name: str
 
@@ -246,7 +252,7 @@ class Exists(Node):
 
 @dataclass(frozen=True, slots=True)
 class OrderItem(Node):
-    """One expression of ORDER BY.  ``nulls`` is None if the text does not say where nulls come."""
+    """One expression of ORDER BY.  ``nulls`` is None if the text does not say where NULLs come."""
 
     expression: Expression
     descending: bool = False
@@ -255,7 +261,7 @@ class OrderItem(Node):
 
 @dataclass(frozen=True, slots=True)
 class FrameBound(Node):
-    """One end of a frame; ``rows`` is set for ``n PRECEDING`` and ``n FOLLOWING``."""
+    """One end of a frame.  ``rows`` is the number in ``n PRECEDING`` and ``n FOLLOWING``."""
 
     kind: Literal["UNBOUNDED PRECEDING", "PRECEDING", "CURRENT ROW", "FOLLOWING", "UNBOUNDED FOLLOWING"]
     rows: int | Parameter | None = None
@@ -263,7 +269,7 @@ class FrameBound(Node):
 
 @dataclass(frozen=True, slots=True)
 class WindowFrame(Node):
-    """``ROWS|RANGE BETWEEN start AND end``.  If the text gives one bound only, ``end`` is the current row."""
+    """``ROWS|RANGE BETWEEN start AND end``.  If the text has only one bound, ``end`` is the current row."""
 
     unit: Literal["ROWS", "RANGE"]
     start: FrameBound
@@ -378,7 +384,7 @@ class Join(Node):
 
 @dataclass(frozen=True, slots=True)
 class Window(Node):
-    """``size`` is the gap of a session window; ``advance`` is set for hopping windows only."""
+    """A window.  ``size`` is the gap of a session window.  Only hopping windows have an ``advance``."""
 
     type: Literal["TUMBLING", "HOPPING", "SESSION"]
     size: Duration
@@ -389,7 +395,7 @@ class Window(Node):
 
 @dataclass(frozen=True, slots=True)
 class Query(Node):
-    """A SELECT whose clauses are all allowed over streams; it may run for ever or be answered once."""
+    """A SELECT that has only clauses that are allowed over streams.  It may keep running, or be answered once."""
 
     select: tuple[SelectItem, ...]
     source: SourceRef
@@ -430,7 +436,7 @@ class TableJoin(Node):
 
 @dataclass(frozen=True, slots=True)
 class Select(Node):
-    """``SELECT ..`` up to HAVING: one part of a `TableQuery`."""
+    """``SELECT ..`` up to HAVING: a part of a `TableQuery`."""
 
     select: tuple[SelectItem, ...]
     source: FromItem | None = None
@@ -458,7 +464,7 @@ class SetOperation(Node):
 
 @dataclass(frozen=True, slots=True)
 class CommonTable(Node):
-    """``name (columns) AS (SELECT ..)`` of WITH."""
+    """``name (columns) AS (SELECT ..)`` in WITH."""
 
     name: str
     columns: tuple[str, ...]
@@ -467,7 +473,9 @@ class CommonTable(Node):
 
 @dataclass(frozen=True, slots=True)
 class TableQuery(Node):
-    """A query with clauses that need a finished input (ORDER BY, WITH, UNION ..): neither persistent nor pushed."""
+    """A query with clauses that need a finished input (ORDER BY, WITH, UNION ..).  It is neither persistent nor a push
+    query.
+    """
 
     body: QueryBody
     common_tables: tuple[CommonTable, ...] = ()

@@ -11,7 +11,7 @@ from .queries import Duration, Expression, Query, TableQuery
 
 @dataclass(frozen=True, slots=True)
 class Property(Node):
-    """One ``name = value`` of a WITH clause.  ``name`` is upper case unless it was quoted or has a dot."""
+    """One ``name = value`` of a WITH clause.  ``name`` is in upper case, unless it was quoted or has a dot."""
 
     name: str
     value: Expression
@@ -19,7 +19,7 @@ class Property(Node):
 
 @dataclass(frozen=True, slots=True)
 class ColumnDefinition(Node):
-    """``header`` is the key of ``HEADER('key')``."""
+    """A column of CREATE.  ``header`` is the key in ``HEADER('key')``."""
 
     name: str
     type: Type
@@ -42,7 +42,7 @@ class CreateSource(Node):
 
 @dataclass(frozen=True, slots=True)
 class CreateFrom(Node):
-    """``CREATE STREAM|TABLE [IF NOT EXISTS] name FROM 'file' WITH (properties)``: the file gives the columns and the
+    """``CREATE STREAM|TABLE [IF NOT EXISTS] name FROM 'file' WITH (properties)``.  The file gives the columns and the
     rows.
     """
 
@@ -72,7 +72,7 @@ class InsertSelect(Node):
 
 @dataclass(frozen=True, slots=True)
 class InsertValues(Node):
-    """``columns`` is empty if the statement lists none."""
+    """INSERT INTO .. VALUES.  ``columns`` is empty if the statement lists none."""
 
     target: str
     columns: tuple[str, ...]
@@ -139,7 +139,7 @@ class Show(Node):
 class Describe(Node):
     """``DESCRIBE name``, ``DESCRIBE STREAMS|TABLES``, ``DESCRIBE FUNCTION|CONNECTOR|QUERY name``.
 
-    ``name`` is None for STREAMS and TABLES.  ``DESCRIBE QUERY id`` is Penstock's own.
+    ``name`` is None for STREAMS and TABLES.  Only Penstock has ``DESCRIBE QUERY id``.
     """
 
     what: Literal["SOURCE", "STREAMS", "TABLES", "FUNCTION", "CONNECTOR", "QUERY"]
@@ -151,8 +151,7 @@ class Describe(Node):
 class Explain(Node):
     """``EXPLAIN query-or-statement`` or ``EXPLAIN [ANALYZE] id``.
 
-    Exactly one of ``statement`` and ``query_id`` is set.  ``analyze`` (with an id only) adds what each operator has done
-    so far.
+    Exactly one of ``statement`` and ``query_id`` is set.  ``analyze`` (only with an id) adds the counters of each operator.
     """
 
     statement: Statement | None = None
@@ -162,7 +161,7 @@ class Explain(Node):
 
 @dataclass(frozen=True, slots=True)
 class WhyNoRows(Node):
-    """``WHY NO ROWS FROM name``: of a query by its id, or of a source.  Penstock's own."""
+    """``WHY NO ROWS FROM name``.  The name is the id of a query, or a source.  Only Penstock has this statement."""
 
     name: str
 
