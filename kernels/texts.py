@@ -11,13 +11,14 @@ import pyarrow as pa
 from ..errors import InternalError
 from .library import address, bits, function
 
-__all__ = ["equal", "gather", "offsets_of", "with_tails"]
+__all__ = ["equal", "gather", "offsets_of", "put", "with_tails"]
 
 Int64s = npt.NDArray[np.int64]
 Octets = npt.NDArray[np.uint8]
 
 _offsets = function("texts_offsets", "i", "pip")
 _gather = function("texts_gather", "-", "pppip")
+_put = function("texts_put", "-", "pppipp")
 _tails_offsets = function("tails_offsets", "i", "ppiiipi")
 _tails_append = function("tails_append", "-", "pppiipp")
 _equal = function("texts_equal", "-", "ppppippip")
@@ -43,6 +44,28 @@ def gather(heap: Octets, starts: Int64s, offsets: Int64s) -> Octets:
         address(out, np.uint8, total, write=True),
     )
     return out
+
+
+def put(heap: Octets, starts: Int64s, lengths: Int64s, places: Int64s, out: Octets) -> None:
+    """Copy the strings at ``heap[starts : starts + lengths]`` to ``out``, each to its place."""
+    n = len(starts)
+    inside = n == 0 or (
+        int(lengths.min()) >= 0
+        and int(starts.min()) >= 0
+        and int((starts + lengths).max()) <= len(heap)
+        and int(places.min()) >= 0
+        and int((places + lengths).max()) <= len(out)
+    )
+    if not inside:
+        raise InternalError("a string lies outside of its buffer")
+    _put(
+        address(heap, np.uint8, 0),
+        address(starts, np.int64, n),
+        address(lengths, np.int64, n),
+        n,
+        address(places, np.int64, n),
+        address(out, np.uint8, 0, write=True),
+    )
 
 
 def equal(

@@ -29,8 +29,8 @@ REPL_MAY_READ = {"grammar.complete", "grammar.lexer", "grammar.script_files", "g
 """The only parts of grammar that repl knows: how text is cut into words, not what it means."""
 ORDER = {
     "kernels": (
-        "source library booleans index texts hashing gathering merging folds top sessions intervals json_objects json_rows "
-        "kafka_records windows"
+        "source library booleans index texts varints hashing gathering merging folds top sessions intervals json_objects "
+        "json_rows kafka_records windows"
     ),
     "listener": (
         "reading protocol security record_columns batches appender log_access state producers transactions groups offsets "

@@ -58,3 +58,8 @@ KERNEL void tails_append(const i32 *given, const u8 *data, const u8 *tails, i64 
         copy_bytes(out + offsets[i] + length, tails + i * width, width);
     }
 }
+
+// Copies strings of a heap to places of `out`.
+KERNEL void texts_put(const u8 *heap, const i64 *starts, const i64 *lengths, i64 n, const i64 *places, u8 *out) {
+    for (i64 i = 0; i < n; i++) copy_bytes(out + places[i], heap + starts[i], lengths[i]);
+}

@@ -1,7 +1,7 @@
 """Avro records of plain fields, decoded and encoded for all records of a batch at once.
 
 A plain field is null, boolean, int, long, float, double, bytes or string, or a union of null and one of these.  A record
-of plain fields has no nesting, so NumPy walks all records of a batch together, field by field, with an array of the
+of plain fields has no nesting, so all records of a batch are walked together, field by field, with an array of the
 positions at which each record's next field begins.  Rows with anything unusual (a length beyond the end, a varint that is
 too long, an unknown branch) are not judged here: they are returned, and the caller reads them one by one.
 """
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ...kernels import texts, varints
 from .values import binary_array, binary_parts
 
 Int64s = npt.NDArray[np.int64]
@@ -159,8 +160,7 @@ def _read(
         bits = data[at]
         odd |= ~null & (bits > 1)
         return pa.array(bits == 1, mask=mask) if wanted else None, at + ~null
-    numbers, widths = _varints(data, at, odd, null)
-    at = at + widths
+    numbers, at = varints.read(data, at, null, odd)
     if kind == "long":
         return pa.array(numbers, mask=mask) if wanted else None, at
     if kind == "int":
@@ -172,39 +172,12 @@ def _read(
     lengths = np.where(wrong, 0, lengths)
     array = None
     if wanted or kind == "string":  # A text that nobody wants must be UTF-8 all the same.
-        bounds = np.concatenate(([0], np.cumsum(lengths)))
-        text = data[_byte_indexes(at, bounds, lengths)]
+        bounds = texts.offsets_of(lengths)
+        text = texts.gather(data, at, bounds)
         validity = None if mask is None else pa.py_buffer(np.packbits(~mask, bitorder="little").data)
         buffers = [validity, pa.py_buffer(bounds.astype(np.int32).data), pa.py_buffer(text.data)]
         array = pa.Array.from_buffers(_ARROW[kind], len(at), buffers)
     return array, at + lengths
-
-
-def _byte_indexes(begins: Int64s, bounds: Int64s, lengths: Int64s) -> Int64s:
-    """The numbers begins[r] .. begins[r] + lengths[r] - 1 of all rows, one after the other."""
-    return np.repeat(begins - bounds[:-1], lengths) + np.arange(bounds[-1])
-
-
-def _varints(data: Bytes, at: Int64s, odd: Bools, null: Bools) -> tuple[Int64s, Int64s]:
-    """Zigzag numbers and how many bytes they take; 0 and 0 where ``null``."""
-    first = data[at]
-    raw = (first & 0x7F).astype(np.uint64)
-    widths = np.ones(len(at), np.int64)
-    rows = np.flatnonzero((first >= 0x80) & ~null)
-    for place in range(1, _VARINT_BYTES_MAX):
-        if not len(rows):
-            break
-        more = data[np.minimum(at[rows] + place, len(data) - 1)]
-        raw[rows] |= (more & 0x7F).astype(np.uint64) << np.uint64(7 * place)
-        widths[rows] += 1
-        if place == _VARINT_BYTES_MAX - 1:
-            odd[rows[more > 1]] = True
-        rows = rows[more >= 0x80]
-    numbers = (raw >> np.uint64(1)).view(np.int64) ^ -(raw & np.uint64(1)).view(np.int64)
-    if null.any():
-        numbers[null] = 0
-        widths[null] = 0
-    return numbers, widths
 
 
 # --- writing -------------------------------------------------------------------------------
@@ -263,10 +236,10 @@ def _piece(field: PlainField, column: Any) -> _Piece | None:
     branch = 0 if field.null is None else 1
     if field.kind == "double":
         values = np.ascontiguousarray(array.fill_null(0).to_numpy(zero_copy_only=False), "<f8")
-        return _Piece(field, null, branch + np.where(null, 0, 8), content=values.view(np.uint8).reshape(-1, 8))
+        return _fixed(field, null, branch, values.view(np.uint8), 8)
     if field.kind == "boolean":
         bits = np.asarray(array.fill_null(False).to_numpy(zero_copy_only=False), np.uint8)
-        return _Piece(field, null, branch + np.where(null, 0, 1), content=bits.reshape(-1, 1))
+        return _fixed(field, null, branch, bits, 1)
     if field.kind in ("int", "long"):
         stored = array.view(_ARROW[field.kind])
         signed = np.asarray(stored.fill_null(0).to_numpy(zero_copy_only=False), np.int64)
@@ -276,6 +249,12 @@ def _piece(field: PlainField, column: Any) -> _Piece | None:
     begins, lengths = offsets[:-1].astype(np.int64), np.where(null, 0, np.diff(offsets)).astype(np.int64)
     numbers, widths = _zigzag(lengths, null)
     return _Piece(field, null, branch + widths + lengths, numbers, widths, content, begins, lengths)
+
+
+def _fixed(field: PlainField, null: Bools, branch: int, content: Bytes, width: int) -> _Piece:
+    """A field whose values have ``width`` bytes each; ``content`` holds also those of rows where it is null."""
+    begins, lengths = np.arange(len(null), dtype=np.int64) * width, np.where(null, 0, width).astype(np.int64)
+    return _Piece(field, null, branch + lengths, content=content, begins=begins, lengths=lengths)
 
 
 def _zigzag(signed: Int64s, null: Bools) -> tuple[npt.NDArray[np.uint64], Int64s]:
@@ -296,17 +275,9 @@ def _put(out: Bytes, at: Int64s, piece: _Piece) -> None:
     if piece.field.null is not None:
         out[at] = np.where(piece.null, 2 * piece.field.null, 2 * (1 - piece.field.null))
         at = at + 1
-    if piece.numbers is None or piece.widths is None:
-        assert piece.content is not None
-        rows = np.flatnonzero(~piece.null)
-        for place in range(piece.content.shape[1]):
-            out[at[rows] + place] = piece.content[rows, place]
-        return
-    for place in range(int(piece.widths.max(initial=0))):
-        rows = np.flatnonzero(piece.widths > place)
-        low = ((piece.numbers[rows] >> np.uint64(7 * place)) & np.uint64(0x7F)).astype(np.uint8)
-        out[at[rows] + place] = low | np.where(piece.widths[rows] > place + 1, 0x80, 0).astype(np.uint8)
-    if piece.content is not None and piece.begins is not None and piece.lengths is not None:
-        bounds = np.concatenate(([0], np.cumsum(piece.lengths)))
-        source = piece.content[_byte_indexes(piece.begins, bounds, piece.lengths)]
-        out[_byte_indexes(at + piece.widths, bounds, piece.lengths)] = source
+    if piece.numbers is not None and piece.widths is not None:
+        varints.write(piece.numbers, piece.widths, at, out)
+        at = at + piece.widths
+    if piece.content is not None:
+        assert piece.begins is not None and piece.lengths is not None
+        texts.put(piece.content, piece.begins, piece.lengths, at, out)
