@@ -56,7 +56,7 @@ ORDER = {
         "session_state statements texts handles delimited loading file_following callers session kafka_opening opened flow "
         "surface database script_tests"
     ),
-    "engine/plan": "tree logical physical explain optimise",
+    "engine/plan": "tree terms logical physical explain optimise",
     "engine/lowering": "builder timestamps scans rows aggregates joins sinks lower",
     "engine/statements": (
         "consume upgrade scripts topics inference outside planning checking context replacement new_queries "

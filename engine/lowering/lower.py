@@ -61,7 +61,7 @@ def _lower_one(build: DataflowBuilder, node: PlanNode, *, before: bool) -> Lower
     match known(node):
         case StoredScan() as scan:
             head = scans.scan(build, scan)
-            return scans.table(build, scan, build.name(f"table-{scan.source.name}"), head, before)
+            return scans.table(build, scan, build.name(f"table-{scan.source.name}"), head, before, scan.only)
         case p.Scan() as scan:
             return scans.scan(build, scan)
         case Materialise() as kept:

@@ -11,6 +11,7 @@ from ...runtime import dataflow as d
 from ...runtime.kernel import Kernel
 from ...runtime.operators.base import Operator, OperatorContext
 from ...runtime.operators.table_source import TableSource
+from ..expressions.nodes import TypedExpression
 from ..plan.logical import nodes as p
 from ..plan.tree import PlanNode
 from ..schema import Column, Schema
@@ -54,11 +55,21 @@ def scan(build: DataflowBuilder, node: p.Scan) -> Lowered:
     return Lowered(head)
 
 
-def table(build: DataflowBuilder, node: PlanNode, name: str, input_: Lowered, before: bool) -> Lowered:
+def table(
+    build: DataflowBuilder, node: PlanNode, name: str, input_: Lowered, before: bool, only: TypedExpression | None = None
+) -> Lowered:
+    """Lower a table's store.
+
+    Args:
+        before: the changes it gives carry the rows before them.
+        only: see `StoredScan.only`.
+    """
     schema, key_count, windowed = node.schema.arrow(), len(node.schema.keys), node.window is not None
 
+    passes = None if only is None else build.predicate(only, Schema(node.schema.keys))
+
     def make(context: OperatorContext) -> Operator:
-        return TableSource(context, schema, key_count, before=before, windowed=windowed)
+        return TableSource(context, schema, key_count, before=before, windowed=windowed, only=passes)
 
     number = build.add(d.OperatorNode(name, (input_.number,), make))
     return Lowered(number, StoredTable.of_rows(name, "table", node.schema, windowed=windowed))

@@ -44,6 +44,8 @@ def _what(node: PhysicalNode) -> str:
         case p.Scan():
             alias = "" if node.alias == node.source.name else f" AS {node.alias}"
             state = ", state: table" if isinstance(node, StoredScan) else ""
+            if isinstance(node, StoredScan) and node.only is not None:
+                state += f" of {text(node.only)}"
             return f"Scan {node.kind.lower()} {node.source.name}{alias} (topic {node.source.topic}{state})"
         case p.Filter():
             return f"Filter {text(node.predicate)}"

@@ -71,6 +71,8 @@ class Filter(Operator):
         passes, failed = self._passes(batch)
         keep = passes | passed
         self.context.counters.filtered += int(np.count_nonzero(~keep)) - failed
+        if not keep.all():
+            batch, passes, passed = batch.filter(keep), passes[keep], passed[keep]
         gone = ~passes
         if gone.any():
             columns = (*batch.keys, *(nulled(c, gone) for c in batch.values))
@@ -78,7 +80,7 @@ class Filter(Operator):
         if not passed.all():
             before = tuple(nulled(c, ~passed) for c in batch.before or ())
             batch = replace(batch, before=before, before_absent=~passed)
-        return batch.filter(keep)
+        return batch
 
     def _passes(self, batch: Batch) -> tuple[Bools, int]:
         """Which rows pass after the change, and how many were dropped as bad because the predicate failed."""

@@ -12,7 +12,7 @@ from ...storage.state.index import factorize
 from ...storage.state.keyed_store import KeyedStore
 from ...storage.state.store import StateStore
 from ..batch import Batch
-from ..kernel import Failures
+from ..kernel import Failures, Kernel, as_mask
 from .base import Operator, OperatorContext
 from .joining import ROWTIME, Versions, keys_of, present_keys, store_keys
 
@@ -36,14 +36,18 @@ class TableSource(Operator):
         *,
         before: bool = True,
         windowed: bool = False,
+        only: Kernel | None = None,
     ) -> None:
         """
         Args:
             schema: of the input and the output, the key columns first.
             before: give the output ``before`` images; without, the operator only materialises.
             windowed: rows have window bounds, which belong to the key.
+            only: a condition over the key columns, which cannot fail: other rows are neither kept nor passed on, since the
+                filter behind drops them, whatever their values are.
         """
         super().__init__(context)
+        self._only = only
         self._windowed = windowed
         self._before = before
         values = pa.schema(list(schema)[key_count:])
@@ -60,6 +64,12 @@ class TableSource(Operator):
             rows = np.flatnonzero(~present)
             self.drop(batch, Failures(rows, ("the key of a table's row is null",) * len(rows)))
             batch = batch.filter(present)
+        if self._only is not None:
+            passes = as_mask(self._only(batch.keys, len(batch)))
+            if not passes.all():
+                batch = batch.filter(passes)
+        if not len(batch):
+            return replace(batch, before=batch.values, before_absent=np.zeros(0, np.bool_)) if self._before else batch
         keys = keys_of(batch, self._windowed)
         groups, first_rows = factorize(keys)
         index = pa.array(first_rows)

@@ -17,7 +17,12 @@ class StoredScan(Scan):
     """Reads a table's topic and keeps its rows in a store, so that each change also has the row before it.
 
     All columns are kept, so that a query that replaces this one finds the columns that it needs in the store.
+
+    Attributes:
+        only: over the key columns; rows for whose key it is not true are neither kept nor passed on.  None: all rows are.
     """
+
+    only: TypedExpression | None = None
 
     def keeps(self, column: ScanColumn) -> bool:
         return column.extra is None or Scan.keeps(self, column)

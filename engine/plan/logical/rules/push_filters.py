@@ -29,32 +29,13 @@ fail, since a failure is reported once for each pair.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import reduce
 
-from .... import types as t
-from ....expressions.nodes import (
-    Between,
-    ColumnRef,
-    Compare,
-    In,
-    IsNull,
-    Like,
-    Literal,
-    Logical,
-    Not,
-    TypedExpression,
-    columns_of,
-    is_volatile,
-    replace_columns,
-    walk,
-)
+from ....expressions.nodes import ColumnRef, TypedExpression, columns_of, is_volatile, replace_columns
+from ...terms import never_fails, terms_over
 from ...tree import PlanNode, rewrite
 from ..build import filtered
 from ..nodes import Filter, Project, Rekey, Repartition, StreamStreamJoin, StreamTableJoin
-
-_NEVER_FAIL = (Between, ColumnRef, Compare, In, IsNull, Like, Literal, Logical, Not)
 
 
 def push_filters(plan: PlanNode) -> PlanNode:
@@ -93,20 +74,7 @@ def _below(node: PlanNode, predicate: TypedExpression) -> PlanNode:
 
 def _with_side_terms(join: StreamStreamJoin, predicate: TypedExpression) -> StreamStreamJoin:
     """The join with those terms of the filter above it that read the columns of one side only."""
-    if join.type != "INNER" or not all(isinstance(part, _NEVER_FAIL) for part in walk(predicate)):
+    if join.type != "INNER" or not never_fails(predicate):
         return join
-    wheres: list[TypedExpression | None] = []
-    for side in (join.left, join.right):
-        names = {c.name for c in side.schema.values}
-        own = [term for term in _terms(predicate) if (read := {c.name for c in columns_of(term)}) and read <= names]
-        wheres.append(reduce(lambda a, b: Logical(type=t.BOOLEAN, operator="AND", left=a, right=b), own) if own else None)
-    return replace(join, left_where=wheres[0], right_where=wheres[1])
-
-
-def _terms(predicate: TypedExpression) -> Iterator[TypedExpression]:
-    """The operands of a chain of ANDs."""
-    if isinstance(predicate, Logical) and predicate.operator == "AND":
-        yield from _terms(predicate.left)
-        yield from _terms(predicate.right)
-    else:
-        yield predicate
+    left, right = (terms_over(predicate, {c.name for c in side.schema.values}) for side in (join.left, join.right))
+    return replace(join, left_where=left, right_where=right)

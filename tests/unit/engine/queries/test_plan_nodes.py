@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
+from penstock.engine.expressions.nodes import text as text_of
 from penstock.engine.plan.logical.build import build
 from penstock.engine.plan.logical.nodes import LogicalNode
 from penstock.engine.plan.optimise import LOGICAL, optimise
@@ -62,6 +63,22 @@ def test_a_logical_plan_says_nothing_of_stores(tables: Bench, text: str) -> None
         assert {type(node) for node in walk(plan)} <= set(get_args(LogicalNode))
     stores = [node for node in walk(optimise(build(tables.resolve(text)))) if isinstance(node, StoredScan | Materialise)]
     assert bool(stores) is ("FROM T" in text)
+
+
+@pytest.mark.parametrize(
+    ("text", "only"),
+    [
+        ("SELECT * FROM T WHERE ID = 3 EMIT CHANGES", "(ID = 3)"),
+        ("SELECT V FROM T WHERE V > 1 AND ID < 5 AND ID > 2 EMIT CHANGES", "((ID < 5) AND (ID > 2))"),
+        ("SELECT * FROM T WHERE ID = V EMIT CHANGES", None),
+        ("SELECT * FROM T WHERE ID = 3 OR V = 1 EMIT CHANGES", None),
+        ("SELECT * FROM T WHERE ID = 3 AND 6 / V > 1 EMIT CHANGES", None),  # it may fail, which is reported whatever the key
+        ("CREATE TABLE X AS SELECT * FROM T WHERE ID = 3", None),  # pull queries read the store
+    ],
+)
+def test_a_store_keeps_only_the_keys_that_a_push_query_asks_for(tables: Bench, text: str, only: str | None) -> None:
+    (scan,) = [node for node in walk(optimise(build(tables.resolve(text)))) if isinstance(node, StoredScan)]
+    assert (None if scan.only is None else text_of(scan.only)) == only
 
 
 @pytest.mark.parametrize("text", STATEMENTS)
