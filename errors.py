@@ -171,8 +171,8 @@ class StorageError(PenstockError):
 class OffsetOutOfRangeError(StorageError):
     """A read at an offset outside of the records that a partition has.
 
-    Retention, compaction of whole segments and `delete_before` move the start of a partition.  A reader whose position is
-    before the start has missed records, and must be told.
+    Retention, compaction of whole segments and `delete_before` move the start of a partition.  If the position of a reader
+    is before the start, it has missed records; this error reports that.
 
     Attributes:
         topic, partition, asked: the partition, and the offset of the read.

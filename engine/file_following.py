@@ -137,7 +137,8 @@ class FileFollower:
             size = file.seek(0, io.SEEK_END)
             if size < self._offset:
                 raise StatementError(
-                    f"it has become shorter: {size} bytes", suggestion="Follow files that only grow, under a new name each."
+                    f"the file has become shorter: {size} bytes",
+                    suggestion="Follow files that only grow, and give a new file another name.",
                 )
             head = self._head(file)
             start = max(self._offset, head)

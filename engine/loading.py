@@ -139,7 +139,7 @@ def _type(field: Any) -> SqlType:
         return _folded(from_arrow(field.type))
     except StatementError as error:
         raise StatementError(
-            f"the column {field.name} cannot be taken: {error.message}",
+            f"the column {field.name} cannot be stored: {error.message}",
             suggestion="Leave it out, or convert it first: a duration to int64 of milliseconds, for example.",
         ) from None
 

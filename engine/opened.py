@@ -119,7 +119,7 @@ class Opened:
         if differing:
             raise StatementError(
                 f"this process has the database open already, with other {', '.join(differing)}",
-                suggestion="Leave them out, or close the other one first.",
+                suggestion="Leave these arguments out, or close the other Database first.",
             )
 
     def release(self, use: Use) -> None:

@@ -85,7 +85,7 @@ class QueryOptions:
     cache_max_bytes: int = _number(
         "cache.max.bytes.buffering", 10_000_000, "0: every update of a table is emitted; else the last one per key and step"
     )
-    max_task_idle_ms: int = _number("max.task.idle.ms", 0, "how long a query waits for an input that has no record")
+    max_task_idle_ms: int = _number("max.task.idle.ms", 0, "how long a query waits for an input that has no record, in ms")
     standby_replicas: int = _number(
         "num.standby.replicas", 0, "how many other processes keep a copy of a query's state (for a log in Kafka)"
     )
@@ -93,12 +93,12 @@ class QueryOptions:
         "processing.guarantee",
         "exactly_once_v2",
         ("exactly_once_v2", "exactly_once", "exactly_once_beta", "at_least_once"),
-        "exactly_once_v2: a step happens once, as a whole; at_least_once: over Kafka quicker, but after a failure records "
-        "may be taken in twice (a log in a directory has exactly once in any case)",
+        "exactly_once_v2: every record is processed once; at_least_once: quicker over Kafka, but after a failure records "
+        "may be processed twice (a log in a directory is always exactly once)",
     )
     service_id: str = _text("ksql.service.id", "default_", "a name for this engine, part of the names of internal topics")
     output_topic_prefix: str = _text(
-        "ksql.output.topic.name.prefix", "", "put before the topic names of CREATE .. AS SELECT"
+        "ksql.output.topic.name.prefix", "", "the start of the topic names of CREATE .. AS SELECT"
     )
     default_key_format: str = _text("ksql.persistence.default.format.key", "KAFKA", "KEY_FORMAT of statements without one")
     default_value_format: str = _text(
@@ -147,15 +147,15 @@ class QueryOptions:
         "penstock.emit.final.expired",
         "emit",
         ("emit", "drop"),
-        "what EMIT FINAL does with windows whose retention is over when stream time jumps past their end: put them out, "
-        "or lose them, as ksqlDB does",
+        "what EMIT FINAL does with windows whose retention is over when stream time jumps past their end: emit them, "
+        "or drop them, as ksqlDB does",
     )
     unmatched_rows: Literal["grace", "early"] = _word(
         "penstock.join.unmatched",
         "grace",
         ("grace", "early"),
-        "when an outer join of streams with a GRACE PERIOD puts out a row that has no match: once its grace is over, or, "
-        "as ksqlDB does, at once if it comes when its window is over",
+        "when an outer join of streams with a GRACE PERIOD emits a row that has no match: after its grace period, or, as "
+        "ksqlDB does, at once if its window is over when it comes",
     )
     deviation: Literal["exact", "running"] = _word(
         "penstock.deviation",
@@ -187,13 +187,13 @@ class QueryOptions:
     internal_topics: bool = _switch(
         "penstock.internal.topics",
         False,
-        "whether new persistent queries also write what they re-key, and what their joins keep, to internal topics "
-        "under the names ksqlDB gives them",
+        "whether new persistent queries also write re-keyed rows, and the rows that their joins keep, to internal topics "
+        "with ksqlDB's names",
     )
     create_missing_topics: bool = _switch(
         "penstock.topic.auto.create",
         False,
-        "whether CREATE STREAM and CREATE TABLE make a topic that is not there, with one partition",
+        "whether CREATE STREAM and CREATE TABLE create a missing topic, with one partition",
     )
     durability: Literal["durable", "relaxed"] = _word(
         "penstock.durability",
@@ -207,8 +207,8 @@ class QueryOptions:
         "penstock.row.failure",
         "log",
         ("log", "stop"),
-        "what becomes of a row that an aggregate, a join, a sink or a format cannot take: it goes to the processing log and "
-        "is left out (log), or the query stops (stop); a query that is answered once says what it left out, or is refused",
+        "what happens to a row on which an aggregate, a join, a sink or a format fails: it is left out and reported in the "
+        "processing log (log), or the query stops (stop); a query that is answered once says what is left out, or fails",
     )
 
     @property
@@ -242,26 +242,26 @@ class DatabaseOptions:
     schema_registry_ca: str = _text(
         "ksql.schema.registry.ssl.ca.location",
         "",
-        "a file of certificates (PEM) that vouch for the schema registry server; empty: those of the system",
+        "a PEM file of the authorities that sign the certificate of the schema registry server; empty: those of the system",
         at_connect=True,
     )
     result_topics_writable: bool = _switch(
         "penstock.result.topics.writable",
         False,
-        "whether records can be written past a query to the topic of its table, as in ksqlDB: readers of the topic get "
-        "them, pull queries of that table do not",
+        "whether programs can write records to the topic of a query's table, as in ksqlDB: readers of the topic get them, "
+        "pull queries of that table do not",
         at_connect=True,
     )
     relaxed_ms: int = _number(
         "penstock.durability.relaxed.ms",
         200,
-        "after how long relaxed commits are written to disk: what a crash may lose",
+        "how long until relaxed commits are on disk, in ms: a crash may lose so much",
         at_connect=True,
     )
     duckdb_memory: int = _number(
         "penstock.duckdb.memory",
         DUCKDB_MEMORY_BYTES,
-        "bytes that one query of DuckDB's own SQL may take, and again its answer",
+        "bytes that one query of DuckDB's own SQL may take, and as many again for its answer",
         least=16 * 1024 * 1024,
         at_connect=True,
     )

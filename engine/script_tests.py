@@ -96,7 +96,7 @@ class _Draft:
     name: str
     line: int
     start: int
-    told: dict[str, str] = field(default_factory=dict)
+    directives: dict[str, str] = field(default_factory=dict)
 
 
 def read_tests(text: str, path: Path | None = None) -> list[ScriptTest]:
@@ -115,10 +115,10 @@ def read_tests(text: str, path: Path | None = None) -> list[ScriptTest]:
             drafts.append(_Draft(value, span.line, found.start()))
         elif name not in _KNOWN:
             raise _located(f"there is no directive {name}", span, text, path, f"There are {', '.join(_KNOWN)}.")
-        elif name in drafts[-1].told:
+        elif name in drafts[-1].directives:
             raise _located(f"{name} is given twice", span, text, path)
         else:
-            drafts[-1].told[name] = value
+            drafts[-1].directives[name] = value
     drafts = drafts[1:] or drafts
     made: list[ScriptTest] = []
     for number, draft in enumerate(drafts):
@@ -127,7 +127,12 @@ def read_tests(text: str, path: Path | None = None) -> list[ScriptTest]:
         body = "\n" * text.count("\n", 0, draft.start) + text[draft.start : end]
         made.append(
             ScriptTest(
-                draft.name, path, draft.line, body, draft.told.get("expected.error"), draft.told.get("expected.message")
+                draft.name,
+                path,
+                draft.line,
+                body,
+                draft.directives.get("expected.error"),
+                draft.directives.get("expected.message"),
             )
         )
     return made

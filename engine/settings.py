@@ -43,8 +43,8 @@ _REFUSED = {
     "ksql.suppress.buffer.size.bytes": "EMIT FINAL keeps its rows in the table's state, without a buffer of its own",
     "ksql.query.retry.backoff.initial.ms": "a failed query stays as it is until RESUME",
     "ksql.cast.strings.preserve.nulls": "a NULL stays NULL in every CAST",
-    "ksql.query.pull.enable.standby.reads": "there are no standbys",
-    "listeners": "there is no server",
+    "ksql.query.pull.enable.standby.reads": "pull queries do not read standby copies of state",
+    "listeners": "give the address to `penstock serve`",
     "bootstrap.servers": "it is given when the database is opened: connect(kafka=..), --kafka",
     "session.timeout.ms": "it is given when the database is opened",
     "transaction.timeout.ms": "it is given when the database is opened",
@@ -71,7 +71,7 @@ def check(name: str, value: object) -> tuple[str, str]:
     if found is None:
         raise _unknown(name)
     if isinstance(value, (list, tuple, dict, set)):
-        raise StatementError(f"the value of {name} is one value, not a {type(value).__name__}")
+        raise StatementError(f"the value of {name} must be one value, not a {type(value).__name__}")
     text = str(value).lower() if isinstance(value, bool) else str(value).strip()
     if not text.isprintable() and (refused := unwritable(text)) is not None:
         raise StatementError(f"the value of {name} holds {refused}")

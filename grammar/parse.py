@@ -101,7 +101,7 @@ def _parse_whole(start: str, text: str) -> Any:
     for group, begin, end in tokens(text, stop):
         if group != "end":
             raise StatementError(
-                "the text goes on after its end",
+                "more text follows than one expression or type",
                 span=Lines(text).span(begin, end),
                 text=text,
                 suggestion="Leave out what follows.",

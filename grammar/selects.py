@@ -22,7 +22,7 @@ def as_select(query: ast.Query) -> ast.Select:
             raise StatementError(
                 f"a query that is answered once has no {what}",
                 span=place,
-                suggestion="Add EMIT CHANGES for a push query, or ask a CREATE TABLE .. AS SELECT of it.",
+                suggestion="Add EMIT CHANGES for a push query, or make a table of it by CREATE TABLE .. AS SELECT.",
             )
     if query.emit is not None:
         raise StatementError(

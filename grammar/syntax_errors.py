@@ -40,10 +40,10 @@ _OPERATORS = frozenset(["+", "-", "*", "/", "%", "||", "=", "<>", "!=", "<", "<=
 DUCKDB_HAS_IT = "db.duckdb() takes DuckDB's own SQL, which has it (at the prompt: \\duckdb SELECT ..)"
 _ONE_SELECT = "INSERT INTO .. SELECT takes one SELECT: write one statement for each of the inputs"
 _PARAMETER = (
-    "A parameter stands for a value: names, types and units are written out, and so are the texts of DEFINE and RUN SCRIPT,"
-    " which become part of the statements' text."
+    "A parameter can only stand for a value.  Write names, types and units into the text, and also the texts of DEFINE and"
+    " RUN SCRIPT."
 )
-_PLACES = "Places for parameters are written ? or $name."
+_PLACES = "Parameters are written ? or $name."
 _STRUCT = "The fields of a struct have names: STRUCT(name := value, ..)"
 _ONE_COMMIT = "Each statement is one commit; an INSERT takes several rows: VALUES (..), (..)"
 _KEPT = "CREATE TABLE name AS SELECT keeps a result up to date"
@@ -54,7 +54,7 @@ _FOREIGN = {
     "INTERVAL": _INTERVAL,
     "VIEW": _KEPT,
     "MATERIALIZED": _KEPT,
-    "INDEX": "There are no indexes: a table is looked up by its key, and by other columns it is searched",
+    "INDEX": "There are no indexes: only keys are looked up; conditions on other columns search the whole table",
     "USE": _DIRECTORY,
     "DATABASE": _DIRECTORY,
     "DATABASES": _DIRECTORY,
@@ -67,10 +67,10 @@ _FOREIGN = {
     "UPDATE": "There is no UPDATE: insert a row with the same key instead",
     "MERGE": "There is no MERGE: insert a row with the same key instead",
     "NATURAL": "There is no NATURAL JOIN: write JOIN .. USING (..)",
-    "RENAME": "Nothing can be renamed: CREATE .. AS SELECT it under the new name, and DROP the old one",
-    "AUTO_INCREMENT": "Keys are given by whoever inserts: there are no numbers of the database's own",
-    "DEFAULT": "Columns have no defaults: whoever inserts gives all values, or NULL",
-    "TRUNCATE": "Nothing can be emptied: DROP .. DELETE TOPIC, and CREATE it again",
+    "RENAME": "There is no RENAME: copy it by CREATE .. AS SELECT under the new name, and DROP the old one",
+    "AUTO_INCREMENT": "There is no AUTO_INCREMENT: every INSERT gives the keys of its rows",
+    "DEFAULT": "Columns have no defaults: a column that an INSERT leaves out is NULL",
+    "TRUNCATE": "There is no TRUNCATE: DROP .. DELETE TOPIC, and CREATE it again",
     **{
         word: f"{word} is not in this dialect: {DUCKDB_HAS_IT}"
         for word in (
@@ -199,9 +199,9 @@ def _ended_comment(text: str, token: Token, previous: list[Token]) -> str | None
     """The hint if a token comes after the end of a comment that ends twice."""
     _, start, end = token
     if _NESTED.search(text[previous[-1][2] if previous else 0 : start]):
-        return "Comments do not nest: the first */ has ended it."
+        return "Comments do not nest: the first */ has ended the comment."
     if text.startswith("*/", start) or (text[start:end] == "/" and text[:start].endswith("*")):
-        return "No comment is open that */ could end."
+        return "There is no open comment that */ could end."
     return None
 
 
@@ -232,7 +232,7 @@ def _habit(lexeme: str, previous: list[Token], text: str, accepted: list[str]) -
     if last == [","] and word in (_CLAUSES | {")"}) and not inside:
         return f"Leave out the comma before {word}."
     if last == ["."] and word in (_CLAUSES | {"", ";", ",", ")"}):
-        return "A column stands after the dot."
+        return "The name of a column must follow the dot."
     if last_two == ["SELECT", "TOP"] and word.isdecimal():
         return f"The number of rows stands last: SELECT .. LIMIT {word}."
     if last and last[0] in ("TERMINATE", "PAUSE", "RESUME") and word == "QUERY":
@@ -268,7 +268,7 @@ def _habit(lexeme: str, previous: list[Token], text: str, accepted: list[str]) -
     if "HOURS" in accepted and word in ("", ")", ",") and words and words[-1].isdecimal():
         return f"A length of time has a unit: {words[-1]} MINUTES."
     if word == ")" and "HOPPING" in words and accepted == ["COMMA"]:
-        return "Windows that overlap say how far apart they begin: HOPPING (SIZE 1 HOUR, ADVANCE BY 10 MINUTES)."
+        return "A hopping window also needs ADVANCE BY: HOPPING (SIZE 1 HOUR, ADVANCE BY 10 MINUTES)."
     if "ON" in accepted and "USING" in accepted and word in ("", ";", "EMIT", "WHERE", "GROUP", "LIMIT"):
         return "A JOIN needs its condition: JOIN .. ON a.x = b.y."
     if word in ("", ";") and last == ["COLUMN"]:

@@ -134,7 +134,7 @@ def check_undoable(calls: Sequence[tuple[str, AggregateCall]], functions: Regist
         names = list(dict.fromkeys(c.name for c in stubborn))
         raise StatementError(
             f"{', '.join(names)} cannot aggregate a table, only a stream: rows of a table change, "
-            f"and {'they' if len(names) > 1 else 'it'} cannot take a row back",
+            f"and {'they' if len(names) > 1 else 'it'} cannot undo a row",
             span=stubborn[0].span,
             suggestion="Declare a stream over the table's topic and aggregate that, or use COLLECT_LIST.",
         )

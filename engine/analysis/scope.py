@@ -113,8 +113,9 @@ def _check_not_repeated(source: DataSource, alias: str, reference: ast.SourceRef
             raise StatementError(
                 f"{source.name} is joined more than once; a source can take part in a join only once",
                 span=reference.span,
-                suggestion=f"Copy it first (CREATE STREAM {source.name}_2 AS SELECT * FROM {source.name}) and join that."
-                if source.kind == "STREAM"
+                suggestion=f"Copy it first (CREATE {source.kind} {source.name}_2 AS SELECT * FROM {source.name})"
+                " and join the copy."
+                if source.kind == "STREAM" or source.window is None
                 else None,
             )
         if other.alias == alias:

@@ -163,7 +163,9 @@ def side_format(side: str, name: str | None, default: FormatInfo, clause: WithCl
                 f"the {traits.name} format has no {written}", span=clause.span(written), suggestion=f"Leave {written} out."
             )
         if key == "fullSchemaName" and not value.strip():
-            raise StatementError(f"{written} is empty", span=clause.span(written))
+            raise StatementError(
+                f"{written} is empty", span=clause.span(written), suggestion=f"Give a name, or leave {written} out."
+            )
         properties[key] = value.lower() if key == "nullableRepresentation" else value
     if traits.name == "PROTOBUF":
         properties.setdefault("unwrapPrimitives", "true")

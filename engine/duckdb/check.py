@@ -183,7 +183,7 @@ def _check_node(node: dict[str, Any], text: _Text) -> None:
         if name.lower() not in TABLE_FUNCTIONS or _qualified(function):
             raise _refusal(f"the table function {name} cannot be used here", node, text)
     elif kind == "SHOW_REF" and (node.get("query") is None or node.get("show_type") not in ("DESCRIBE", "SUMMARY")):
-        raise _refusal("this cannot be shown here", node, text)
+        raise _refusal("only a query can be described or summarized here", node, text)
     elif "function_name" in node:
         name = node["function_name"]
         if not (_is_allowed(name) or name.lower() in TABLE_FUNCTIONS) or _qualified(node):

@@ -114,12 +114,14 @@ def max_(types: Types, literals: Literals) -> Aggregator:
     return Extreme(types[0], largest=True)
 
 
-@aggregate("COLLECT_LIST", "All values, NULL too, in order.", "(value T) -> ARRAY<T>")
+@aggregate("COLLECT_LIST", "All values, NULL included, in order.", "(value T) -> ARRAY<T>")
 def collect_list(types: Types, literals: Literals) -> Aggregator:
     return CollectList(types[0])
 
 
-@aggregate("COLLECT_SET", "The different values, NULL too, in order of first sight.", "(value T) -> ARRAY<T>")
+@aggregate(
+    "COLLECT_SET", "The different values, NULL included, in the order in which they first occur.", "(value T) -> ARRAY<T>"
+)
 def collect_set(types: Types, literals: Literals) -> Aggregator:
     return CollectSet(types[0])
 

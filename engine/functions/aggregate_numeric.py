@@ -396,7 +396,7 @@ class Extreme(AggregatorBase):
         self, state: State, segments: Segments, arguments: Sequence[Any], undo: Bools | None, every: bool
     ) -> tuple[State, State | None]:
         if undo is not None:
-            raise ValueError("MIN and MAX cannot take rows back")
+            raise ValueError("MIN and MAX cannot undo rows")
         if not self._codec.fixed:
             return self._scan_ranks(state, segments, arguments[0], every)
         nulls = mask_of_nulls(arguments[0])

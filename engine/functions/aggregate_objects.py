@@ -70,7 +70,7 @@ class ObjectAggregator(AggregatorBase):
         return None
 
     def take_back(self, working: Any, values: Sequence[Any]) -> None:
-        raise ValueError(f"{type(self).__name__} cannot take rows back")
+        raise ValueError(f"{type(self).__name__} cannot undo rows")
 
     @abstractmethod
     def close(self, working: Any) -> Any:

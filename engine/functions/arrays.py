@@ -63,7 +63,7 @@ def array_contains(items: Datum, item: Datum) -> Column:
 
 @scalar(
     "ARRAY_REMOVE",
-    "The array without the items that equal one (which may be null).",
+    "The array without the items that equal a value (which may be null).",
     "(items ARRAY<T>, item T) -> ARRAY<T>",
     style="arrow",
     nulls=True,
@@ -85,7 +85,7 @@ def _both(items: Datum, other: Datum) -> tuple[Items, Items]:
 
 @scalar(
     "ARRAY_CONCAT",
-    "The items of two arrays one after the other; the other one, where one is null.",
+    "The items of two arrays one after the other; if one array is null, the other.",
     "(items ARRAY<T>, more ARRAY<T>) -> ARRAY<T>",
     style="arrow",
     nulls=True,

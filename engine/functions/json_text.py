@@ -104,7 +104,7 @@ def _steps(text: str) -> Iterator[str]:
 
 @scalar(
     "EXTRACTJSONFIELD",
-    "What a path such as $.a.b[0] leads to in a JSON text: a string as it is, anything else as JSON.",
+    "The value at a path such as $.a.b[0] in a JSON text: a string as it is, any other value as JSON.",
     "(json STRING, path STRING) -> STRING",
     style="arrow",
     category=CATEGORY,
@@ -185,7 +185,7 @@ def json_array_contains(json: Datum, value: Datum) -> Column:
 
 @scalar(
     "JSON_ARRAY_LENGTH",
-    "The number of items of a JSON array; null if it is none.",
+    "The number of items of a JSON array; null for other JSON.",
     "(json STRING) -> INT",
     style="arrow",
     category=CATEGORY,

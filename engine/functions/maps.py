@@ -86,7 +86,7 @@ def map_values(map_: Column) -> Column:
 
 @scalar(
     "MAP_UNION",
-    "The entries of two maps, those of the second where both have a key; the other one, where one is null.",
+    "The entries of two maps, those of the second where both have a key; if one map is null, the other.",
     "(map MAP<K, V>, other MAP<K, V>) -> MAP<K, V>",
     style="arrow",
     nulls=True,

@@ -6,7 +6,10 @@ import difflib
 from collections.abc import Sequence
 
 _NOW = "UNIX_TIMESTAMP(), in milliseconds, or as a TIMESTAMP FROM_UNIXTIME(UNIX_TIMESTAMP())"
-_OWN = "an aggregate of your own (@penstock.udaf), or DuckDB's, asked once: db.duckdb(..), at the prompt \\duckdb SELECT .."
+_OWN = (
+    "an aggregate of your own (@penstock.udaf), or DuckDB's, in a query that is answered once: db.duckdb(..), at the prompt"
+    " \\duckdb SELECT .."
+)
 _ELSEWHERE = {
     "ARRAY_AGG": "COLLECT_LIST",
     "ARRAY_APPEND": "ARRAY_CONCAT",
@@ -58,7 +61,7 @@ _ELSEWHERE = {
     "YEAR": "FORMAT_TIMESTAMP(t, 'yyyy')",
 }
 """Functions of other dialects, and what to write here."""
-_NONE = "SHOW FUNCTIONS; lists them all; one of your own needs @penstock.udf, before the statement."
+_NONE = "SHOW FUNCTIONS; lists all.  Register your own with @penstock.udf before the statement."
 
 
 def of_column(name: str) -> str | None:

@@ -81,8 +81,8 @@ def _add_to_time(time_ms: Int64s, amount_ms: Int64s) -> Int64s:
 
 _define_sum("DATEADD", "DATE", "The date so many units later, cut to whole days.", 1, _add_to_date)
 _define_sum("DATESUB", "DATE", "The date so many units earlier, cut to whole days.", -1, _add_to_date)
-_define_sum("TIMEADD", "TIME", "The time so many units later, going round at midnight.", 1, _add_to_time)
-_define_sum("TIMESUB", "TIME", "The time so many units earlier, going round at midnight.", -1, _add_to_time)
+_define_sum("TIMEADD", "TIME", "The time so many units later; after midnight it begins again at 00:00.", 1, _add_to_time)
+_define_sum("TIMESUB", "TIME", "The time so many units earlier; before midnight it continues at 23:59.", -1, _add_to_time)
 _define_sum("TIMESTAMPADD", "TIMESTAMP", "The timestamp so many units later.", 1, np.add)
 _define_sum("TIMESTAMPSUB", "TIMESTAMP", "The timestamp so many units earlier.", -1, np.add)
 

@@ -123,7 +123,7 @@ def _whole(rows: Any, own: Mapping[str, Any]) -> Given | None:
     if fields_of(rows) is not None or _is_plain_row(rows):
         return _rows([rows], own)
     if not isinstance(rows, Iterable) or isinstance(rows, (str, bytes, bytearray, memoryview, Mapping, type)):
-        raise StatementError(f"rows cannot be taken from a {type(rows).__name__}", suggestion=_TAKEN)
+        raise StatementError(f"rows cannot be read from a {type(rows).__name__}", suggestion=_TAKEN)
     return _rows(list(rows), own) if isinstance(rows, Sequence) else None
 
 
@@ -257,8 +257,8 @@ def _by_name(rows: Mapping[Any, Any]) -> Given:
         columns.append((name, value))
         lengths[name] = len(value)
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name}: {length}" for name, length in lengths.items())
-        raise StatementError(f"the columns have different lengths: {told}")
+        shown_lengths = ", ".join(f"{name}: {length}" for name, length in lengths.items())
+        raise StatementError(f"the columns have different lengths: {shown_lengths}")
     return Given(columns, next(iter(lengths.values()), 0))
 
 

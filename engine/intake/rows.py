@@ -60,7 +60,7 @@ def columns_of(
             arrow = [c for c in columns.values() if isinstance(c, (pa.Array, pa.ChunkedArray))]
             size = taken + sum(unfolded_bytes(column) for column in arrow)
         except _FOREIGN as error:
-            raise StatementError(f"rows cannot be taken from this {type(rows).__name__}: {error}") from error
+            raise StatementError(f"rows cannot be read from this {type(rows).__name__}: {error}") from error
         _check_size(size, source)
         times = columns.pop("ROWTIME", None)
         arrays = {name: _converted(values, own[name], name, source, given.first) for name, values in columns.items()}

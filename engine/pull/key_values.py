@@ -33,10 +33,16 @@ def check_key_values(where: ast.Expression | None, sources: Sequence[FromSource]
                 if key is None:
                     continue
                 if all(isinstance(item, ast.NullLiteral) for item in items):
-                    raise StatementError(f"the key {key.name} is never NULL", span=items[0].span)
+                    raise StatementError(
+                        f"the key {key.name} is never NULL", span=items[0].span, suggestion="Leave the condition out."
+                    )
                 for item in items:
                     if isinstance(item, ast.StringLiteral) and is_numeric(key.type):
-                        raise StatementError(f"the key {key.name} is {key.type}, and '{item.value}' is text", span=item.span)
+                        raise StatementError(
+                            f"the key {key.name} is {key.type}, and '{item.value}' is text",
+                            span=item.span,
+                            suggestion="Write a number, without quotes.",
+                        )
             case ast.Logical(left=left, right=right):
                 stack += [left, right]
             case ast.Not(operand=operand):

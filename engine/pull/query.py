@@ -340,7 +340,11 @@ def _sort_key(item: ast.OrderItem, found: Selected, environment: Environment) ->
         rows = Rows({n: v for n, _, v in found.columns}, found.length)
         values = evaluate(bound, rows, how=environment.how)
     if pa.types.is_nested(values.type):
-        raise StatementError("this has no order", span=expression.span, suggestion="Order by an item or a field of it.")
+        raise StatementError(
+            "ORDER BY cannot compare arrays, maps and structs",
+            span=expression.span,
+            suggestion="Order by an item or a field of the value.",
+        )
     return SortKey(values, item.descending, item.nulls == "FIRST")
 
 

@@ -77,7 +77,7 @@ def _windows_kept(resolved: ResolvedQuery) -> str:
     if spec is None:
         return ""
     kept, grace = duration_text(spec.retention_ms), duration_text(spec.grace_ms)
-    return f"; windows are kept for {kept} of stream time (RETENTION), and take late rows for {grace} (GRACE PERIOD)"
+    return f"; windows are kept for {kept} of stream time (RETENTION), and accept late rows for {grace} (GRACE PERIOD)"
 
 
 def _check_free(checking: Checking, statement: ast.CreateAsSelect, existing: DataSource | None) -> None:

@@ -30,7 +30,7 @@ def delete(context: Context, statement: ast.Delete) -> Message:
     source = records.writable_source(context.catalog, statement.target, statement.span)
     if source.kind != "TABLE":
         raise StatementError(
-            f"{source.name} is a stream: what has happened cannot be deleted",
+            f"{source.name} is a stream, and events cannot be deleted",
             span=statement.span,
             suggestion="Retention removes old records: write RETENTION_MS = .. where the topic is made, or change it by "
             f"db.alter_topic('{source.topic}', {{'retention.ms': ..}}) in Python.",
@@ -49,7 +49,9 @@ def delete(context: Context, statement: ast.Delete) -> Message:
         parts = [evaluate(context, row[place], column.type) for row in rows]
         for row, part in zip(rows, parts, strict=True):
             if part.null_count:
-                raise StatementError(f"the key {column.name} is never NULL", span=row[place].span)
+                raise StatementError(
+                    f"the key {column.name} is never NULL", span=row[place].span, suggestion="Leave NULL out."
+                )
         arrays.append(pa.concat_arrays(parts))
     serde, _ = serdes_of(source, context.schemas)
     assert serde is not None
@@ -107,7 +109,7 @@ def _keys(source: DataSource, statement: ast.Delete) -> dict[str, list[Any]]:
                 found[name] = list(items)
             case other:
                 raise StatementError(
-                    "DELETE takes keys only: a table's row goes away with a record of its key that has no value",
+                    "DELETE finds rows by their keys only: it writes a record without a value for each key",
                     span=other.span,
                     suggestion=f"Write WHERE {' AND '.join(f'{n} = ..' for n in names)}, or IN (..).",
                 )

@@ -102,7 +102,7 @@ def _check_order(context: Context, statement: ast.Statement) -> None:
         )
     if context.options.standby_replicas and not context.log.capabilities.shared:
         raise UnsupportedError(
-            "num.standby.replicas needs a log that several processes share, in Kafka: this one is of one process",
+            "num.standby.replicas needs a log in Kafka, which several processes share; this log belongs to one process",
             span=statement.span,
             suggestion="UNSET 'num.standby.replicas';",
         )

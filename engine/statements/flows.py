@@ -130,7 +130,7 @@ def _kept(run: QueryRun) -> dict[int, tuple[int, int]]:
         try:
             tasks = run.tasks()
         except PenstockError:
-            return {}  # the failed step has left its state undefined
+            return {}  # its state is lost with the failed step
         for task in tasks:
             for number, operator in task.operators.items():
                 if operator.stores:

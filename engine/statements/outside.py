@@ -89,7 +89,7 @@ class Live:
         config = self.engine.log.topics()[topic]
         if config.internal:
             raise StatementError(
-                f"the topic {topic} is internal: it goes with the query that writes it",
+                f"the topic {topic} is internal: it belongs to the query that writes it",
                 span=span,
                 suggestion=f"PRINT `{topic}` FROM BEGINNING; shows what it holds.",
             )
@@ -111,9 +111,9 @@ class Live:
         have = {f.name: f.type for f in config.value_type}
         for item in wanted:
             if have.get(item.name) != item.type and not (grows and item.name not in have):
-                held = f"as {from_arrow(have[item.name])}" if item.name in have else "not at all"
+                held = f"holds it as {from_arrow(have[item.name])}" if item.name in have else "does not have it"
                 raise StatementError(
-                    f"the topic {topic} holds the column {item.name} {held}, not as {from_arrow(item.type)}",
+                    f"the column {item.name} is {from_arrow(item.type)}, but the topic {topic} {held}",
                     span=span,
                     suggestion="Choose another name for the column, or another KAFKA_TOPIC.",
                 )
@@ -139,7 +139,7 @@ class Live:
             read = left.pop()
             if read == topic:
                 raise StatementError(
-                    f"what the query writes to the topic {topic} would come back to it: it would never end",
+                    f"the query would read what it writes to the topic {topic}, and never end",
                     span=span,
                     suggestion="Write to another topic.",
                 )
@@ -153,7 +153,7 @@ class Live:
             config = self.engine.topic(topic)
             if config is not None and config.properties.get(COPY_OF) != query_id:
                 raise StatementError(
-                    f"there is a topic {topic} already, which the query is to make for what it re-keys",
+                    f"the query needs an internal topic {topic}, but another topic has this name",
                     suggestion="SET 'penstock.internal.topics' = 'false', or another 'ksql.service.id'.",
                 )
 

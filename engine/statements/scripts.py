@@ -142,7 +142,7 @@ def _read(statement: ast.RunScript, path: Path | None, around: tuple[Path, ...])
         raise StatementError(
             f"the script {found} would run itself",
             span=statement.span,
-            suggestion="Take the RUN SCRIPT out that leads back to it.",
+            suggestion="Remove the RUN SCRIPT that leads back to this script.",
         )
     if len(around) >= SCRIPT_DEPTH_MAX:
         raise StatementError(f"scripts run each other more than {SCRIPT_DEPTH_MAX} levels deep", span=statement.span)

@@ -107,7 +107,7 @@ def _resumable(resolved: ResolvedQuery, query: ast.Query) -> str:
     """
     if resolved.joins or resolved.grouping is not None or resolved.partition_by is not None:
         raise StatementError(
-            "a push query that joins or aggregates keeps its state in memory, and cannot go on where it stopped",
+            "a push query that joins or aggregates keeps its state in memory, and cannot continue where it stopped",
             span=query.span,
             suggestion="CREATE TABLE .. AS this query, and subscribe to the table.",
         )

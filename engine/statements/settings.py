@@ -69,7 +69,7 @@ def alter_system(context: Context, statement: ast.AlterSystem) -> Message:
         UnsupportedError: always.
     """
     raise UnsupportedError(
-        "ALTER SYSTEM is not supported: there is no server to set",
+        "ALTER SYSTEM is not supported: there are no system-wide properties",
         span=statement.span,
         suggestion=f"SET '{statement.name}' = '{statement.value}'; or give it to connect().",
     )

@@ -173,7 +173,7 @@ class Submission:
             raise StatementError(
                 f"{self._name} has {self._number} statements, but {len(self._before)} were submitted before; the next is: "
                 f"{self._before[self._number]}",
-                suggestion="Put it back; TERMINATE and DROP at the end of the script end what is no longer wanted.",
+                suggestion="Put it back; to end its query or source, add TERMINATE or DROP at the end of the script.",
             )
         return self._number
 

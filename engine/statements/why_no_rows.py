@@ -105,7 +105,7 @@ def _of_declared(context: Context, source: DataSource) -> Reason:
     return Reason(
         "rows are there",
         records,
-        "a SELECT with EMIT CHANGES shows what comes after it began, unless it is told to begin at the start",
+        "a SELECT with EMIT CHANGES shows only new records, unless auto.offset.reset is earliest",
         f"{_EARLIEST} SELECT * FROM {quote(source.name)} EMIT CHANGES;",
     )
 
@@ -176,11 +176,11 @@ def _inputs(case: _Case) -> Iterator[Reason]:
         yield Reason(
             "waiting for an input",
             run.status.lag,
-            f"max.task.idle.ms = {idle_ms}: for {patience_s:.1f} s yet it waits for records of {', '.join(empty)}",
+            f"max.task.idle.ms = {idle_ms}: for {patience_s:.1f} s more the query waits for records of {', '.join(empty)}",
             f"SET 'max.task.idle.ms' = '0'; {case.again()}",
         )
     else:
-        yield Reason("unread records", run.status.lag, "the query has not taken in all records yet: look again in a moment")
+        yield Reason("unread records", run.status.lag, "the query has not processed all records yet: look again in a moment")
 
 
 def _skipped(case: _Case) -> Iterator[Reason]:
@@ -216,7 +216,7 @@ def _filters(case: _Case) -> Iterator[Reason]:
         yield Reason(
             "filter",
             line.rows_in,
-            f"{'HAVING' if having else 'WHERE'} {text(line.node.predicate)} is true of none of {line.rows_in} rows",
+            f"{'HAVING' if having else 'WHERE'} {text(line.node.predicate)} is not true for any of {line.rows_in} rows",
             case.again(_without_having if having else _without_where),
         )
     if not dropping and filters and account.filtered and account.filtered == account.read:
@@ -287,7 +287,7 @@ def _waiting(case: _Case) -> Iterator[Reason]:
                 "stream time",
                 waiting.rows,
                 f"partition {partition} holds back {waiting.rows} {what}: stream time is "
-                f"{instant(waiting.stream_time)}, the first is put out at {instant(waiting.due)} (grace included): "
+                f"{instant(waiting.stream_time)}, the first one is emitted at {instant(waiting.due)} (grace included): "
                 f"{waiting.due - waiting.stream_time} ms of event time are missing",
                 mended,
             )
@@ -308,7 +308,7 @@ def _lost(case: _Case) -> Iterator[Reason]:
             "late rows",
             account.late,
             f"{account.late} of {account.read} rows came after their window (or what they join) had closed; a longer GRACE "
-            "PERIOD takes them in",
+            "PERIOD accepts them",
             case.again(_with_longer_grace),
         )
     if account.expired:

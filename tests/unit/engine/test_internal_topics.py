@@ -277,7 +277,7 @@ def test_a_topic_of_that_name_is_left_alone() -> None:
     with opened() as db:
         db.execute(SOURCES.replace("$P", "1"))
         db.create_topic(f"{PREFIX}CTAS_O_3-Aggregate-GroupBy-repartition")
-        with pytest.raises(StatementError, match="there is a topic"):
+        with pytest.raises(StatementError, match="needs an internal topic"):
             db.execute(GROUPED)
         db.execute("SET 'ksql.service.id' = 'mine_';")
         db.execute(GROUPED)

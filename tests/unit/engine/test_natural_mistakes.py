@@ -241,7 +241,7 @@ MISTAKES = [
     (
         "CREATE TABLE t AS SELECT customer, COUNT(*) FROM orders WINDOW HOPPING (SIZE 1 HOUR«)» GROUP BY customer;",
         ") was not expected here",
-        "Windows that overlap say how far apart they begin: HOPPING (SIZE 1 HOUR, ADVANCE BY 10 MINUTES).",
+        "A hopping window also needs ADVANCE BY: HOPPING (SIZE 1 HOUR, ADVANCE BY 10 MINUTES).",
     ),
     (
         "CREATE TABLE t AS SELECT customer, COUNT(*) FROM orders WINDOW SESSION («SIZE» 1 HOUR) GROUP BY customer;",
@@ -261,7 +261,7 @@ MISTAKES = [
     (
         "SELECT o.id FROM orders o JOIN «orders r» ON o.id = r.id EMIT CHANGES;",
         "ORDERS is joined more than once; a source can take part in a join only once",
-        "Copy it first (CREATE STREAM ORDERS_2 AS SELECT * FROM ORDERS) and join that.",
+        "Copy it first (CREATE STREAM ORDERS_2 AS SELECT * FROM ORDERS) and join the copy.",
     ),
     (
         "SELECT o.id, p.name FROM orders o JOIN people p «EMIT» CHANGES;",
@@ -395,7 +395,7 @@ MISTAKES = [
     ),
     (
         "DELETE FROM «orders» WHERE id = 1;",
-        "ORDERS is a stream: what has happened cannot be deleted",
+        "ORDERS is a stream, and events cannot be deleted",
         "Retention removes old records: write RETENTION_MS = .. where the topic is made, or change it by "
         "db.alter_topic('orders', {'retention.ms': ..}) in Python.",
     ),
@@ -468,7 +468,7 @@ MISTAKES = [
     (
         "CREATE TABLE x (a INT PRIMARY KEY «AUTO_INCREMENT»);",
         "AUTO_INCREMENT was not expected here",
-        "Keys are given by whoever inserts: there are no numbers of the database's own.",
+        "There is no AUTO_INCREMENT: every INSERT gives the keys of its rows.",
     ),
     (
         "ALTER STREAM orders ADD COLUMN«;»",
@@ -478,7 +478,7 @@ MISTAKES = [
     (
         "ALTER TABLE spend «RENAME» TO s2;",
         "RENAME was not expected here",
-        "Nothing can be renamed: CREATE .. AS SELECT it under the new name, and DROP the old one.",
+        "There is no RENAME: copy it by CREATE .. AS SELECT under the new name, and DROP the old one.",
     ),
     (
         "SELECT * FROM orders«, people» EMIT CHANGES;",
@@ -558,7 +558,7 @@ MISTAKES = [
     (
         "SELECT o. «FROM» orders o;",
         "FROM was not expected here",
-        "A column stands after the dot.",
+        "The name of a column must follow the dot.",
     ),
     (
         "SELECT TOP «5» * FROM orders;",
@@ -654,12 +654,12 @@ MISTAKES = [
     (
         "SELECT * FROM orders WHERE customer = «:»name;",
         "the character : has no meaning here",
-        "Places for parameters are written ? or $name.",
+        "Parameters are written ? or $name.",
     ),
     (
         "SELECT * FROM orders WHERE customer = «%»s;",
         "% was not expected here",
-        "Places for parameters are written ? or $name.",
+        "Parameters are written ? or $name.",
     ),
 ]
 CALLS: list[tuple[str, Callable[[penstock.Database], Any], str, str]] = [

@@ -239,7 +239,7 @@ def test_is_complete(text: str, complete: bool) -> None:
         ("SET 'a' = 'b; SHOW STREAMS;", (1, 11), "this text has no closing quote", "Close it with '"),
         ("SELECT `a``b FROM s;", (1, 8), "this name has no closing `", "Close it with `, and write a ` inside of it as ``."),
         ('SELECT "a""b FROM s;', (1, 8), 'this name has no closing "', 'Close it with ", and write a " inside of it as "".'),
-        ("SELECT 1 */ 2;", (1, 11), "/ was not expected here", "No comment is open that */ could end."),
+        ("SELECT 1 */ 2;", (1, 11), "/ was not expected here", "There is no open comment that */ could end."),
         ("/* a /* b */ c */ SHOW STREAMS;", (1, 14), "c was not expected here", "Comments do not nest"),
     ],
 )  # fmt: skip

@@ -88,5 +88,5 @@ def test_a_setting_is_one_value(db: Database, depth: int) -> None:
     for _ in range(depth):
         value = [value]
     for container in (value, tuple(value), {"a": value}):
-        with pytest.raises(StatementError, match="is one value"):
+        with pytest.raises(StatementError, match="must be one value"):
             db.session({"auto.offset.reset": container})

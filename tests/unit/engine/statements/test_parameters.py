@@ -157,7 +157,7 @@ NOT_THERE = [
 @pytest.mark.parametrize("text", NOT_THERE)
 def test_where_none_can_stand_the_error_says_why(db: Database, text: str) -> None:
     """Names, types and what becomes part of a text."""
-    with pytest.raises(StatementError, match="A parameter stands for a value"):
+    with pytest.raises(StatementError, match="A parameter can only stand for a value"):
         db.execute(text, ["S"])
 
 
